@@ -1,0 +1,23 @@
+//! The tables, identities and ids that every stage meets in.
+//!
+//! Nothing here knows a wire format, a file or a clock: this crate is the shared language.
+//! Read it in this order:
+//!
+//! 1. [`time`] and [`values`]: what a cell may say.
+//! 2. [`identity`]: who. A type, never a `String`.
+//! 3. [`ids`]: typed ids and how they are hashed.
+//! 4. [`cell`] and [`table`]: how a Rust row is an Arrow row.
+//! 5. [`tables`]: every table, column by column, with its meaning.
+//! 6. [`record`]: what the log holds, and what one turn of the pipeline makes of it.
+
+pub mod cell;
+pub mod identity;
+pub mod ids;
+pub mod record;
+pub mod table;
+pub mod tables;
+pub mod time;
+pub mod values;
+
+pub use identity::Identity;
+pub use time::Time;
