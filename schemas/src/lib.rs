@@ -20,4 +20,4 @@ pub mod time;
 pub mod values;
 
 pub use identity::Identity;
-pub use time::Time;
+pub use time::{Clock, Time};

@@ -34,10 +34,29 @@ pub enum Content {
     Metrics(Vec<Metric>),
     /// What could not be read.
     Rejects(Vec<Reject>),
+    /// What one delivery brought, so that accepted + duplicates + rejected = received can be checked.
+    Received(Receipt),
     /// The loop's clock reading: time passes by these only.
     Tick,
     /// A file ended: nothing of this source is outstanding (lateness 0, DESIGN decision 11).
     EndOfSource(String),
+}
+
+/// One delivery: a webhook batch, an OTLP request, a file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// The configured source.
+    pub source: String,
+    /// The format, such as `kube-audit`.
+    pub kind: String,
+    /// The Kubernetes cluster.
+    pub cluster: Option<String>,
+    /// Items: rows and rejects together.
+    pub items: i64,
+    /// Bytes as received, before decompression.
+    pub bytes: i64,
+    /// Deliveries of this source that were refused since its last receipt, for want of room.
+    pub refused: i64,
 }
 
 impl Content {
@@ -51,7 +70,7 @@ impl Content {
             Self::Logs(rows) => rows.len(),
             Self::Metrics(rows) => rows.len(),
             Self::Rejects(rows) => rows.len(),
-            Self::Tick | Self::EndOfSource(_) => 1,
+            Self::Received(_) | Self::Tick | Self::EndOfSource(_) => 1,
         }
     }
 
@@ -64,7 +83,7 @@ impl Content {
             Self::Logs(rows) => place(rows, first, ingest_time),
             Self::Metrics(rows) => place(rows, first, ingest_time),
             Self::Rejects(rows) => place(rows, first, ingest_time),
-            Self::Tick | Self::EndOfSource(_) => {}
+            Self::Received(_) | Self::Tick | Self::EndOfSource(_) => {}
         }
     }
 }

@@ -19,6 +19,9 @@ pub const HOUR: i64 = 60 * MINUTE;
 /// Microseconds in one day.
 pub const DAY: i64 = 24 * HOUR;
 
+/// Tells the time. The core has none of its own: whoever needs one is handed it.
+pub type Clock = std::sync::Arc<dyn Fn() -> Time + Send + Sync>;
+
 impl Time {
     /// The earliest event time that is believed (DESIGN decision 11): 2000-01-01T00:00:00Z.
     pub const EARLIEST_BELIEVED: Self = Self(946_684_800 * SECOND);
