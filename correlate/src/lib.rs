@@ -1,1 +1,21 @@
-//! placeholder
+//! Resolves accesses against credentials, workloads and changes; keeps the lake; answers SQL.
+//!
+//! DataFusion and Delta Lake live only here. Read it in the order of the walk:
+//!
+//! 1. [`correlator`]: one record of the log -> one turn. Its steps: `deduplicate`, `advance`
+//!    (with `change` and `summary`), `resolve`; what is known stands in `state`.
+//! 2. [`checkpoint`]: the state as bytes and back.
+//! 3. [`lake`]: rows -> Delta tables, once and durably.
+//! 4. [`query`]: SQL over the lake, in a process of its own, within limits.
+
+mod advance;
+mod body;
+mod change;
+pub mod correlator;
+pub mod deduplicate;
+mod rbac;
+mod resolve;
+mod state;
+mod summary;
+
+pub use correlator::{Correlator, Settings};

@@ -1,0 +1,211 @@
+//! What a judged access or a listed object adds to the state, and whom that news concerns.
+
+use durward_schemas::Time;
+use durward_schemas::ids::LogPosition;
+use durward_schemas::record::Turn;
+use durward_schemas::tables::{Access, Object};
+use durward_schemas::values::{Decision, Edge, Outcome};
+
+use crate::body::{Body, Pod};
+use crate::change::{changes, effective, is_kept};
+use crate::correlator::State;
+use crate::resolve::told;
+use crate::state::grants::Moment;
+use crate::state::objects::{Content, ObjectKey, Version};
+use crate::state::policy::is_binding;
+use crate::state::workloads::{Cause, Place};
+
+/// Held accesses whose edge may look different after this row.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct News {
+    pub edge: Edge,
+    pub positions: Vec<LogPosition>,
+    pub reason: &'static str,
+}
+
+/// Takes what a judged access tells: changes, mintings, pods.
+pub(crate) fn access(state: &mut State, access: &Access, turn: &mut Turn) -> Vec<News> {
+    let mut news = Vec::new();
+    turn.credentials.extend(state.credentials.use_of(access));
+    if access.decision != Decision::Deny && access.outcome == Outcome::Success {
+        minting(state, access, turn, &mut news);
+        configuration(state, access, turn, &mut news);
+        pods(state, access, turn, &mut news);
+    }
+    news
+}
+
+fn minting(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News>) {
+    let minted = state.credentials.mint(access);
+    for credential in &minted {
+        let positions = state.recent.of_credential(&credential.credential_id);
+        news.push(News { edge: Edge::Lineage, positions, reason: "the minting of its credential was seen" });
+    }
+    turn.credentials.extend(minted);
+}
+
+fn configuration(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News>) {
+    for made in changes(&state.objects, access) {
+        state.changes.insert(made.change.change_id.clone(), told(&made.change));
+        if let Some((key, version)) = made.object {
+            let moment = Moment {
+                time: version.from,
+                change: Some(&made.change.change_id),
+                log_position: access.log_position,
+                recorded_time: access.ingest_time,
+            };
+            keep(state, &key, version.clone(), &moment, turn, news);
+        }
+        turn.changes.push(made.change);
+    }
+}
+
+/// Keeps one version of an object, and refreshes what follows from it.
+fn keep(
+    state: &mut State,
+    key: &ObjectKey,
+    version: Version,
+    moment: &Moment,
+    turn: &mut Turn,
+    news: &mut Vec<News>,
+) {
+    let (from, is_policy) = (version.from, is_policy(key));
+    state.policy.index(key, &version.content);
+    let newest = state.objects.insert(key.clone(), version);
+    if is_policy {
+        if newest {
+            turn.grants.extend(state.grants.refresh(&state.objects, key, moment));
+        }
+        news.push(policy_news(state, key, from, moment));
+    } else if let Some(namespace) = &key.namespace {
+        let place = (key.cluster.clone(), namespace.clone());
+        let mut positions = state.recent.of_namespace(&place);
+        positions.retain(|position| state.recent.get(*position).is_some_and(|held| held.access.time >= from));
+        news.push(News { edge: Edge::Workload, positions, reason: "a change of its workload was seen" });
+    }
+}
+
+/// A change concerns every decision after it; what a snapshot found only tells why something was refused.
+fn policy_news(state: &State, key: &ObjectKey, from: Time, moment: &Moment) -> News {
+    let mut positions = state.recent.since(key.cluster.as_deref(), from);
+    if moment.change.is_none() {
+        positions.retain(|position| {
+            state.recent.get(*position).is_some_and(|held| held.access.decision == Decision::Deny)
+        });
+    }
+    News { edge: Edge::Change, positions, reason: "an earlier change of policy was seen" }
+}
+
+fn is_policy(key: &ObjectKey) -> bool {
+    is_binding(key) || matches!(key.kind.as_str(), "Role" | "ClusterRole")
+}
+
+fn pods(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News>) {
+    let Some(namespace) = access.object_namespace.clone() else { return };
+    let place: Place = (access.cluster.clone(), namespace);
+    let cause = Cause {
+        log_position: access.log_position,
+        recorded_time: access.ingest_time,
+        time: effective(access),
+    };
+    let verb = access.verb.as_deref().unwrap_or_default();
+    let resource = access.resource.as_deref().unwrap_or_default();
+    let (rows, is_news) = match (resource, access.subresource.as_deref(), verb) {
+        ("pods", None, "create") => created_pod(state, &place, access, cause),
+        ("pods", None, "delete") => {
+            let gone = access.object_name.as_deref().and_then(|pod| state.workloads.gone(&place, pod, cause));
+            (gone.into_iter().collect(), false)
+        }
+        ("replicasets" | "jobs" | "replicationcontrollers", None, "create" | "update" | "patch") => {
+            let body = access.response_object.as_ref().or(access.request_object.as_ref());
+            let Some(body) = body.and_then(Body::read) else { return };
+            let kind = body.kind.clone().unwrap_or_else(|| singular(resource).to_owned());
+            (state.workloads.owner(&place, &kind, &body.metadata, cause), true)
+        }
+        _ => return,
+    };
+    turn.workloads.extend(rows);
+    if is_news {
+        let positions = state.recent.of_namespace(&place);
+        news.push(News { edge: Edge::Workload, positions, reason: "the owner of its pod was seen" });
+    }
+}
+
+fn created_pod(
+    state: &mut State,
+    place: &Place,
+    access: &Access,
+    cause: Cause,
+) -> (Vec<durward_schemas::tables::Workload>, bool) {
+    let answered = access.response_object.as_ref().and_then(Pod::read);
+    let answered = answered.filter(|pod| pod.metadata.uid.is_some());
+    if let Some(pod) = answered {
+        return (state.workloads.pod(place, &pod, cause).into_iter().collect(), true);
+    }
+    // Without the answer the new pod's name and UID are not known, only for whom it was made.
+    let sent = access.request_object.as_ref().and_then(Pod::read);
+    let owner = sent.as_ref().and_then(|pod| pod.metadata.controller());
+    (Vec::new(), owner.is_some_and(|owner| state.workloads.pods_are_made_for(place, owner)))
+}
+
+fn singular(resource: &str) -> &'static str {
+    match resource {
+        "replicasets" => "ReplicaSet",
+        "jobs" => "Job",
+        _ => "ReplicationController",
+    }
+}
+
+/// Takes an object that somebody listed.
+pub(crate) fn object(state: &mut State, object: &Object, turn: &mut Turn) -> Vec<News> {
+    let mut news = Vec::new();
+    let cause = Cause {
+        log_position: object.log_position,
+        recorded_time: object.ingest_time,
+        time: object.time,
+    };
+    if let Some(namespace) = &object.namespace {
+        let place = (object.cluster.clone(), namespace.clone());
+        listed_pod_or_owner(state, &place, object, cause, turn);
+        let positions = state.recent.of_namespace(&place);
+        news.push(News { edge: Edge::Workload, positions, reason: "the owner of its pod was listed" });
+    }
+    if is_kept(&object.kind) {
+        listed_configuration(state, object, turn, &mut news);
+    }
+    state.listed_since(object.cluster.as_deref(), &object.kind, object.time);
+    news
+}
+
+fn listed_pod_or_owner(state: &mut State, place: &Place, object: &Object, cause: Cause, turn: &mut Turn) {
+    if object.kind == "Pod" {
+        if let Some(pod) = Pod::read(&object.object) {
+            turn.workloads.extend(state.workloads.pod(place, &pod, cause));
+        }
+    } else if matches!(object.kind.as_str(), "ReplicaSet" | "Job" | "ReplicationController")
+        && let Some(body) = Body::read(&object.object)
+    {
+        turn.workloads.extend(state.workloads.owner(place, &object.kind, &body.metadata, cause));
+    }
+}
+
+fn listed_configuration(state: &mut State, object: &Object, turn: &mut Turn, news: &mut Vec<News>) {
+    let key = ObjectKey {
+        cluster: object.cluster.clone(),
+        kind: object.kind.clone(),
+        namespace: object.namespace.clone(),
+        name: object.name.clone(),
+    };
+    let content = Content::of(Some(&object.object));
+    if state.objects.at(&key, object.time).is_some_and(|known| known.content == content) {
+        return;
+    }
+    let version = Version { from: object.time, position: object.log_position, content, change: None };
+    let moment = Moment {
+        time: object.time,
+        change: None,
+        log_position: object.log_position,
+        recorded_time: object.ingest_time,
+    };
+    keep(state, &key, version, &moment, turn, news);
+}

@@ -1,0 +1,192 @@
+//! What Kubernetes objects say that correlation needs: owners, policy rules, pod templates.
+//!
+//! Reading is lenient: a missing or null part is empty, and what is no object is `None`.
+
+use durward_schemas::cell::Json;
+use serde::{Deserialize, Deserializer};
+
+/// `metadata` of any object.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Metadata {
+    pub name: Option<String>,
+    pub generate_name: Option<String>,
+    pub namespace: Option<String>,
+    pub uid: Option<String>,
+    pub creation_timestamp: Option<String>,
+    #[serde(deserialize_with = "or_default")]
+    pub owner_references: Vec<OwnerReference>,
+}
+
+/// Who owns an object; at most one owner is its controller.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct OwnerReference {
+    pub kind: String,
+    pub name: String,
+    pub controller: Option<bool>,
+}
+
+impl Metadata {
+    /// The managing controller, as
+    /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/owners-dependents/> says.
+    pub(crate) fn controller(&self) -> Option<&OwnerReference> {
+        self.owner_references.iter().find(|owner| owner.controller == Some(true))
+    }
+}
+
+/// One rule of a Role or `ClusterRole`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Rule {
+    #[serde(deserialize_with = "or_default")]
+    pub verbs: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
+    pub api_groups: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
+    pub resources: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
+    pub resource_names: Vec<String>,
+    #[serde(deserialize_with = "or_default", rename = "nonResourceURLs")]
+    pub non_resource_urls: Vec<String>,
+}
+
+/// One subject of a binding.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Subject {
+    pub kind: String,
+    pub name: String,
+    pub namespace: Option<String>,
+}
+
+/// The role that a binding grants.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct RoleRef {
+    pub kind: String,
+    pub name: String,
+}
+
+/// The parts of a pod's specification that say what it is.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct PodSpec {
+    pub service_account_name: Option<String>,
+    pub node_name: Option<String>,
+    #[serde(deserialize_with = "or_default")]
+    pub containers: Vec<Container>,
+    #[serde(deserialize_with = "or_default")]
+    pub init_containers: Vec<Container>,
+}
+
+/// A container's image.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Container {
+    pub image: Option<String>,
+}
+
+/// An object of any kind; parts that its kind does not have stay empty.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Body {
+    pub kind: Option<String>,
+    #[serde(deserialize_with = "or_default")]
+    pub metadata: Metadata,
+    #[serde(deserialize_with = "or_default")]
+    pub rules: Vec<Rule>,
+    #[serde(deserialize_with = "or_default")]
+    pub subjects: Vec<Subject>,
+    pub role_ref: Option<RoleRef>,
+}
+
+impl Body {
+    /// The object in `json`, if it is one.
+    pub(crate) fn read(json: &Json) -> Option<Self> {
+        serde_json::from_str(json.as_str()).ok()
+    }
+}
+
+/// A pod: only pods have `spec.containers` at the top.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Pod {
+    #[serde(deserialize_with = "or_default")]
+    pub metadata: Metadata,
+    #[serde(deserialize_with = "or_default")]
+    pub spec: PodSpec,
+    #[serde(deserialize_with = "or_default")]
+    pub status: PodStatus,
+}
+
+/// Where a pod runs.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct PodStatus {
+    #[serde(rename = "podIP")]
+    pub pod_ip: Option<String>,
+}
+
+impl Pod {
+    /// The pod in `json`, if it is an object.
+    pub(crate) fn read(json: &Json) -> Option<Self> {
+        serde_json::from_str(json.as_str()).ok()
+    }
+
+    /// Images of all containers, in their order.
+    pub(crate) fn images(&self) -> Vec<String> {
+        let containers = self.spec.init_containers.iter().chain(&self.spec.containers);
+        containers.filter_map(|container| container.image.clone()).collect()
+    }
+}
+
+/// What a `TokenRequest` asked for: <https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-request-v1/>.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct TokenRequest {
+    #[serde(deserialize_with = "or_default")]
+    pub spec: TokenRequestSpec,
+    #[serde(deserialize_with = "or_default")]
+    pub status: TokenRequestStatus,
+}
+
+/// Lifetime, audiences and the object that the token is bound to.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct TokenRequestSpec {
+    #[serde(deserialize_with = "or_default")]
+    pub audiences: Vec<String>,
+    pub expiration_seconds: Option<i64>,
+    pub bound_object_ref: Option<BoundObjectRef>,
+}
+
+/// When the token expires.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct TokenRequestStatus {
+    pub expiration_timestamp: Option<String>,
+}
+
+/// The object whose deletion ends the token.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct BoundObjectRef {
+    pub kind: Option<String>,
+    pub name: Option<String>,
+    pub uid: Option<String>,
+}
+
+impl TokenRequest {
+    /// The request in `json`; empty if it is none.
+    pub(crate) fn read(json: Option<&Json>) -> Self {
+        json.and_then(|json| serde_json::from_str(json.as_str()).ok()).unwrap_or_default()
+    }
+}
+
+/// A null is an absence.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}

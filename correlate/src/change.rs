@@ -1,0 +1,372 @@
+//! A successful write -> the configuration changes that it made.
+//!
+//! Failed and dry-run requests change nothing, and the life of pods is no change.
+
+use durward_schemas::Time;
+use durward_schemas::cell::Json;
+use durward_schemas::ids::ChangeId;
+use durward_schemas::tables::{Access, Change};
+use durward_schemas::values::{ChangeAction, ChangeKind, IdentityKind, Outcome};
+use serde_json::Value;
+
+use crate::rbac::SubjectKey;
+use crate::state::objects::{Content, ObjectKey, Objects, Version};
+use crate::summary;
+
+/// Resources whose writes are changes: API group, resource, object kind, change kind.
+const RESOURCES: &[(&str, &str, &str, ChangeKind)] = &[
+    ("rbac.authorization.k8s.io", "roles", "Role", ChangeKind::Role),
+    ("rbac.authorization.k8s.io", "rolebindings", "RoleBinding", ChangeKind::RoleBinding),
+    ("rbac.authorization.k8s.io", "clusterroles", "ClusterRole", ChangeKind::ClusterRole),
+    (
+        "rbac.authorization.k8s.io",
+        "clusterrolebindings",
+        "ClusterRoleBinding",
+        ChangeKind::ClusterRoleBinding,
+    ),
+    ("", "serviceaccounts", "ServiceAccount", ChangeKind::ServiceAccount),
+    ("", "namespaces", "Namespace", ChangeKind::Namespace),
+    ("", "nodes", "Node", ChangeKind::Node),
+    ("", "secrets", "Secret", ChangeKind::SecretReference),
+    ("", "replicationcontrollers", "ReplicationController", ChangeKind::Workload),
+    ("apps", "deployments", "Deployment", ChangeKind::Workload),
+    ("apps", "daemonsets", "DaemonSet", ChangeKind::Workload),
+    ("apps", "statefulsets", "StatefulSet", ChangeKind::Workload),
+    ("apps", "replicasets", "ReplicaSet", ChangeKind::Workload),
+    ("batch", "jobs", "Job", ChangeKind::Workload),
+    ("batch", "cronjobs", "CronJob", ChangeKind::Workload),
+    (
+        "admissionregistration.k8s.io",
+        "mutatingwebhookconfigurations",
+        "MutatingWebhookConfiguration",
+        ChangeKind::AdmissionWebhook,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "validatingwebhookconfigurations",
+        "ValidatingWebhookConfiguration",
+        ChangeKind::AdmissionWebhook,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicies",
+        "ValidatingAdmissionPolicy",
+        ChangeKind::ValidatingPolicy,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings",
+        "ValidatingAdmissionPolicyBinding",
+        ChangeKind::ValidatingPolicy,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "mutatingadmissionpolicies",
+        "MutatingAdmissionPolicy",
+        ChangeKind::ValidatingPolicy,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "mutatingadmissionpolicybindings",
+        "MutatingAdmissionPolicyBinding",
+        ChangeKind::ValidatingPolicy,
+    ),
+    ("networking.k8s.io", "networkpolicies", "NetworkPolicy", ChangeKind::NetworkPolicy),
+    ("cilium.io", "ciliumnetworkpolicies", "CiliumNetworkPolicy", ChangeKind::NetworkPolicy),
+    ("security.istio.io", "authorizationpolicies", "AuthorizationPolicy", ChangeKind::MeshPolicy),
+    ("security.istio.io", "peerauthentications", "PeerAuthentication", ChangeKind::MeshPolicy),
+    ("security.istio.io", "requestauthentications", "RequestAuthentication", ChangeKind::MeshPolicy),
+    (
+        "certificates.k8s.io",
+        "certificatesigningrequests",
+        "CertificateSigningRequest",
+        ChangeKind::CertificateApproval,
+    ),
+];
+
+/// One change and the version of the object that it made.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Made {
+    pub change: Change,
+    /// `None` where the object has no known name.
+    pub object: Option<(ObjectKey, Version)>,
+}
+
+/// The object kind of an audited resource, if its writes are changes.
+pub(crate) fn kind_of(api_group: &str, resource: &str) -> Option<(&'static str, ChangeKind)> {
+    let row = RESOURCES.iter().find(|(group, name, ..)| *group == api_group && *name == resource)?;
+    Some((row.2, row.3))
+}
+
+/// Whether objects of `kind` are configuration whose versions are kept.
+pub(crate) fn is_kept(kind: &str) -> bool {
+    RESOURCES.iter().any(|(_, _, object, change)| *object == kind && *change != ChangeKind::SecretReference)
+}
+
+/// When a write took effect: at its answer, so that no request follows from itself.
+pub(crate) fn effective(access: &Access) -> Time {
+    access.time.plus(access.duration_us.unwrap_or_default().max(1))
+}
+
+/// The changes that `access` made over `objects` as they were.
+pub(crate) fn changes(objects: &Objects, access: &Access) -> Vec<Made> {
+    let Some((kind, change_kind, action)) = write_of(access) else { return Vec::new() };
+    let made = touched(objects, access, kind).into_iter();
+    made.filter_map(|(name, after)| {
+        let key = name.map(|name| ObjectKey {
+            cluster: access.cluster.clone(),
+            kind: kind.into(),
+            namespace: access.object_namespace.clone().filter(|_| kind != "Namespace"),
+            name,
+        });
+        let content = match action {
+            ChangeAction::Delete => Content::Gone,
+            ChangeAction::Create | ChangeAction::Update => content(change_kind, after.as_ref()),
+        };
+        one_change(objects, access, key, content, change_kind, action)
+    })
+    .collect()
+}
+
+/// Object kind, change kind and action of a write that succeeded.
+fn write_of(access: &Access) -> Option<(&'static str, ChangeKind, ChangeAction)> {
+    let failed = access.outcome == Outcome::Failure || access.status_code.is_some_and(|code| code >= 300);
+    if failed || access.dry_run == Some(true) {
+        return None;
+    }
+    let action = match access.verb.as_deref()? {
+        "create" => ChangeAction::Create,
+        "update" | "patch" => ChangeAction::Update,
+        "delete" | "deletecollection" => ChangeAction::Delete,
+        _ => return None,
+    };
+    let (kind, change_kind) = kind_of(access.api_group.as_deref().unwrap_or(""), access.resource.as_deref()?)?;
+    match access.subresource.as_deref() {
+        None => Some((kind, change_kind, action)),
+        Some("approval") => Some((kind, change_kind, ChangeAction::Update)),
+        Some(_) => None,
+    }
+}
+
+/// Names of the objects that the write touched, each with its body afterwards where it was logged.
+fn touched(objects: &Objects, access: &Access, kind: &str) -> Vec<(Option<String>, Option<Json>)> {
+    if access.verb.as_deref() == Some("deletecollection") {
+        return collection(objects, access, kind);
+    }
+    let after = after(objects, access, kind);
+    let name = access.object_name.clone().or_else(|| name_in(after.as_ref()));
+    vec![(name, after)]
+}
+
+/// What a `deletecollection` deleted: what its answer lists, else everything if nothing was selected.
+fn collection(objects: &Objects, access: &Access, kind: &str) -> Vec<(Option<String>, Option<Json>)> {
+    let answer = access.response_object.as_ref().and_then(parse);
+    let items = answer.as_ref().and_then(|answer| answer.get("items")?.as_array().cloned());
+    if let Some(items) = items {
+        let names = items.iter().filter_map(|item| item.pointer("/metadata/name")?.as_str());
+        return names.map(|name| (Some(name.to_owned()), None)).collect();
+    }
+    let uri = access.request_uri.as_deref().unwrap_or_default();
+    if uri.contains("Selector=") {
+        return vec![(None, None)];
+    }
+    let here = |key: &&ObjectKey| key.namespace == access.object_namespace;
+    let existing = objects.existing(access.cluster.as_deref(), kind, access.time);
+    existing.map(|(key, _)| key).filter(here).map(|key| (Some(key.name.clone()), None)).collect()
+}
+
+/// The object after the write: the answer, else the request, else the patch upon what was known.
+fn after(objects: &Objects, access: &Access, kind: &str) -> Option<Json> {
+    let is_object = |json: &&Json| parse(json).is_some_and(|value| value.get("metadata").is_some());
+    let answer = access.response_object.as_ref().filter(is_object);
+    let answer = answer.filter(|json| parse(json).is_none_or(|value| value["kind"] != "Status"));
+    if let Some(answer) = answer {
+        return Some(answer.clone());
+    }
+    let sent = access.request_object.as_ref()?;
+    if access.verb.as_deref() != Some("patch") {
+        return Some(sent.clone()).filter(|json| is_object(&json));
+    }
+    let key = ObjectKey {
+        cluster: access.cluster.clone(),
+        kind: kind.into(),
+        namespace: access.object_namespace.clone(),
+        name: access.object_name.clone()?,
+    };
+    let known = objects.before(&key, access.time)?.content.seen()?;
+    let mut value = parse(&known.json)?;
+    let patch = parse(sent).filter(Value::is_object)?;
+    merge(&mut value, &patch);
+    Some(Json(value.to_string()))
+}
+
+/// JSON merge patch: <https://www.rfc-editor.org/rfc/rfc7386#section-2>.
+///
+/// RBAC lists have no merge key, so a strategic merge patch replaces them too.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        target.clone_from(patch);
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(serde_json::Map::new());
+    }
+    let Value::Object(fields) = target else { return };
+    for (name, value) in patch {
+        if value.is_null() {
+            fields.remove(name);
+        } else {
+            merge(fields.entry(name.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
+fn content(kind: ChangeKind, after: Option<&Json>) -> Content {
+    match kind {
+        // The content of a Secret is never kept, not even redacted.
+        ChangeKind::SecretReference => Content::Unseen,
+        _ => Content::of(after),
+    }
+}
+
+fn one_change(
+    objects: &Objects,
+    access: &Access,
+    key: Option<ObjectKey>,
+    content: Content,
+    kind: ChangeKind,
+    action: ChangeAction,
+) -> Option<Made> {
+    let from = effective(access);
+    let before = key.as_ref().and_then(|key| objects.before(key, from));
+    if !is_change(access, kind, action, before.map(|version| &version.content), &content) {
+        return None;
+    }
+    let path = key.as_ref().map_or_else(|| "?".to_owned(), ObjectKey::path);
+    let change_id = ChangeId::of(access.cluster.as_deref(), access.event_id.as_str(), &path);
+    let told = summary::of(objects, access, key.as_ref(), &content, kind, action, from);
+    let text = |content: &Content| content.seen().map(|seen| seen.json.clone());
+    let change = Change {
+        time: access.time,
+        change_id: change_id.clone(),
+        log_position: access.log_position,
+        cluster: access.cluster.clone(),
+        provider: access.provider,
+        kind,
+        action,
+        api_group: access.api_group.clone(),
+        resource: access.resource.clone().unwrap_or_default(),
+        namespace: access.object_namespace.clone(),
+        name: key.as_ref().map(|key| key.name.clone()),
+        actor: access.identity.clone().unwrap_or_default(),
+        actor_kind: access.identity_kind,
+        actor_credential_id: access.credential_id.clone(),
+        event_id: Some(access.event_id.clone()),
+        before: before.and_then(|version| text(&version.content)),
+        after: text(&content),
+        summary: told.summary,
+        grants_added: some(told.grants_added),
+        grants_removed: some(told.grants_removed),
+        subjects: some(told.subjects.iter().map(SubjectKey::sentence).collect()),
+        flap_of: key.as_ref().and_then(|key| flap_of(objects, key, from, &content)),
+        source: access.source.clone(),
+        ingest_time: access.ingest_time,
+    };
+    let version =
+        Version { from, position: access.log_position, content, change: Some(change_id) };
+    Some(Made { change, object: key.map(|key| (key, version)) })
+}
+
+/// Whether the write altered anything that matters.
+fn is_change(
+    access: &Access,
+    kind: ChangeKind,
+    action: ChangeAction,
+    before: Option<&Content>,
+    after: &Content,
+) -> bool {
+    let made_by_a_controller = after.seen().is_some_and(|seen| seen.body.metadata.controller().is_some());
+    if kind == ChangeKind::Workload && made_by_a_controller {
+        return false;
+    }
+    if action != ChangeAction::Update {
+        return true;
+    }
+    match (before.and_then(Content::seen), after.seen()) {
+        (Some(before), Some(after)) => essence(kind, &before.json) != essence(kind, &after.json),
+        // Status keepers write the whole object; what a template was before is not known here.
+        _ if kind == ChangeKind::Workload => touches_template(access) && !is_controller(access),
+        _ => !matches!(kind, ChangeKind::Node | ChangeKind::Namespace) || !is_controller(access),
+    }
+}
+
+/// The part of an object that decides; the rest is bookkeeping.
+fn essence(kind: ChangeKind, json: &Json) -> Value {
+    let value = parse(json).unwrap_or_default();
+    let part = |pointer: &str| value.pointer(pointer).cloned().unwrap_or_default();
+    let parts: &[&str] = match kind {
+        ChangeKind::Role | ChangeKind::ClusterRole => &["/rules"],
+        ChangeKind::RoleBinding | ChangeKind::ClusterRoleBinding => &["/subjects", "/roleRef"],
+        ChangeKind::Workload => &["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"],
+        ChangeKind::Namespace | ChangeKind::Node => &["/metadata/labels", "/spec"],
+        ChangeKind::ServiceAccount => {
+            &["/metadata/annotations", "/automountServiceAccountToken", "/secrets", "/imagePullSecrets"]
+        }
+        ChangeKind::AdmissionWebhook => &["/webhooks"],
+        ChangeKind::CertificateApproval => &["/status/conditions"],
+        _ => &["/spec"],
+    };
+    parts.iter().map(|pointer| part(pointer)).collect()
+}
+
+fn touches_template(access: &Access) -> bool {
+    let sent = access.request_object.as_ref().and_then(parse);
+    match sent {
+        Some(Value::Array(steps)) => steps.iter().any(|step| {
+            step["path"].as_str().is_some_and(|path| path.starts_with("/spec"))
+        }),
+        Some(object) => object.pointer("/spec/template").or(object.pointer("/spec/jobTemplate")).is_some(),
+        // The body was not logged: it may have.
+        None => true,
+    }
+}
+
+/// Controllers keep status and labels; what they make has its cause elsewhere.
+fn is_controller(access: &Access) -> bool {
+    access.identity_kind == IdentityKind::System
+        || access.identity_kind == IdentityKind::Node
+        || (access.identity_kind == IdentityKind::ServiceAccount
+            && access.namespace.as_deref() == Some("kube-system"))
+}
+
+/// The change that this one undoes: the object is again what it was before that.
+fn flap_of(objects: &Objects, key: &ObjectKey, from: Time, content: &Content) -> Option<String> {
+    let history = objects.history(key);
+    let upto = history.partition_point(|version| version.from < from);
+    let [.., older, last] = history.get(..upto)? else { return None };
+    let same = match (&older.content, content) {
+        (Content::Gone, Content::Gone) => true,
+        (older, now) => older.seen().is_some() && bodies_equal(older, now),
+    };
+    same.then(|| last.change.as_ref().map(|change| change.as_str().to_owned())).flatten()
+}
+
+fn bodies_equal(left: &Content, right: &Content) -> bool {
+    let parts = |content: &Content| {
+        let body = content.seen()?.body.clone();
+        Some((body.rules, body.subjects, body.role_ref))
+    };
+    parts(left) == parts(right)
+}
+
+fn name_in(json: Option<&Json>) -> Option<String> {
+    parse(json?)?.pointer("/metadata/name")?.as_str().map(str::to_owned)
+}
+
+fn parse(json: &Json) -> Option<Value> {
+    serde_json::from_str(json.as_str()).ok()
+}
+
+fn some(list: Vec<String>) -> Option<Vec<String>> {
+    (!list.is_empty()).then_some(list)
+}

@@ -1,0 +1,295 @@
+//! One record of the log -> one turn: deduplicate, advance, resolve, amend, row by row in log order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use durward_schemas::Time;
+use durward_schemas::ids::{ChangeId, EventId, LogPosition};
+use durward_schemas::record::{Content, Record, Turn};
+use durward_schemas::tables::{Access, Amendment, Change, Object, Reject, Span};
+use durward_schemas::time::MINUTE;
+use durward_schemas::values::Edge;
+
+use crate::advance::{self, News};
+use crate::deduplicate::{Lookup, Older, Window, event_hash, lookup, reject_hash, request_hash};
+use crate::resolve::{EDGES, columns, evidence, resolve};
+use crate::state::credentials::Credentials;
+use crate::state::grants::Grants;
+use crate::state::objects::Objects;
+use crate::state::policy::Policy;
+use crate::state::recent::Recent;
+use crate::state::sources::{Fate, Sources};
+use crate::state::spans::Spans;
+use crate::state::workloads::Workloads;
+
+/// How much the correlator keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// How long after it was logged an access can still be amended, in microseconds.
+    pub lateness: i64,
+    /// At most so many accesses are held for amendment.
+    pub most_recent: usize,
+    /// At most so many ids are held; older ones are looked up in the lake.
+    pub most_ids: usize,
+    /// At most so many spans wait for their access.
+    pub most_spans: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        // Twenty minutes is the lateness of the slowest source, CloudTrail (DESIGN decision 11).
+        Self { lateness: 20 * MINUTE, most_recent: 50_000, most_ids: 2_000_000, most_spans: 100_000 }
+    }
+}
+
+/// All that is known, by key and valid time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct State {
+    pub ids: Window,
+    pub judged: Window,
+    pub objects: Objects,
+    pub policy: Policy,
+    pub changes: BTreeMap<ChangeId, Change>,
+    pub grants: Grants,
+    pub credentials: Credentials,
+    pub workloads: Workloads,
+    pub spans: Spans,
+    pub recent: Recent,
+    pub sources: Sources,
+    /// Since when objects of a kind were listed, by cluster and kind.
+    pub listed: BTreeMap<(Option<String>, String), Time>,
+}
+
+impl State {
+    /// Notes that objects of `kind` were listed at `time`; the earliest listing counts.
+    pub(crate) fn listed_since(&mut self, cluster: Option<&str>, kind: &str, time: Time) {
+        let key = (cluster.map(str::to_owned), kind.to_owned());
+        let since = self.listed.entry(key).or_insert(time);
+        *since = (*since).min(time);
+    }
+}
+
+/// How many of each thing the state holds: for metrics.
+pub type Sizes = [(&'static str, usize); 8];
+
+/// The state of one pipeline, and the walk of one record through it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Correlator {
+    settings: Settings,
+    pub(crate) state: State,
+}
+
+impl Correlator {
+    /// An empty state.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, state: State::default() }
+    }
+
+    pub(crate) fn with_state(settings: Settings, state: State) -> Self {
+        Self { settings, state }
+    }
+
+    /// What must be asked of the lake before `record` can be taken; `None` in nearly all cases.
+    #[must_use]
+    pub fn lookup(&self, record: &Record) -> Option<Lookup> {
+        lookup(&record.content, &self.state.ids, &self.state.judged)
+    }
+
+    /// Takes one record.
+    pub fn turn(&mut self, record: Record, older: &Older) -> Turn {
+        let positions = LogPosition::try_from(record.content.positions()).unwrap_or(LogPosition::MAX);
+        let mut turn = Turn {
+            last_position: record.first_position + positions.max(1) - 1,
+            ingest_time: record.ingest_time,
+            is_tick: record.content == Content::Tick,
+            ..Turn::default()
+        };
+        self.state.recent.forget(record.ingest_time.plus(-self.settings.lateness), self.settings.most_recent);
+        match record.content {
+            Content::Accesses(rows) => {
+                rows.into_iter().for_each(|row| self.access(row, older, &mut turn));
+            }
+            Content::Objects(rows) => rows.iter().for_each(|row| self.object(row, &mut turn)),
+            Content::Spans(rows) => rows.into_iter().for_each(|row| self.span(row, older, &mut turn)),
+            Content::Logs(rows) => {
+                let new = |row: &durward_schemas::tables::Log| (row.event_id.clone(), row.time);
+                self.plain(rows, older, new, |row| &row.source, |turn| &mut turn.logs, &mut turn);
+            }
+            Content::Metrics(rows) => {
+                let new = |row: &durward_schemas::tables::Metric| (row.event_id.clone(), row.time);
+                self.plain(rows, older, new, |row| &row.source, |turn| &mut turn.metrics, &mut turn);
+            }
+            Content::Rejects(rows) => rows.into_iter().for_each(|row| self.reject(row, older, &mut turn)),
+            Content::Received(receipt) => self.state.sources.received(&receipt),
+            Content::Tick => {
+                turn.source_counters = self.state.sources.tick(record.ingest_time, record.first_position);
+            }
+            Content::EndOfSource(_) => {}
+        }
+        turn
+    }
+
+    /// How much the state holds.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        let state = &self.state;
+        [
+            ("ids", state.ids.len()),
+            ("objects", state.objects.len()),
+            ("changes", state.changes.len()),
+            ("grants", state.grants.len()),
+            ("credentials", state.credentials.len()),
+            ("workloads", state.workloads.len()),
+            ("spans", state.spans.len()),
+            ("accesses", state.recent.len()),
+        ]
+    }
+
+    fn access(&mut self, mut row: Access, older: &Older, turn: &mut Turn) {
+        if !self.is_new(event_hash(&row.event_id), row.event_id.as_str(), older) {
+            return self.duplicate(&row.source, row.time, turn);
+        }
+        self.state.sources.count(&row.source, row.time, Fate::Accepted);
+        if row.is_deciding() {
+            let first = self.state.judged.insert(request_hash(&row.request_key), self.settings.most_ids);
+            row.judged = first && !older.request_keys.contains(row.request_key.as_str());
+            if row.judged {
+                self.judge(&mut row, turn);
+            } else {
+                self.later_stage(&row, turn);
+            }
+        }
+        turn.accesses.push(row);
+    }
+
+    fn judge(&mut self, row: &mut Access, turn: &mut Turn) {
+        let mut news = advance::access(&mut self.state, row, turn);
+        for edge in EDGES {
+            resolve(&self.state, edge, row);
+        }
+        if let Some(audit_id) = &row.source_event_id {
+            let positions = self.state.recent.of_audit_id(audit_id);
+            news.push(News { edge: Edge::Trace, positions, reason: "another request has its audit id" });
+        }
+        self.state.recent.add(row);
+        self.amend(news, row.log_position, row.ingest_time, turn);
+    }
+
+    /// A later stage tells how the judged request ended.
+    fn later_stage(&mut self, row: &Access, turn: &mut Turn) {
+        let Some(position) = self.state.recent.of_request(&row.request_key) else { return };
+        let Some(held) = self.state.recent.get_mut(position) else { return };
+        let before = columns(Edge::Outcome, &held.access);
+        held.access.outcome = row.outcome;
+        held.access.status_code = row.status_code;
+        held.access.duration_us = held.access.duration_us.max(row.duration_us);
+        if columns(Edge::Outcome, &held.access) != before {
+            let reason = "a later stage of the request was seen";
+            let amendment = amendment(held, Edge::Outcome, reason, row.log_position, row.ingest_time);
+            turn.amendments.push(amendment);
+        }
+    }
+
+    fn object(&mut self, row: &Object, turn: &mut Turn) {
+        let known = !self.state.ids.insert(event_hash(&row.event_id), self.settings.most_ids);
+        if known {
+            return self.duplicate(&row.source, row.time, turn);
+        }
+        self.state.sources.count(&row.source, row.time, Fate::Accepted);
+        let news = advance::object(&mut self.state, row, turn);
+        self.amend(news, row.log_position, row.ingest_time, turn);
+    }
+
+    fn span(&mut self, row: Span, older: &Older, turn: &mut Turn) {
+        if !self.is_new(event_hash(&row.event_id), row.event_id.as_str(), older) {
+            return self.duplicate(&row.source, row.time, turn);
+        }
+        self.state.sources.count(&row.source, row.time, Fate::Accepted);
+        if let Some(audit_id) = self.state.spans.add(&row, self.settings.most_spans) {
+            let positions = self.state.recent.of_audit_id(&audit_id);
+            let news = News { edge: Edge::Trace, positions, reason: "its span was seen" };
+            self.amend(vec![news], row.log_position, row.ingest_time, turn);
+        }
+        turn.spans.push(row);
+    }
+
+    fn reject(&mut self, row: Reject, older: &Older, turn: &mut Turn) {
+        if !self.is_new(reject_hash(&row.reject_id), row.reject_id.as_str(), older) {
+            return self.duplicate(&row.source, row.time, turn);
+        }
+        self.state.sources.count(&row.source, row.time, Fate::Rejected);
+        turn.rejects.push(row);
+    }
+
+    /// Rows that only have to be new.
+    fn plain<R>(
+        &mut self,
+        rows: Vec<R>,
+        older: &Older,
+        key: impl Fn(&R) -> (EventId, Time),
+        source: impl Fn(&R) -> &String,
+        into: impl Fn(&mut Turn) -> &mut Vec<R>,
+        turn: &mut Turn,
+    ) {
+        for row in rows {
+            let (id, time) = key(&row);
+            if self.is_new(event_hash(&id), id.as_str(), older) {
+                self.state.sources.count(source(&row), time, Fate::Accepted);
+                into(turn).push(row);
+            } else {
+                self.duplicate(source(&row), time, turn);
+            }
+        }
+    }
+
+    fn is_new(&mut self, hash: u128, id: &str, older: &Older) -> bool {
+        !older.ids.contains(id) && self.state.ids.insert(hash, self.settings.most_ids)
+    }
+
+    fn duplicate(&mut self, source: &str, time: Time, turn: &mut Turn) {
+        turn.duplicates += 1;
+        self.state.sources.count(source, time, Fate::Duplicate);
+    }
+
+    /// Resolves again what the news concerns; what came out different is amended.
+    fn amend(&mut self, news: Vec<News>, position: LogPosition, recorded: Time, turn: &mut Turn) {
+        for News { edge, positions, reason } in news {
+            for at in positions.into_iter().collect::<BTreeSet<_>>() {
+                let Some(held) = self.state.recent.get(at) else { continue };
+                let mut access = held.access.clone();
+                resolve(&self.state, edge, &mut access);
+                if columns(edge, &access) == columns(edge, &held.access) {
+                    continue;
+                }
+                let Some(held) = self.state.recent.get_mut(at) else { continue };
+                held.access = access;
+                turn.amendments.push(amendment(held, edge, reason, position, recorded));
+            }
+        }
+    }
+}
+
+fn amendment(
+    held: &mut crate::state::recent::Held,
+    edge: Edge,
+    reason: &str,
+    log_position: LogPosition,
+    ingest_time: Time,
+) -> Amendment {
+    let version = held.amended.entry(edge.as_str()).or_insert(0);
+    *version += 1;
+    let values = columns(edge, &held.access);
+    Amendment {
+        time: held.access.time,
+        request_key: held.access.request_key.clone(),
+        edge,
+        version: *version,
+        evidence: values.as_ref().and_then(|_| evidence(edge, &held.access)),
+        values: values.map(|values| {
+            durward_schemas::cell::Json(serde_json::Value::Object(values).to_string())
+        }),
+        reason: reason.to_owned(),
+        log_position,
+        ingest_time,
+    }
+}

@@ -1,0 +1,172 @@
+//! Whose workload, which lineage, which change, which span: the edges of one access, over the state.
+//!
+//! The same functions resolve a row when it passes and again when later evidence arrives, so that
+//! the order of arrival does not matter in the end.
+
+use durward_schemas::ids::ChangeId;
+use durward_schemas::tables::{Access, Change};
+use durward_schemas::values::Edge;
+use serde_json::{Map, Value, json};
+
+use crate::correlator::State;
+use crate::state::objects::ObjectKey;
+use crate::state::recent::pod_place;
+
+/// The edges that later evidence can amend, in the order in which a row gets them.
+pub(crate) const EDGES: [Edge; 4] = [Edge::Workload, Edge::Lineage, Edge::Change, Edge::Trace];
+
+/// Sets one edge of `access` to what the state knows now.
+pub(crate) fn resolve(state: &State, edge: Edge, access: &mut Access) {
+    match edge {
+        Edge::Workload => workload(state, access),
+        Edge::Lineage => lineage(state, access),
+        Edge::Change => change(state, access),
+        Edge::Trace => trace(state, access),
+        // These two are read from the event itself.
+        Edge::Credential | Edge::Outcome => {}
+    }
+}
+
+fn workload(state: &State, access: &mut Access) {
+    let place = pod_place(access);
+    let pod = access.pod.as_deref();
+    let owner = place.as_ref().zip(pod).and_then(|(place, pod)| {
+        state.workloads.owner_of(place, pod, access.pod_uid.as_deref())
+    });
+    let key = owner.as_ref().and_then(|owner| {
+        let (namespace, name) = owner.workload.split_once('/')?;
+        Some(ObjectKey {
+            cluster: access.cluster.clone(),
+            kind: owner.kind.clone(),
+            namespace: Some(namespace.into()),
+            name: name.into(),
+        })
+    });
+    access.workload_change_id = key.and_then(|key| {
+        let upto = state.objects.history(&key).iter().rev();
+        upto.filter(|version| version.from <= access.time).find_map(|version| version.change.clone())
+    });
+    access.workload_evidence = owner.as_ref().map(|owner| owner.evidence);
+    access.workload_kind = owner.as_ref().map(|owner| owner.kind.clone());
+    access.workload = owner.map(|owner| owner.workload);
+}
+
+fn lineage(state: &State, access: &mut Access) {
+    let id = access.credential_id.as_ref();
+    let known = id.and_then(|id| state.credentials.get(access.cluster.as_deref(), id));
+    let minted = known.filter(|credential| credential.issued_time.is_some());
+    access.credential_issued_time = minted.and_then(|minted| minted.issued_time);
+    access.credential_expires_time = minted.and_then(|minted| minted.expires_time);
+    access.minted_by = minted.and_then(|minted| minted.issued_by.clone());
+    access.minted_by_credential_id = minted.and_then(|minted| minted.issued_by_credential_id.clone());
+    access.lineage_depth = minted.and_then(|minted| minted.depth);
+    access.lineage_evidence = minted.map(|minted| minted.evidence);
+}
+
+fn change(state: &State, access: &mut Access) {
+    let cause = state.policy.cause(&state.objects, access);
+    let told = cause.as_ref().and_then(|cause| state.changes.get(&cause.change));
+    access.change_evidence = cause.as_ref().map(|cause| cause.evidence);
+    access.change_time = told.map(|told| told.time);
+    access.change_kind = told.map(|told| told.kind);
+    access.change_summary = told.map(|told| told.summary.clone());
+    access.change_actor = told.map(|told| told.actor.clone());
+    access.change_id = cause.map(|cause| cause.change);
+}
+
+fn trace(state: &State, access: &mut Access) {
+    let sharing = access.source_event_id.as_deref().map(|id| state.recent.of_audit_id(id));
+    let sharing = sharing.unwrap_or_default();
+    let others = sharing.iter().filter_map(|position| state.recent.get(*position));
+    let others: Vec<_> = others.filter(|held| held.access.request_key != access.request_key).collect();
+    let only_cluster = others.iter().all(|held| held.access.cluster == access.cluster);
+    let edge = state.spans.of(access, others.len() + 1, only_cluster);
+    access.trace_evidence = edge.as_ref().map(|edge| edge.evidence);
+    access.trace_service = edge.as_ref().and_then(|edge| edge.span.service.clone());
+    access.trace_name = edge.as_ref().map(|edge| edge.span.name.clone());
+    access.span_id = edge.as_ref().map(|edge| edge.span.span_id.clone());
+    access.trace_id = edge.map(|edge| edge.span.trace_id);
+}
+
+/// The columns of one edge as an amendment holds them; `None` where there is no edge.
+pub(crate) fn columns(edge: Edge, access: &Access) -> Option<Map<String, Value>> {
+    let id = |id: &Option<ChangeId>| id.as_ref().map(|id| id.as_str().to_owned());
+    let micros = |time: Option<durward_schemas::Time>| time.map(|time| time.0);
+    let value = match edge {
+        Edge::Workload => {
+            access.workload.as_ref()?;
+            json!({
+                "workload": access.workload,
+                "workload_kind": access.workload_kind,
+                "workload_evidence": access.workload_evidence.map(|evidence| evidence.as_str()),
+                "workload_change_id": id(&access.workload_change_id),
+            })
+        }
+        Edge::Lineage => {
+            access.lineage_evidence?;
+            json!({
+                "credential_issued_time": micros(access.credential_issued_time),
+                "credential_expires_time": micros(access.credential_expires_time),
+                "minted_by": access.minted_by,
+                "minted_by_credential_id":
+                    access.minted_by_credential_id.as_ref().map(|id| id.as_str()),
+                "lineage_depth": access.lineage_depth,
+                "lineage_evidence": access.lineage_evidence.map(|evidence| evidence.as_str()),
+            })
+        }
+        Edge::Change => {
+            access.change_id.as_ref()?;
+            json!({
+                "change_id": id(&access.change_id),
+                "change_evidence": access.change_evidence.map(|evidence| evidence.as_str()),
+                "change_time": micros(access.change_time),
+                "change_kind": access.change_kind.map(|kind| kind.as_str()),
+                "change_summary": access.change_summary,
+                "change_actor": access.change_actor,
+            })
+        }
+        Edge::Trace => {
+            access.trace_id.as_ref()?;
+            json!({
+                "trace_id": access.trace_id,
+                "trace_evidence": access.trace_evidence.map(|evidence| evidence.as_str()),
+                "span_id": access.span_id,
+                "trace_service": access.trace_service,
+                "trace_name": access.trace_name,
+            })
+        }
+        Edge::Outcome => json!({
+            "outcome": access.outcome.as_str(),
+            "status_code": access.status_code,
+            "duration_us": access.duration_us,
+        }),
+        Edge::Credential => return None,
+    };
+    match value {
+        Value::Object(columns) => Some(columns),
+        _ => None,
+    }
+}
+
+/// The grade of one edge.
+pub(crate) fn evidence(edge: Edge, access: &Access) -> Option<durward_schemas::values::Evidence> {
+    match edge {
+        Edge::Workload => access.workload_evidence,
+        Edge::Lineage => access.lineage_evidence,
+        Edge::Change => access.change_evidence,
+        Edge::Trace => access.trace_evidence,
+        Edge::Credential | Edge::Outcome => Some(durward_schemas::values::Evidence::Exact),
+    }
+}
+
+/// What an edge to a change shows of it; the bodies stay in the table.
+pub(crate) fn told(change: &Change) -> Change {
+    Change {
+        before: None,
+        after: None,
+        grants_added: None,
+        grants_removed: None,
+        subjects: None,
+        ..change.clone()
+    }
+}

@@ -1,0 +1,10 @@
+//! What is known, by key and valid time. Indexes are derived; only facts are kept.
+
+pub(crate) mod credentials;
+pub(crate) mod grants;
+pub(crate) mod objects;
+pub(crate) mod policy;
+pub(crate) mod recent;
+pub(crate) mod sources;
+pub(crate) mod spans;
+pub(crate) mod workloads;

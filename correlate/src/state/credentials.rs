@@ -1,0 +1,185 @@
+//! Which credential minted which, and whose they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use durward_schemas::Time;
+use durward_schemas::ids::CredentialId;
+use durward_schemas::tables::{Access, Credential};
+use durward_schemas::values::{CredentialKind, Evidence, IdentityKind};
+
+use crate::body::TokenRequest;
+
+/// One credential of one cluster.
+type Key = (Option<String>, CredentialId);
+
+/// A chain longer than this is a loop or an attack on the reader.
+const DEEPEST: usize = 64;
+
+/// Every credential that was seen minted or used.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Credentials {
+    known: BTreeMap<Key, Credential>,
+    minted: BTreeMap<Key, BTreeSet<CredentialId>>,
+}
+
+impl Credentials {
+    /// The credential, if it was seen.
+    pub(crate) fn get(&self, cluster: Option<&str>, id: &CredentialId) -> Option<&Credential> {
+        self.known.get(&(cluster.map(Into::into), id.clone()))
+    }
+
+    /// Takes a minting; new versions of the credential and of every one minted from it.
+    pub(crate) fn mint(&mut self, access: &Access) -> Vec<Credential> {
+        let Some(issued) = issued_by(access) else { return Vec::new() };
+        let key = (access.cluster.clone(), issued.credential_id.clone());
+        let known = self.known.get(&key);
+        if known.is_some_and(|known| known.issued_time.is_some()) {
+            return Vec::new();
+        }
+        let version = known.map_or(1, |known| known.version + 1);
+        // A use may have told more than the minting: what the audit policy leaves out of a body.
+        let issued = Credential { version, ..with_claims_of(issued, known) };
+        if let Some(parent) = &issued.issued_by_credential_id {
+            let siblings = self.minted.entry((access.cluster.clone(), parent.clone())).or_default();
+            siblings.insert(issued.credential_id.clone());
+        }
+        self.known.insert(key.clone(), issued);
+        self.rechain(&key, access)
+    }
+
+    /// Takes a use; the first version of a credential that was never seen before.
+    pub(crate) fn use_of(&mut self, access: &Access) -> Option<Credential> {
+        let id = access.credential_id.clone()?;
+        let key = (access.cluster.clone(), id.clone());
+        if self.known.contains_key(&key) {
+            return None;
+        }
+        let seen = Credential {
+            credential_id: id,
+            version: 1,
+            recorded_time: access.ingest_time,
+            log_position: access.log_position,
+            credential_kind: access.credential_kind.unwrap_or_default(),
+            cluster: access.cluster.clone(),
+            identity: access.identity.clone(),
+            identity_kind: access.identity_kind,
+            identity_realm: access.identity_realm.clone(),
+            pod: access.pod.clone(),
+            pod_uid: access.pod_uid.clone(),
+            node: access.node.clone(),
+            node_uid: access.node_uid.clone(),
+            evidence: Evidence::Derived,
+            ..Credential::default()
+        };
+        self.known.insert(key, seen.clone());
+        Some(seen)
+    }
+
+    /// Everything, for a checkpoint.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Credential> {
+        self.known.values()
+    }
+
+    /// Takes back a credential from a checkpoint.
+    pub(crate) fn restore(&mut self, credential: Credential) {
+        let cluster = credential.cluster.clone();
+        if let Some(parent) = &credential.issued_by_credential_id {
+            let siblings = self.minted.entry((cluster.clone(), parent.clone())).or_default();
+            siblings.insert(credential.credential_id.clone());
+        }
+        self.known.insert((cluster, credential.credential_id.clone()), credential);
+    }
+
+    /// Number of credentials held.
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Root and depth of `key` and of all that came from it, anew.
+    fn rechain(&mut self, key: &Key, cause: &Access) -> Vec<Credential> {
+        let mut rows = Vec::new();
+        let mut waiting = vec![(key.clone(), 0)];
+        while let Some((key, steps)) = waiting.pop() {
+            let (root, depth) = self.chain(&key);
+            let Some(credential) = self.known.get_mut(&key) else { continue };
+            if credential.depth == Some(depth) && credential.root_credential_id.as_ref() == Some(&root) {
+                continue;
+            }
+            if steps > 0 {
+                credential.version += 1;
+            }
+            credential.root_credential_id = Some(root);
+            credential.depth = Some(depth);
+            credential.recorded_time = cause.ingest_time;
+            credential.log_position = cause.log_position;
+            rows.push(credential.clone());
+            if steps < DEEPEST {
+                let children = self.minted.get(&key).into_iter().flatten();
+                waiting.extend(children.map(|child| ((key.0.clone(), child.clone()), steps + 1)));
+            }
+        }
+        rows
+    }
+
+    /// The first credential of the lineage as far as it is known, and the number of mintings since.
+    fn chain(&self, key: &Key) -> (CredentialId, i64) {
+        let mut current = key.clone();
+        let mut depth = 0;
+        while let Some(parent) = self.parent(&current) {
+            depth += 1;
+            current = (current.0, parent);
+            if depth >= DEEPEST as i64 {
+                break;
+            }
+        }
+        (current.1, depth)
+    }
+
+    fn parent(&self, key: &Key) -> Option<CredentialId> {
+        self.known.get(key)?.issued_by_credential_id.clone()
+    }
+}
+
+/// The credential that a successful `TokenRequest` issued.
+fn issued_by(access: &Access) -> Option<Credential> {
+    let id = access.issued_credential_id.clone()?;
+    let namespace = access.object_namespace.as_deref()?;
+    let name = access.object_name.as_deref()?;
+    let asked = TokenRequest::read(access.request_object.as_ref());
+    let answered = TokenRequest::read(access.response_object.as_ref());
+    let bound = asked.spec.bound_object_ref.unwrap_or_default();
+    let to_pod = bound.kind.as_deref() == Some("Pod");
+    let expires = answered.status.expiration_timestamp.as_deref().and_then(Time::parse);
+    let asked_until = asked.spec.expiration_seconds.map(|seconds| access.time.plus(seconds * 1_000_000));
+    Some(Credential {
+        credential_id: id,
+        recorded_time: access.ingest_time,
+        log_position: access.log_position,
+        credential_kind: CredentialKind::BoundToken,
+        cluster: access.cluster.clone(),
+        identity: Some(format!("system:serviceaccount:{namespace}:{name}")),
+        identity_kind: IdentityKind::ServiceAccount,
+        identity_realm: access.identity_realm.clone(),
+        issued_time: Some(access.time),
+        expires_time: expires.or(asked_until),
+        issued_by: access.identity.clone(),
+        issued_by_credential_id: access.credential_id.clone(),
+        issued_event_id: Some(access.event_id.clone()),
+        audiences: Some(asked.spec.audiences).filter(|audiences| !audiences.is_empty()),
+        pod: bound.name.filter(|_| to_pod),
+        pod_uid: bound.uid.filter(|_| to_pod),
+        evidence: Evidence::Exact,
+        ..Credential::default()
+    })
+}
+
+fn with_claims_of(issued: Credential, used: Option<&Credential>) -> Credential {
+    let Some(used) = used else { return issued };
+    Credential {
+        pod: issued.pod.or_else(|| used.pod.clone()),
+        pod_uid: issued.pod_uid.or_else(|| used.pod_uid.clone()),
+        node: issued.node.or_else(|| used.node.clone()),
+        node_uid: issued.node_uid.or_else(|| used.node_uid.clone()),
+        ..issued
+    }
+}

@@ -1,0 +1,153 @@
+//! Every configuration object that was seen, as it was from when to when.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use durward_schemas::Time;
+use durward_schemas::cell::Json;
+use durward_schemas::ids::{ChangeId, LogPosition};
+
+use crate::body::Body;
+
+/// Which object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) struct ObjectKey {
+    pub cluster: Option<String>,
+    pub kind: String,
+    pub namespace: Option<String>,
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// `Role/namespace/name` or `ClusterRole/name`: the form of `decided_by` and `decided_role`.
+    pub(crate) fn path(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{}/{namespace}/{}", self.kind, self.name),
+            None => format!("{}/{}", self.kind, self.name),
+        }
+    }
+
+    /// The object that a `decided_by` or `decided_role` names.
+    pub(crate) fn parse(cluster: Option<&str>, path: &str) -> Option<Self> {
+        let (kind, rest) = path.split_once('/')?;
+        let (namespace, name) = match (kind, rest.split_once('/')) {
+            ("Role" | "RoleBinding", Some((namespace, name))) => (Some(namespace), name),
+            ("ClusterRole" | "ClusterRoleBinding", _) => (None, rest),
+            _ => return None,
+        };
+        Some(Self {
+            cluster: cluster.map(Into::into),
+            kind: kind.into(),
+            namespace: namespace.map(Into::into),
+            name: name.into(),
+        })
+    }
+}
+
+/// The object from `from` on, until the next version.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Version {
+    pub from: Time,
+    pub position: LogPosition,
+    /// What it became; `Gone` after a deletion.
+    pub content: Content,
+    /// The change that made it so; `None` for what a snapshot found.
+    pub change: Option<ChangeId>,
+}
+
+/// What an object is in one version.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Content {
+    /// Its body was seen.
+    Seen(Arc<Seen>),
+    /// It exists, but its body was not logged.
+    Unseen,
+    /// It does not exist.
+    Gone,
+}
+
+/// A body, as text and read.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Seen {
+    pub json: Json,
+    pub body: Body,
+}
+
+impl Content {
+    /// The content for a body; unseen where it cannot be read.
+    pub(crate) fn of(json: Option<&Json>) -> Self {
+        let seen = json.and_then(|json| Some(Seen { json: json.clone(), body: Body::read(json)? }));
+        seen.map_or(Self::Unseen, |seen| Self::Seen(Arc::new(seen)))
+    }
+
+    /// The body, where it was seen.
+    pub(crate) fn seen(&self) -> Option<&Seen> {
+        match self {
+            Self::Seen(seen) => Some(seen),
+            Self::Unseen | Self::Gone => None,
+        }
+    }
+}
+
+/// All objects with their versions in order of valid time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Objects {
+    versions: BTreeMap<ObjectKey, Vec<Version>>,
+}
+
+impl Objects {
+    /// Adds a version where it belongs in time; true if none is later.
+    pub(crate) fn insert(&mut self, key: ObjectKey, version: Version) -> bool {
+        let versions = self.versions.entry(key).or_default();
+        let at = versions
+            .partition_point(|other| (other.from, other.position) <= (version.from, version.position));
+        versions.insert(at, version);
+        at + 1 == versions.len()
+    }
+
+    /// All versions of one object, oldest first.
+    pub(crate) fn history(&self, key: &ObjectKey) -> &[Version] {
+        self.versions.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// The version that held at `time`.
+    pub(crate) fn at(&self, key: &ObjectKey, time: Time) -> Option<&Version> {
+        let history = self.history(key);
+        let after = history.partition_point(|version| version.from <= time);
+        after.checked_sub(1).and_then(|index| history.get(index))
+    }
+
+    /// The version that held just before `time`.
+    pub(crate) fn before(&self, key: &ObjectKey, time: Time) -> Option<&Version> {
+        self.at(key, time.plus(-1))
+    }
+
+    /// Everything, for a checkpoint.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Version)> {
+        self.versions.iter().flat_map(|(key, all)| all.iter().map(move |version| (key, version)))
+    }
+
+    /// Number of versions held.
+    pub(crate) fn len(&self) -> usize {
+        self.versions.values().map(Vec::len).sum()
+    }
+
+    /// Every object of `kind` in `cluster` that exists at `time`.
+    pub(crate) fn existing<'a>(
+        &'a self,
+        cluster: Option<&'a str>,
+        kind: &'a str,
+        time: Time,
+    ) -> impl Iterator<Item = (&'a ObjectKey, &'a Version)> {
+        let first = ObjectKey {
+            cluster: cluster.map(Into::into),
+            kind: kind.into(),
+            ..ObjectKey::default()
+        };
+        self.versions
+            .range(first..)
+            .take_while(move |(key, _)| key.cluster.as_deref() == cluster && key.kind == kind)
+            .filter_map(move |(key, _)| Some((key, self.at(key, time)?)))
+            .filter(|(_, version)| version.content != Content::Gone)
+    }
+}

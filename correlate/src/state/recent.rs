@@ -1,0 +1,155 @@
+//! Judged accesses that later evidence may still amend.
+//!
+//! They leave when the lateness of the sources has passed or there is no more room; evidence that
+//! is later still makes no amendment (DESIGN decision 7).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use durward_schemas::Time;
+use durward_schemas::ids::{CredentialId, LogPosition, RequestKey};
+use durward_schemas::tables::Access;
+
+use crate::state::spans::prefix;
+
+/// Accesses in the order of the log, with indexes by what evidence names.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Recent {
+    rows: BTreeMap<LogPosition, Held>,
+    by_request: BTreeMap<RequestKey, LogPosition>,
+    by_credential: BTreeMap<CredentialId, BTreeSet<LogPosition>>,
+    by_audit_id: BTreeMap<String, BTreeSet<LogPosition>>,
+    by_namespace: BTreeMap<(Option<String>, String), BTreeSet<LogPosition>>,
+    by_time: BTreeSet<(Time, LogPosition)>,
+}
+
+/// One access as it is known now, and how often each of its edges was amended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Held {
+    pub access: Access,
+    pub amended: BTreeMap<&'static str, i64>,
+}
+
+impl Recent {
+    /// Holds a judged access.
+    pub(crate) fn add(&mut self, access: &Access) {
+        self.restore(Held { access: without_bodies(access), amended: BTreeMap::new() });
+    }
+
+    /// Takes back a held access from a checkpoint.
+    pub(crate) fn restore(&mut self, held: Held) {
+        let (position, access) = (held.access.log_position, &held.access);
+        self.by_request.insert(access.request_key.clone(), position);
+        self.by_time.insert((access.time, position));
+        if let Some(id) = &access.credential_id {
+            self.by_credential.entry(id.clone()).or_default().insert(position);
+        }
+        if let Some(id) = &access.source_event_id {
+            self.by_audit_id.entry(prefix(id).to_owned()).or_default().insert(position);
+        }
+        if let Some(place) = pod_place(access) {
+            self.by_namespace.entry(place).or_default().insert(position);
+        }
+        self.rows.insert(position, held);
+    }
+
+    /// Lets go of what the log took before `before`, and of the oldest beyond `most`.
+    pub(crate) fn forget(&mut self, before: Time, most: usize) {
+        while let Some((&position, held)) = self.rows.first_key_value() {
+            if held.access.ingest_time >= before && self.rows.len() <= most {
+                return;
+            }
+            let Some(held) = self.rows.remove(&position) else { return };
+            self.unindex(position, &held.access);
+        }
+    }
+
+    /// The access at a position.
+    pub(crate) fn get_mut(&mut self, position: LogPosition) -> Option<&mut Held> {
+        self.rows.get_mut(&position)
+    }
+
+    /// The judged access of a request.
+    pub(crate) fn of_request(&self, key: &RequestKey) -> Option<LogPosition> {
+        self.by_request.get(key).copied()
+    }
+
+    /// Accesses that used a credential.
+    pub(crate) fn of_credential(&self, id: &CredentialId) -> Vec<LogPosition> {
+        self.by_credential.get(id).into_iter().flatten().copied().collect()
+    }
+
+    /// Accesses whose audit id begins so.
+    pub(crate) fn of_audit_id(&self, id: &str) -> Vec<LogPosition> {
+        self.by_audit_id.get(prefix(id)).into_iter().flatten().copied().collect()
+    }
+
+    /// Accesses by pods of a namespace.
+    pub(crate) fn of_namespace(&self, place: &(Option<String>, String)) -> Vec<LogPosition> {
+        self.by_namespace.get(place).into_iter().flatten().copied().collect()
+    }
+
+    /// Accesses of `cluster` at or after `time`.
+    pub(crate) fn since(&self, cluster: Option<&str>, time: Time) -> Vec<LogPosition> {
+        let from = self.by_time.range((time, LogPosition::MIN)..).map(|(_, position)| *position);
+        let here = |position: &LogPosition| {
+            self.rows.get(position).is_some_and(|held| held.access.cluster.as_deref() == cluster)
+        };
+        from.filter(here).collect()
+    }
+
+    /// The access at a position, to look at.
+    pub(crate) fn get(&self, position: LogPosition) -> Option<&Held> {
+        self.rows.get(&position)
+    }
+
+    /// Everything, for a checkpoint.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Held> {
+        self.rows.values()
+    }
+
+    /// Number of accesses held.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn unindex(&mut self, position: LogPosition, access: &Access) {
+        self.by_request.remove(&access.request_key);
+        self.by_time.remove(&(access.time, position));
+        if let Some(id) = &access.credential_id {
+            remove(&mut self.by_credential, id, position);
+        }
+        if let Some(id) = &access.source_event_id {
+            remove(&mut self.by_audit_id, &prefix(id).to_owned(), position);
+        }
+        if let Some(place) = pod_place(access) {
+            remove(&mut self.by_namespace, &place, position);
+        }
+    }
+}
+
+fn remove<K: Ord>(index: &mut BTreeMap<K, BTreeSet<LogPosition>>, key: &K, position: LogPosition) {
+    if let Some(positions) = index.get_mut(key) {
+        positions.remove(&position);
+        if positions.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+/// Where the pod of a pod's credential lives: the namespace of its `ServiceAccount`.
+pub(crate) fn pod_place(access: &Access) -> Option<(Option<String>, String)> {
+    access.pod.as_ref()?;
+    Some((access.cluster.clone(), access.namespace.clone()?))
+}
+
+/// Bodies are no edge, and most of the bytes.
+fn without_bodies(access: &Access) -> Access {
+    Access {
+        request_object: None,
+        response_object: None,
+        unmapped: None,
+        annotations: None,
+        extra: None,
+        ..access.clone()
+    }
+}

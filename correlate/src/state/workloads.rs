@@ -1,0 +1,223 @@
+//! Which pod belongs to which workload: pods, and the owners that controllers made them for.
+
+use std::collections::BTreeMap;
+
+use durward_schemas::Time;
+use durward_schemas::ids::LogPosition;
+use durward_schemas::tables::Workload;
+use durward_schemas::values::Evidence;
+
+use crate::body::{Metadata, OwnerReference, Pod};
+
+/// A namespace of a cluster.
+pub(crate) type Place = (Option<String>, String);
+
+/// Pods by UID, and the owners of each namespace.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Workloads {
+    pods: BTreeMap<(Option<String>, String), KnownPod>,
+    owners: BTreeMap<Place, BTreeMap<String, Owner>>,
+}
+
+/// A pod's latest row, and its direct controller.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct KnownPod {
+    pub row: Workload,
+    pub controller: Option<(String, String)>,
+}
+
+/// Something that controllers make pods for, by name.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Owner {
+    pub kind: String,
+    /// Its own controller: the Deployment of a `ReplicaSet`, the `CronJob` of a Job.
+    pub above: Option<(String, String)>,
+    /// Whether a pod was seen to be made for it.
+    pub has_pods: bool,
+}
+
+/// Who a pod belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ownership {
+    pub kind: String,
+    /// `namespace/name`.
+    pub workload: String,
+    pub evidence: Evidence,
+}
+
+/// The row that a fact came with.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cause {
+    pub log_position: LogPosition,
+    pub recorded_time: Time,
+    pub time: Time,
+}
+
+impl Workloads {
+    /// Takes a pod's object; its new version if it says something new.
+    pub(crate) fn pod(&mut self, place: &Place, pod: &Pod, cause: Cause) -> Option<Workload> {
+        let name = pod.metadata.name.clone().filter(|name| !name.is_empty())?;
+        if let Some(owner) = pod.metadata.controller() {
+            self.pods_are_made_for(place, owner);
+        }
+        let uid = pod.metadata.uid.clone()?;
+        let created = pod.metadata.creation_timestamp.as_deref().and_then(Time::parse);
+        let controller = pod.metadata.controller();
+        let controller = controller.map(|owner| (owner.kind.clone(), owner.name.clone()));
+        let (workload_kind, workload) = self.top(place, controller.as_ref(), &name);
+        let key = (place.0.clone(), uid.clone());
+        let old = self.pods.get(&key).map(|known| &known.row);
+        let row = Workload {
+            cluster: place.0.clone(),
+            namespace: place.1.clone(),
+            pod: name,
+            pod_uid: Some(uid),
+            version: old.map_or(1, |old| old.version + 1),
+            recorded_time: cause.recorded_time,
+            log_position: cause.log_position,
+            workload_kind: Some(workload_kind),
+            workload: Some(workload),
+            service_account: pod.spec.service_account_name.clone(),
+            node: pod.spec.node_name.clone().or_else(|| old?.node.clone()),
+            ip: pod.status.pod_ip.clone().or_else(|| old?.ip.clone()),
+            images: Some(pod.images()),
+            valid_from: created.or(Some(cause.time)),
+            valid_to: old.and_then(|old| old.valid_to),
+            evidence: Evidence::Exact,
+        };
+        if old.is_some_and(|old| same(old, &row)) {
+            return None;
+        }
+        self.pods.insert(key, KnownPod { row: row.clone(), controller });
+        Some(row)
+    }
+
+    /// Takes note that a controller makes pods for `owner`; true if that is new.
+    pub(crate) fn pods_are_made_for(&mut self, place: &Place, owner: &OwnerReference) -> bool {
+        let entry = self.owners.entry(place.clone()).or_default().entry(owner.name.clone());
+        let known = entry.or_insert_with(|| Owner { kind: owner.kind.clone(), ..Owner::default() });
+        !std::mem::replace(&mut known.has_pods, true)
+    }
+
+    /// Takes an object that owns pods, such as a `ReplicaSet` or a Job; new versions of its pods.
+    pub(crate) fn owner(
+        &mut self,
+        place: &Place,
+        kind: &str,
+        metadata: &Metadata,
+        cause: Cause,
+    ) -> Vec<Workload> {
+        let Some(name) = metadata.name.clone() else { return Vec::new() };
+        let above = metadata.controller().map(|above| (above.kind.clone(), above.name.clone()));
+        let owners = self.owners.entry(place.clone()).or_default();
+        let new = || Owner { kind: kind.into(), ..Owner::default() };
+        let known = owners.entry(name.clone()).or_insert_with(new);
+        if above.is_none() || known.above == above {
+            return Vec::new();
+        }
+        known.above.clone_from(&above);
+        let mine = |pod: &&mut KnownPod| {
+            pod.row.cluster == place.0
+                && pod.row.namespace == place.1
+                && pod.controller.as_ref().is_some_and(|(_, controller)| *controller == name)
+        };
+        let mut rows = Vec::new();
+        for pod in self.pods.values_mut().filter(mine) {
+            let (kind, workload) = above.clone().unzip();
+            pod.row.workload_kind = kind;
+            pod.row.workload = workload;
+            next_version(&mut pod.row, cause);
+            rows.push(pod.row.clone());
+        }
+        rows
+    }
+
+    /// A pod is gone; its last version.
+    pub(crate) fn gone(&mut self, place: &Place, pod: &str, cause: Cause) -> Option<Workload> {
+        let here = |row: &Workload| {
+            row.cluster == place.0 && row.namespace == place.1 && row.pod == pod && row.valid_to.is_none()
+        };
+        let row = &mut self.pods.values_mut().find(|known| here(&known.row))?.row;
+        row.valid_to = Some(cause.time);
+        next_version(row, cause);
+        Some(row.clone())
+    }
+
+    /// Who the pod with these claims belongs to.
+    ///
+    /// Exact when its object was seen; derived when an owner that controllers make pods for is the
+    /// pod name's prefix (DESIGN decision 8).
+    pub(crate) fn owner_of(&self, place: &Place, pod: &str, uid: Option<&str>) -> Option<Ownership> {
+        if let Some(known) = uid.and_then(|uid| self.pods.get(&(place.0.clone(), uid.to_owned()))) {
+            let known = &known.row;
+            return Some(Ownership {
+                kind: known.workload_kind.clone()?,
+                workload: format!("{}/{}", known.namespace, known.workload.as_ref()?),
+                evidence: Evidence::Exact,
+            });
+        }
+        let owners = self.owners.get(place)?;
+        let made = prefixes(pod).find_map(|prefix| owners.get_key_value(prefix).filter(|(_, owner)| owner.has_pods));
+        let (name, owner) = made?;
+        let (kind, name) = match &owner.above {
+            Some((kind, name)) => (kind, name),
+            None => (&owner.kind, name),
+        };
+        Some(Ownership {
+            kind: kind.clone(),
+            workload: format!("{}/{name}", place.1),
+            evidence: Evidence::Derived,
+        })
+    }
+
+    /// Everything, for a checkpoint.
+    pub(crate) fn iter(&self) -> (impl Iterator<Item = &KnownPod>, &BTreeMap<Place, BTreeMap<String, Owner>>) {
+        (self.pods.values(), &self.owners)
+    }
+
+    /// Takes back a pod from a checkpoint.
+    pub(crate) fn restore_pod(&mut self, pod: KnownPod) {
+        let Some(uid) = pod.row.pod_uid.clone() else { return };
+        self.pods.insert((pod.row.cluster.clone(), uid), pod);
+    }
+
+    /// Takes back an owner from a checkpoint.
+    pub(crate) fn restore_owner(&mut self, place: Place, name: String, owner: Owner) {
+        self.owners.entry(place).or_default().insert(name, owner);
+    }
+
+    /// Number of pods held.
+    pub(crate) fn len(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// The owner at the top of the chain, or the pod itself.
+    fn top(&self, place: &Place, owner: Option<&(String, String)>, pod: &str) -> (String, String) {
+        let Some(owner) = owner else { return ("Pod".into(), pod.into()) };
+        let known = self.owners.get(place).and_then(|owners| owners.get(&owner.1));
+        known.and_then(|known| known.above.clone()).unwrap_or_else(|| owner.clone())
+    }
+}
+
+/// `a-b-c` -> `a-b`, `a`: the longest first.
+fn prefixes(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(name.rsplit_once('-'), |(prefix, _)| prefix.rsplit_once('-'))
+        .map(|(prefix, _)| prefix)
+}
+
+fn next_version(row: &mut Workload, cause: Cause) {
+    row.version += 1;
+    row.recorded_time = cause.recorded_time;
+    row.log_position = cause.log_position;
+}
+
+fn same(old: &Workload, new: &Workload) -> bool {
+    let told = Workload {
+        version: old.version,
+        recorded_time: old.recorded_time,
+        log_position: old.log_position,
+        valid_from: old.valid_from,
+        ..new.clone()
+    };
+    *old == told
+}

@@ -1,0 +1,180 @@
+//! A change in one sentence, and the permissions that it gave or took.
+
+use std::collections::BTreeSet;
+
+use durward_schemas::Time;
+use durward_schemas::tables::Access;
+use durward_schemas::values::{ChangeAction, ChangeKind};
+
+use crate::rbac::{SubjectKey, permissions};
+use crate::state::objects::{Content, ObjectKey, Objects};
+use crate::state::policy::{is_binding, role_key, rules_at};
+
+/// As many permissions or subjects as a row lists; the sentence says how many there are.
+const MOST_LISTED: usize = 100;
+/// As many as a sentence names.
+const MOST_NAMED: usize = 3;
+
+/// What a change says of itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Told {
+    pub summary: String,
+    pub grants_added: Vec<String>,
+    pub grants_removed: Vec<String>,
+    pub subjects: Vec<SubjectKey>,
+}
+
+/// The sentence and the effect of the change that made `key` into `content` at `from`.
+pub(crate) fn of(
+    objects: &Objects,
+    access: &Access,
+    key: Option<&ObjectKey>,
+    content: &Content,
+    kind: ChangeKind,
+    action: ChangeAction,
+    from: Time,
+) -> Told {
+    let actor = access.who().short();
+    let done = match action {
+        ChangeAction::Create => "created",
+        ChangeAction::Update => "changed",
+        ChangeAction::Delete => "deleted",
+    };
+    let Some(key) = key else {
+        let resource = access.resource.as_deref().unwrap_or_default();
+        return Told { summary: format!("{actor} {done} some {resource}"), ..Told::default() };
+    };
+    match kind {
+        ChangeKind::RoleBinding | ChangeKind::ClusterRoleBinding => {
+            binding(objects, &actor, done, key, content, from)
+        }
+        ChangeKind::Role | ChangeKind::ClusterRole => {
+            role(objects, &actor, done, key, content, from)
+        }
+        _ => Told { summary: format!("{actor} {done} {}", readable(key)), ..Told::default() },
+    }
+}
+
+fn binding(
+    objects: &Objects,
+    actor: &str,
+    done: &str,
+    key: &ObjectKey,
+    content: &Content,
+    from: Time,
+) -> Told {
+    let before = objects.before(key, from).map(|version| &version.content);
+    let (had, has) = (given(objects, key, before, from), given(objects, key, Some(content), from));
+    let subjects: BTreeSet<SubjectKey> = had.subjects.union(&has.subjects).cloned().collect();
+    let role = has.role.or(had.role).map_or_else(|| "a role".to_owned(), |role| readable(&role));
+    let names = named(subjects.iter().map(SubjectKey::sentence));
+    let summary = if subjects.is_empty() {
+        format!("{actor} {done} {}", readable(key))
+    } else {
+        let gives = if done == "deleted" { "which gave" } else { "which gives" };
+        format!("{actor} {done} {}, {gives} {role} to {names}", readable(key))
+    };
+    let gained = has.subjects.difference(&had.subjects).next().is_some();
+    let lost = had.subjects.difference(&has.subjects).next().is_some();
+    Told {
+        summary,
+        grants_added: if gained { listed(has.permissions) } else { Vec::new() },
+        grants_removed: if lost { listed(had.permissions) } else { Vec::new() },
+        subjects: subjects.into_iter().take(MOST_LISTED).collect(),
+    }
+}
+
+/// What a binding gave to whom in one version.
+#[derive(Default)]
+struct Given {
+    subjects: BTreeSet<SubjectKey>,
+    role: Option<ObjectKey>,
+    permissions: Vec<String>,
+}
+
+fn given(objects: &Objects, key: &ObjectKey, content: Option<&Content>, time: Time) -> Given {
+    let Some((content, seen)) = content.and_then(|content| Some((content, content.seen()?))) else {
+        return Given::default();
+    };
+    let named = seen.body.subjects.iter();
+    let role = role_key(key, content);
+    let rules = role.as_ref().map_or(&[][..], |role| rules_at(objects, role, time));
+    Given {
+        subjects: named.filter_map(|s| SubjectKey::of(s, key.namespace.as_deref())).collect(),
+        permissions: rules.iter().flat_map(permissions).collect(),
+        role,
+    }
+}
+
+fn role(
+    objects: &Objects,
+    actor: &str,
+    done: &str,
+    key: &ObjectKey,
+    content: &Content,
+    from: Time,
+) -> Told {
+    let texts = |content: Option<&Content>| -> BTreeSet<String> {
+        let rules = content.and_then(Content::seen).map_or(&[][..], |seen| seen.body.rules.as_slice());
+        rules.iter().flat_map(permissions).collect()
+    };
+    let had = texts(objects.before(key, from).map(|version| &version.content));
+    let has = texts(Some(content));
+    let added: Vec<String> = has.difference(&had).cloned().collect();
+    let removed: Vec<String> = had.difference(&has).cloned().collect();
+    let effect = match (added.is_empty(), removed.is_empty()) {
+        (true, true) => String::new(),
+        (false, true) => format!(": it now also allows {}", named(added.iter().cloned())),
+        (true, false) => format!(": it no longer allows {}", named(removed.iter().cloned())),
+        (false, false) => format!(
+            ": it now also allows {}, no longer {}",
+            named(added.iter().cloned()),
+            named(removed.iter().cloned())
+        ),
+    };
+    Told {
+        summary: format!("{actor} {done} {}{effect}", readable(key)),
+        grants_added: listed(added),
+        grants_removed: listed(removed),
+        subjects: holders(objects, key, from),
+    }
+}
+
+/// Who holds a role at `time`.
+fn holders(objects: &Objects, role: &ObjectKey, time: Time) -> Vec<SubjectKey> {
+    let cluster = role.cluster.as_deref();
+    let kinds = ["ClusterRoleBinding", "RoleBinding"];
+    let bindings = kinds.iter().flat_map(|kind| objects.existing(cluster, kind, time));
+    let mine = bindings
+        .filter(|(key, version)| is_binding(key) && role_key(key, &version.content).as_ref() == Some(role));
+    let subjects: BTreeSet<SubjectKey> = mine
+        .filter_map(|(key, version)| Some((key, version.content.seen()?)))
+        .flat_map(|(key, seen)| {
+            let all = seen.body.subjects.iter();
+            all.filter_map(|subject| SubjectKey::of(subject, key.namespace.as_deref())).collect::<Vec<_>>()
+        })
+        .collect();
+    subjects.into_iter().take(MOST_LISTED).collect()
+}
+
+/// `RoleBinding payments/ledger`.
+fn readable(key: &ObjectKey) -> String {
+    match &key.namespace {
+        Some(namespace) => format!("{} {namespace}/{}", key.kind, key.name),
+        None => format!("{} {}", key.kind, key.name),
+    }
+}
+
+fn named(texts: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = texts.collect();
+    let shown = all.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(MOST_NAMED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn listed(mut texts: Vec<String>) -> Vec<String> {
+    texts.truncate(MOST_LISTED);
+    texts
+}
