@@ -1,0 +1,240 @@
+//! Bytes in, rows and rejects out: pure, total, one bad item never loses a neighbour.
+//!
+//! Each format is a file. What they share is here: what a reader knows of its input ([`Context`]),
+//! what it makes ([`Reading`]), and how an input that cannot be read is kept.
+
+mod detect;
+mod kube_audit;
+
+use std::fmt;
+use std::str::FromStr;
+
+use durward_schemas::Time;
+use durward_schemas::tables::{Access, Log, Metric, Object, Reject, Span};
+
+use crate::keys::Keys;
+use crate::network::Network;
+use crate::redact::mask_unparsed;
+use crate::split::{Fault, Item, Splitter};
+
+/// Bytes of one item at most; a larger one becomes a reject (DESIGN decision 2).
+pub const MAX_ITEM: usize = 8 << 20;
+/// Bytes of one document that cannot be taken apart: a list of objects, an OTLP export.
+pub const MAX_DOCUMENT: usize = 512 << 20;
+
+/// What a reader is told about its input.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The cluster that the door vouches for.
+    pub cluster: Option<&'a str>,
+    /// The configured source.
+    pub source: &'a str,
+    /// When the input was received.
+    pub received: Time,
+    /// As of when listed objects stood, if somebody said so.
+    pub as_of: Option<Time>,
+    /// The keys of the installation.
+    pub keys: &'a Keys,
+    /// Proxies whose word on the address before them is believed.
+    pub trusted_proxies: &'a [Network],
+    /// The cluster of OTLP items that neither the door nor they themselves name.
+    pub default_cluster: Option<&'a str>,
+}
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reading {
+    /// Stages of requests.
+    pub accesses: Vec<Access>,
+    /// Objects as listed.
+    pub objects: Vec<Object>,
+    /// Spans.
+    pub spans: Vec<Span>,
+    /// Log records.
+    pub logs: Vec<Log>,
+    /// Metric points.
+    pub metrics: Vec<Metric>,
+    /// What could not be read.
+    pub rejects: Vec<Reject>,
+}
+
+impl Reading {
+    /// Items: rows and rejects together.
+    #[must_use]
+    pub fn items(&self) -> usize {
+        let signals = self.spans.len() + self.logs.len() + self.metrics.len();
+        self.accesses.len() + self.objects.len() + signals + self.rejects.len()
+    }
+
+    /// Adds what another reading found.
+    pub fn merge(&mut self, other: Self) {
+        self.accesses.extend(other.accesses);
+        self.objects.extend(other.objects);
+        self.spans.extend(other.spans);
+        self.logs.extend(other.logs);
+        self.metrics.extend(other.metrics);
+        self.rejects.extend(other.rejects);
+    }
+}
+
+/// The formats of input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Events of audit.k8s.io: lists, single events, lines.
+    KubeAudit,
+    /// Kubernetes objects as `kubectl get -o json` lists them.
+    KubeList,
+    /// OTLP exports, protobuf or JSON.
+    Otlp,
+}
+
+/// A text that names no format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a format: expected kube-audit, kube-list or otlp")]
+pub struct UnknownFormat {
+    /// What was found.
+    pub text: String,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: &[Self] = &[Self::KubeAudit, Self::KubeList, Self::Otlp];
+
+    /// The name that people type.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KubeAudit => "kube-audit",
+            Self::KubeList => "kube-list",
+            Self::Otlp => "otlp",
+        }
+    }
+
+    /// The format of an input that begins with `head`; `None` if it is none of ours.
+    #[must_use]
+    pub fn detect(head: &[u8]) -> Option<Self> {
+        detect::detect(head)
+    }
+
+    /// What finds the items of this format.
+    pub(crate) fn splitter(self) -> Splitter {
+        match self {
+            Self::KubeAudit => Splitter::new(true, MAX_ITEM),
+            Self::KubeList | Self::Otlp => Splitter::new(false, MAX_DOCUMENT),
+        }
+    }
+
+    /// Reads one item into `reading`.
+    pub(crate) fn read_item(self, item: &Item, context: &Context<'_>, reading: &mut Reading) {
+        if let Some(fault) = item.fault {
+            return reading.rejects.push(context.reject_item(self, item, &Failure::of(fault)));
+        }
+        let result = match self {
+            Self::KubeAudit => kube_audit::read(&item.bytes, context).map(|access| {
+                reading.accesses.push(access);
+            }),
+            Self::KubeList | Self::Otlp => Ok(()),
+        };
+        if let Err(failure) = result {
+            reading.rejects.push(context.reject_item(self, item, &failure));
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        let found = Self::ALL.iter().find(|format| format.name() == text);
+        found.copied().ok_or_else(|| UnknownFormat { text: text.to_owned() })
+    }
+}
+
+/// Reads everything in `bytes`: never fails, never panics.
+#[must_use]
+pub fn read(format: Format, bytes: &[u8], context: &Context<'_>) -> Reading {
+    let mut reading = Reading::default();
+    let mut splitter = format.splitter();
+    let mut items = splitter.push(bytes);
+    items.extend(splitter.finish());
+    for item in &items {
+        format.read_item(item, context, &mut reading);
+    }
+    reading
+}
+
+/// Why an item could not be read: a word to count, a sentence, and what to do. Never its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) reason: &'static str,
+    pub(crate) detail: String,
+    pub(crate) hint: Option<&'static str>,
+}
+
+impl Failure {
+    pub(crate) fn new(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), hint: None }
+    }
+
+    pub(crate) fn hint(self, hint: &'static str) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+
+    fn of(fault: Fault) -> Self {
+        match fault {
+            Fault::TooLarge => Self::new("too_large", "the item is larger than is read")
+                .hint("switch on truncation in the API server, or log fewer bodies"),
+            Fault::Unclosed => Self::new("unclosed", "the item ends in the middle")
+                .hint("the line or file was cut: look at rotation and at limits of the shipper"),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    /// The place of the error, but not its text, which may quote the input.
+    fn from(error: serde_json::Error) -> Self {
+        let place = format!("at line {} column {}", error.line(), error.column());
+        match error.classify() {
+            serde_json::error::Category::Eof => Self::of(Fault::Unclosed),
+            serde_json::error::Category::Data => {
+                Self::new("wrong_type", format!("a field has another type than it should, {place}"))
+            }
+            _ => Self::new("not_json", format!("the item is not JSON, {place}")),
+        }
+    }
+}
+
+impl Context<'_> {
+    /// Keeps an item that could not be read.
+    pub(crate) fn reject_item(&self, format: Format, item: &Item, failure: &Failure) -> Reject {
+        let byte_length = i64::try_from(item.length).unwrap_or(i64::MAX);
+        let position = Some(item.position.clone());
+        Reject { byte_length, position, ..self.reject(format, &item.bytes, failure) }
+    }
+
+    /// Keeps bytes that could not be read.
+    pub(crate) fn reject(&self, format: Format, bytes: &[u8], failure: &Failure) -> Reject {
+        Reject {
+            time: self.received,
+            reject_id: self.keys.reject_id(self.cluster, format.name(), bytes),
+            source: self.source.to_owned(),
+            cluster: self.cluster.map(str::to_owned),
+            format: format.name().to_owned(),
+            reason: failure.reason.to_owned(),
+            detail: failure.detail.clone(),
+            hint: failure.hint.map(str::to_owned),
+            head: Some(mask_unparsed(bytes)),
+            byte_length: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+            ..Reject::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {}

@@ -1,0 +1,119 @@
+//! Which format an input has, by its first bytes: the first key that tells.
+
+use serde_json::Value;
+
+use super::Format;
+
+/// The format of an input that begins with `head`, which may end anywhere.
+pub(super) fn detect(head: &[u8]) -> Option<Format> {
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    match text.first()? {
+        b'{' => by_keys(text, 1),
+        b'[' => by_keys(text, 2),
+        // An OTLP request in protobuf begins with its field 1, which has a length: `resource_*`.
+        _ if head.first() == Some(&0x0a) => Some(Format::Otlp),
+        _ => None,
+    }
+}
+
+/// Walks the keys that stand at `depth`, and those of `items`, until one tells.
+fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
+    let mut at = 0;
+    let mut weak = None;
+    let mut key = String::new();
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'[' if key == "items" && at == depth => {
+                at += 1;
+                depth += 2;
+            }
+            b'{' | b'[' => at += 1,
+            b'}' | b']' => at = at.saturating_sub(1),
+            b'"' => {
+                let Some((string, after)) = take_string(rest) else { break };
+                rest = after;
+                let is_key = rest.trim_ascii_start().first() == Some(&b':');
+                if at == depth {
+                    let told = if is_key { by_key(&string) } else { by_value(&key, &string) };
+                    if told.is_some() {
+                        return told;
+                    }
+                    if matches!(string.as_str(), "kind" | "metadata" | "items") {
+                        weak = Some(Format::KubeList);
+                    }
+                    key = string;
+                }
+            }
+            _ => {}
+        }
+    }
+    weak
+}
+
+fn by_key(key: &str) -> Option<Format> {
+    match key {
+        "resourceSpans" | "resourceLogs" | "resourceMetrics" => Some(Format::Otlp),
+        "resource_spans" | "resource_logs" | "resource_metrics" => Some(Format::Otlp),
+        "auditID" => Some(Format::KubeAudit),
+        "objects" => Some(Format::KubeList),
+        _ => None,
+    }
+}
+
+fn by_value(key: &str, value: &str) -> Option<Format> {
+    match key {
+        "apiVersion" if value.starts_with("audit.k8s.io/") => Some(Format::KubeAudit),
+        "apiVersion" => Some(Format::KubeList),
+        _ => None,
+    }
+}
+
+/// The string that `text` continues, up to its quote, and what follows.
+fn take_string(text: &[u8]) -> Option<(String, &[u8])> {
+    let mut is_escaped = false;
+    let end = text.iter().position(|&byte| {
+        let ends = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        ends
+    })?;
+    let (string, rest) = text.split_at_checked(end)?;
+    let quoted = [b"\"", string, b"\""].concat();
+    let string = serde_json::from_slice::<Value>(&quoted).ok()?;
+    Some((string.as_str()?.to_owned(), rest.get(1..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: the first bytes of every form of input, in any order of keys, cut off, or foreign.
+    /// Guarantees: the format, or none; what clients can write into an event does not mislead.
+    #[test]
+    fn first_key_that_tells() {
+        let check = |head: &str, expect: Option<Format>| {
+            assert_eq!(detect(head.as_bytes()), expect, "{head}")
+        };
+        let (audit, list, otlp) =
+            (Some(Format::KubeAudit), Some(Format::KubeList), Some(Format::Otlp));
+        check(r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","lev"#, audit);
+        check(
+            r#"{"kind":"Event","metadata":{"x":1},"level":"Request","auditID":"7"#,
+            None.or(list),
+        );
+        check(r#"{"kind":"Event","metadata":{"x":1},"level":"Request","auditID":"7"}"#, audit);
+        check(r#"{"annotations":{"resourceSpans":"x"},"auditID":"7"}"#, audit);
+        check(r#"{"items":[{"level":"Metadata","auditID":"7"}]}"#, audit);
+        check(r#"[{"auditID":"7"}]"#, audit);
+        check(r#"{"apiVersion":"v1","items":[{"kind":"Pod"}],"kind":"List"}"#, list);
+        check(r#"{"kind":"EventList","apiVersion":"v1","items":[]}"#, list);
+        check(r#"{"time": "2026-11-23T17:56:54Z", "objects": {"/api/v1/pods": []}}"#, list);
+        check("\u{feff} {\"resourceLogs\":[{", otlp);
+        check("\n\u{2}\u{3}", None);
+        check("\u{a}\u{2}\u{3}", otlp);
+        check("E1124 12:00:00 klog", None);
+        check(r#"{"flow":{"time":"x"},"node_name":"n"}"#, None);
+        check("", None);
+    }
+}

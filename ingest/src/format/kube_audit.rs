@@ -1,0 +1,334 @@
+//! Format `kube-audit`: one event of audit.k8s.io in, one access out.
+//!
+//! Fields: <https://github.com/kubernetes/apiserver/blob/master/pkg/apis/audit/v1/types.go>.
+//! An event is read field by field, so that what no column takes is still kept, and its id is
+//! hashed over the same content whether it came by webhook, file or Collector.
+
+mod fields;
+mod reason;
+
+use std::collections::BTreeMap;
+
+use durward_schemas::Identity;
+use durward_schemas::cell::Json;
+use durward_schemas::ids::{CredentialId, EventId, RequestKey};
+use durward_schemas::tables::Access;
+use durward_schemas::time::Time;
+use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use self::fields::Fields;
+use super::{Context, Failure};
+use crate::canonical;
+use crate::normalize::{self, Timed};
+use crate::redact::{Body, decode_base64};
+
+/// What stands for a body that is nested deeper than is read (128 levels).
+const UNREADABLE: &str = "unreadable: nested too deeply";
+
+/// Reads one event; a text that holds an event, as Kafka exporters send it, counts as the event.
+pub(crate) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failure> {
+    if bytes.first() == Some(&b'"') {
+        let inner: String = serde_json::from_slice(bytes)?;
+        return read_event(parse(inner.as_bytes())?, context);
+    }
+    read_event(parse(bytes)?, context)
+}
+
+/// The fields of an event. Bodies are parsed each by itself: one that is nested too deeply, which
+/// a client can arrange, must not hide the event.
+fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Failure> {
+    let raw: BTreeMap<String, &RawValue> = serde_json::from_slice(bytes)?;
+    let mut event = Map::new();
+    for (key, text) in raw {
+        let value = serde_json::from_str(text.get());
+        let value = match value {
+            Err(_) if key == "requestObject" || key == "responseObject" => UNREADABLE.into(),
+            value => value?,
+        };
+        event.insert(key, value);
+    }
+    Ok(event)
+}
+
+/// Reads an event that is parsed already.
+pub(crate) fn read_event(
+    mut event: Map<String, Value>,
+    context: &Context<'_>,
+) -> Result<Access, Failure> {
+    let version = check_kind(&mut event)?;
+    let minted = minted_jti(&event);
+    redact(&mut event, context);
+    let canonical = canonical::canonical(&Value::Object(event.clone()), &|text| {
+        context.keys.redactor().without_markers(text).into_owned()
+    });
+    let mut event = Fields::new(event);
+    let mut access = Access {
+        provider: Provider::Kubernetes,
+        cluster: context.cluster.map(str::to_owned),
+        source: context.source.to_owned(),
+        source_event_id: Some(event.text("auditID")?.ok_or_else(not_an_event)?),
+        stage: Some(event.text("stage")?.ok_or_else(not_an_event)?),
+        level: event.text("level")?,
+        verb: event.text("verb")?,
+        user_agent: event.text("userAgent")?,
+        class_uid: normalize::API_ACTIVITY,
+        ..Access::default()
+    };
+    access.activity_id = normalize::activity(access.verb.as_deref().unwrap_or_default());
+    let received = times(&mut access, &mut event, context)?;
+    who(&mut access, &mut event)?;
+    what(&mut access, &mut event)?;
+    outcome(&mut access, &mut event)?;
+    annotated(&mut access, &mut event)?;
+    source(&mut access, &mut event, context)?;
+    access.issued_credential_id = access.issued_credential_id.take().or(minted);
+    access.unmapped = event.rest(version);
+    access.event_id = EventId::of(received, context.cluster, canonical.as_bytes());
+    access.request_key = request_key(&access, received, context);
+    Ok(access)
+}
+
+fn not_an_event() -> Failure {
+    Failure::new("not_an_audit_event", "the item has no auditID or no stage")
+        .hint("events have both: https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/")
+}
+
+/// Takes `kind` and `apiVersion`, which the webhook leaves out; gives a version that is not v1.
+fn check_kind(event: &mut Map<String, Value>) -> Result<Option<Value>, Failure> {
+    let version = event.remove("apiVersion").unwrap_or_default();
+    let kind = event.remove("kind").unwrap_or_default();
+    let is_event = kind.is_null() || kind == "Event";
+    match version.as_str() {
+        _ if !is_event => Err(not_an_event()),
+        None if !version.is_null() => Err(not_an_event()),
+        None | Some("" | "audit.k8s.io/v1") => Ok(None),
+        Some(old) if old.starts_with("audit.k8s.io/") => Ok(Some(version)),
+        Some(_) => Err(not_an_event()),
+    }
+}
+
+/// The JTI of a token in an answer to a `TokenRequest`, read before the token is masked: API
+/// servers before 1.30 have no annotation for it.
+fn minted_jti(event: &Map<String, Value>) -> Option<CredentialId> {
+    let token = event.get("responseObject")?.get("status")?.get("token")?.as_str()?;
+    let claims = decode_base64(token.split('.').nth(1)?)?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    Some(CredentialId(format!("JTI={}", claims.get("jti")?.as_str()?)))
+}
+
+fn redact(event: &mut Map<String, Value>, context: &Context<'_>) {
+    let redactor = context.keys.redactor();
+    let resource = event.get("objectRef").and_then(|object| object.get("resource"));
+    let body = Body::of(resource.and_then(Value::as_str));
+    for (key, value) in event.iter_mut() {
+        match (key.as_str(), value) {
+            ("requestObject" | "responseObject", value) => redactor.body(value, body),
+            ("requestURI", Value::String(uri)) => *uri = redactor.uri(uri),
+            (_, value) => redactor.json(value),
+        }
+    }
+}
+
+/// When the server received the request and when it told; gives the claim that enters ids.
+fn times(access: &mut Access, event: &mut Fields, context: &Context<'_>) -> Result<Time, Failure> {
+    let received = event.text("requestReceivedTimestamp")?;
+    let stage = event.text("stageTimestamp")?;
+    // v1beta1 before Kubernetes 1.10 had one time only.
+    let claim = match (&received, &stage) {
+        (None, None) => event.text("timestamp")?,
+        (received, stage) => received.clone().or(stage.clone()),
+    };
+    let Timed { time, for_ids, is_suspect, claimed } =
+        normalize::believe(claim.as_deref(), context.received);
+    access.time = time;
+    access.time_suspect = Some(is_suspect);
+    access.claimed_time = claimed;
+    let [received, stage] = [received, stage].map(|text| text.as_deref().and_then(Time::parse));
+    access.observed_time = stage;
+    if access.is_deciding() {
+        access.duration_us =
+            received.zip(stage).map(|(from, to)| to.since(from)).filter(|us| *us >= 0);
+    }
+    Ok(for_ids)
+}
+
+/// Who asked, with which credential, as whom.
+fn who(access: &mut Access, event: &mut Fields) -> Result<(), Failure> {
+    let mut user = event.object("user")?;
+    let name = user.text("username")?.unwrap_or_default();
+    let identity = Identity::kubernetes(access.cluster.as_deref(), &name);
+    if let Some((namespace, account)) = identity.service_account() {
+        access.namespace = Some(namespace.to_owned());
+        access.service_account = Some(account.to_owned());
+    }
+    access.identity_kind = identity.kind;
+    access.identity_realm = identity.realm;
+    access.identity = identity.name;
+    access.identity_uid = user.text("uid")?;
+    access.groups = user.texts("groups")?;
+    let extra = user.take("extra");
+    if let Some(extra) = &extra {
+        credential(access, extra);
+        access.extra = Some(Json(canonical::sorted(extra)));
+    }
+    if access.credential_kind.is_none() && access.identity_kind == IdentityKind::Anonymous {
+        access.credential_kind = Some(CredentialKind::None);
+    }
+    event.keep("user", user);
+    let mut impersonated = event.object("impersonatedUser")?;
+    access.impersonated_identity = impersonated.text("username")?;
+    access.impersonated_groups = impersonated.texts("groups")?;
+    event.keep("impersonatedUser", impersonated);
+    Ok(())
+}
+
+/// The credential and what it is bound to: KEP-4193.
+fn credential(access: &mut Access, extra: &Value) {
+    let claim = |name: &str| {
+        let values = extra.get(format!("authentication.kubernetes.io/{name}"))?;
+        let first = values.as_array().map_or(Some(values), |values| values.first())?;
+        first.as_str().map(str::to_owned)
+    };
+    access.credential_id = claim("credential-id").map(CredentialId);
+    access.pod = claim("pod-name");
+    access.pod_uid = claim("pod-uid");
+    access.node = claim("node-name");
+    access.node_uid = claim("node-uid");
+    let is_account = access.identity_kind == IdentityKind::ServiceAccount;
+    access.credential_kind =
+        access.credential_id.as_ref().map(|id| match id.as_str().split_once('=') {
+            Some(("JTI", _)) if is_account => CredentialKind::BoundToken,
+            Some(("JTI", _)) => CredentialKind::OidcToken,
+            Some(("X509SHA256", _)) => CredentialKind::ClientCertificate,
+            _ => CredentialKind::Unknown,
+        });
+}
+
+/// What was asked for.
+fn what(access: &mut Access, event: &mut Fields) -> Result<(), Failure> {
+    access.request_uri = event.text("requestURI")?;
+    if event.has("objectRef") {
+        let mut object = event.object("objectRef")?;
+        access.api_group = Some(object.text("apiGroup")?.unwrap_or_default());
+        access.api_version = object.text("apiVersion")?;
+        access.resource = object.text("resource")?;
+        access.subresource = object.text("subresource")?;
+        access.object_namespace = object.text("namespace")?;
+        access.object_name = object.text("name")?;
+        access.object_uid = object.text("uid")?;
+        event.keep("objectRef", object);
+    }
+    let request = event.take("requestObject");
+    let response = event.take("responseObject");
+    if let Some(metadata) = response.as_ref().and_then(|object| object.get("metadata")) {
+        let text = |key| metadata.get(key).and_then(Value::as_str).map(str::to_owned);
+        // The name that the server made up for `generateName` stands only in the answer.
+        access.object_name = access.object_name.take().or_else(|| text("name"));
+        access.object_uid = access.object_uid.take().or_else(|| text("uid"));
+    }
+    access.dry_run = Some(is_dry_run(access.request_uri.as_deref(), request.as_ref()));
+    access.request_object = request.map(|body| Json(canonical::sorted(&body)));
+    access.response_object = response.map(|body| Json(canonical::sorted(&body)));
+    Ok(())
+}
+
+/// `?dryRun=All`, or `dryRun` in the body of a deletion.
+/// <https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run>
+fn is_dry_run(uri: Option<&str>, request: Option<&Value>) -> bool {
+    let query = uri.and_then(|uri| uri.split_once('?')).map_or("", |(_, query)| query);
+    let in_query = query.split('&').any(|pair| {
+        pair.split_once('=').is_some_and(|(name, value)| name == "dryRun" && !value.is_empty())
+    });
+    let options =
+        request.filter(|body| body.get("kind").is_some_and(|kind| kind == "DeleteOptions"));
+    let listed = options.and_then(|body| body.get("dryRun")?.as_array());
+    in_query || listed.is_some_and(|list| !list.is_empty())
+}
+
+/// How it ended.
+fn outcome(access: &mut Access, event: &mut Fields) -> Result<(), Failure> {
+    let mut status = event.object("responseStatus")?;
+    access.status_code = status.integer("code")?;
+    access.status_reason = status.text("reason")?;
+    if access.object_uid.is_none() {
+        let uid = status.get("details").and_then(|details| details.get("uid"));
+        access.object_uid = uid.and_then(Value::as_str).map(str::to_owned);
+    }
+    status.drop_if_empty("metadata");
+    event.keep("responseStatus", status);
+    let has_failed = access.status_code.is_some_and(|code| code >= 400);
+    if has_failed || access.stage.as_deref() == Some("Panic") {
+        access.outcome = Outcome::Failure;
+    }
+    Ok(())
+}
+
+/// What the server wrote beside the event: the decision and its reason, a minted credential.
+fn annotated(access: &mut Access, event: &mut Fields) -> Result<(), Failure> {
+    let Some(annotations) = event.take("annotations") else {
+        decide(access, None, None);
+        return Ok(());
+    };
+    if !annotations.is_object() && !annotations.is_null() {
+        return Err(fields::wrong_type("annotations", "an object"));
+    }
+    let text = |key: &str| annotations.get(key).and_then(Value::as_str);
+    access.truncated = text("audit.k8s.io/truncated") == Some("true");
+    let issued = text("authentication.kubernetes.io/issued-credential-id");
+    access.issued_credential_id = issued.map(CredentialId::from);
+    if text("authentication.k8s.io/legacy-token").is_some() {
+        access.credential_kind = Some(CredentialKind::LegacyToken);
+    }
+    decide(access, text("authorization.k8s.io/decision"), text("authorization.k8s.io/reason"));
+    access.annotations = Some(Json(canonical::sorted(&annotations)));
+    Ok(())
+}
+
+/// The decision: <https://github.com/kubernetes/apiserver/blob/master/pkg/endpoints/filters/authorization.go>
+fn decide(access: &mut Access, decision: Option<&str>, reason: Option<&str>) {
+    access.decision = match (decision, reason) {
+        (Some("allow"), _) => Decision::Allow,
+        (Some("forbid"), _) => Decision::Deny,
+        // The authorizer failed: no decision, and this reason.
+        (None, Some("internal error")) => Decision::Error,
+        // A 401 has no annotations and no user: authentication refused it.
+        (None, _) if access.status_code == Some(401) => Decision::Deny,
+        _ => Decision::Unknown,
+    };
+    let by_authentication = decision.is_none() && access.decision == Decision::Deny;
+    access.decision_reason = reason.map(str::to_owned);
+    if let Some(decided) = reason.and_then(reason::parse) {
+        access.decided_by = Some(decided.binding);
+        access.decided_role = Some(decided.role);
+        access.decided_subject = Some(decided.subject);
+    } else if by_authentication {
+        access.decided_by = Some("authentication".to_owned());
+    }
+}
+
+/// Where it came from.
+fn source(access: &mut Access, event: &mut Fields, context: &Context<'_>) -> Result<(), Failure> {
+    let addresses = event.texts("sourceIPs")?.unwrap_or_default();
+    let (sender, others) = normalize::sender(&addresses, context.trusted_proxies);
+    access.source_ip = sender;
+    access.forwarded_for = Some(others).filter(|others| !others.is_empty());
+    Ok(())
+}
+
+/// The key of the request that this stage belongs to. Markers are left out, as in event ids.
+fn request_key(access: &Access, received: Time, context: &Context<'_>) -> RequestKey {
+    let uri = access.request_uri.as_deref().unwrap_or_default();
+    RequestKey::of(
+        context.cluster,
+        access.source_event_id.as_deref().unwrap_or_default(),
+        received,
+        access.identity.as_deref().unwrap_or_default(),
+        access.verb.as_deref().unwrap_or_default(),
+        &context.keys.redactor().without_markers(uri),
+    )
+}
+
+#[cfg(test)]
+mod tests {}

@@ -1,0 +1,135 @@
+//! What all readers do alike: which time is believed, which address is the sender's, which activity
+//! a verb is.
+
+use std::net::IpAddr;
+
+use durward_schemas::Time;
+use durward_schemas::time::DAY;
+
+use crate::network::Network;
+
+/// A claimed time and what is believed of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Timed {
+    /// The time to use.
+    pub(crate) time: Time,
+    /// The time that enters ids: the claim, since it is the same by every door and at every try.
+    pub(crate) for_ids: Time,
+    /// Whether the claim is not believed.
+    pub(crate) is_suspect: bool,
+    /// The claim, kept where it is not believed.
+    pub(crate) claimed: Option<String>,
+}
+
+/// Believes a time between 2000 and a day after it was received (DESIGN decision 11).
+pub(crate) fn believe(claim: Option<&str>, received: Time) -> Timed {
+    let parsed = claim.and_then(Time::parse);
+    believe_parsed(parsed, || claim.map(str::to_owned), received)
+}
+
+/// As [`believe`], for sources whose times are numbers.
+pub(crate) fn believe_time(claim: Time, received: Time) -> Timed {
+    believe_parsed(Some(claim), || Some(claim.to_string()), received)
+}
+
+fn believe_parsed(
+    parsed: Option<Time>,
+    claim: impl FnOnce() -> Option<String>,
+    received: Time,
+) -> Timed {
+    let believed = Time::EARLIEST_BELIEVED..=received.plus(DAY);
+    let for_ids = parsed.unwrap_or_default();
+    match parsed {
+        Some(time) if believed.contains(&time) => {
+            Timed { time, for_ids, is_suspect: false, claimed: None }
+        }
+        _ => Timed { time: received, for_ids, is_suspect: true, claimed: claim() },
+    }
+}
+
+/// The address to hold the sender to, and the others, in their order.
+///
+/// The last address is the one that the server saw, the others are claims; a trusted proxy is not
+/// the sender, so the last address that is none counts.
+/// <https://github.com/kubernetes/apiserver/blob/master/pkg/apis/audit/v1/types.go>, `SourceIPs`
+pub(crate) fn sender(addresses: &[String], trusted: &[Network]) -> (Option<String>, Vec<String>) {
+    let is_trusted = |address: &String| {
+        let address = address.parse::<IpAddr>();
+        address.is_ok_and(|address| trusted.iter().any(|network| network.contains(address)))
+    };
+    let last = addresses.len().checked_sub(1);
+    let Some(index) = addresses.iter().rposition(|address| !is_trusted(address)).or(last) else {
+        return (None, Vec::new());
+    };
+    let others = addresses.iter().enumerate().filter(|(other, _)| *other != index);
+    let others = others.map(|(_, address)| address.clone()).collect();
+    (addresses.get(index).cloned(), others)
+}
+
+/// OCSF API Activity: 1 create, 2 read, 3 update, 4 delete, 99 other.
+/// <https://schema.ocsf.io/1.8.0/classes/api_activity>
+pub(crate) fn activity(verb: &str) -> i64 {
+    match verb {
+        "create" | "post" => 1,
+        "get" | "list" | "watch" | "head" | "options" => 2,
+        "update" | "patch" | "put" => 3,
+        "delete" | "deletecollection" => 4,
+        _ => 99,
+    }
+}
+
+/// OCSF class API Activity.
+pub(crate) const API_ACTIVITY: i64 = 6003;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: times at and beyond the edges of belief, broken ones, none.
+    /// Guarantees: what is not believed becomes the time of receipt, flagged, with the claim kept.
+    #[test]
+    fn only_sane_times_are_believed() {
+        let received = Time::parse("2026-11-23T18:00:00Z").unwrap();
+        let check = |claim: Option<&str>, suspect: bool| {
+            let timed = believe(claim, received);
+            assert_eq!(timed.is_suspect, suspect, "{claim:?}");
+            assert_eq!(timed.claimed.as_deref(), claim.filter(|_| suspect));
+            assert_eq!(timed.time == received, suspect, "{claim:?}");
+        };
+        check(Some("2026-11-23T17:56:57.403991Z"), false);
+        check(Some("2000-01-01T00:00:00Z"), false);
+        check(Some("2026-11-24T18:00:00Z"), false);
+        check(Some("2026-11-24T18:00:01Z"), true);
+        check(Some("1970-01-01T00:00:00Z"), true);
+        check(Some("2262-04-11T23:47:16Z"), true);
+        check(Some("yesterday"), true);
+        check(None, true);
+    }
+
+    /// Scenario: forged forwarding headers, with and without proxies that are trusted.
+    /// Guarantees: no client can choose the address it is held to.
+    #[test]
+    fn sender_is_what_the_server_saw() {
+        let check =
+            |addresses: &[&str], trusted: &[&str], expect: Option<&str>, others: &[&str]| {
+                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                let trusted: Vec<Network> =
+                    trusted.iter().map(|text| text.parse().unwrap()).collect();
+                let (sender, rest) = sender(&addresses, &trusted);
+                assert_eq!(
+                    (sender.as_deref(), rest),
+                    (expect, others.iter().map(ToString::to_string).collect())
+                );
+            };
+        check(&[], &[], None, &[]);
+        check(&["10.0.0.1"], &[], Some("10.0.0.1"), &[]);
+        check(&["127.20.0.6", "127.66.217.205"], &[], Some("127.66.217.205"), &["127.20.0.6"]);
+        check(
+            &["1.1.1.1", "2.2.2.2", "10.0.0.9"],
+            &["10.0.0.0/8"],
+            Some("2.2.2.2"),
+            &["1.1.1.1", "10.0.0.9"],
+        );
+        check(&["10.0.0.1", "10.0.0.2"], &["10.0.0.0/8"], Some("10.0.0.2"), &["10.0.0.1"]);
+    }
+}

@@ -1,0 +1,164 @@
+//! Which names say that a secret stands beside them: `DB_PASSWORD`, `clientSecret`, `x-api-key`.
+
+/// Names end in one of these words.
+const LAST: &[&str] = &[
+    "accesskey",
+    "accesstoken",
+    "apikey",
+    "apitoken",
+    "auth",
+    "authorization",
+    "authtoken",
+    "bearer",
+    "cookie",
+    "credential",
+    "credentials",
+    "dockercfg",
+    "dockerconfigjson",
+    "dsn",
+    "idtoken",
+    "jwt",
+    "keydata",
+    "pass",
+    "passphrase",
+    "passwd",
+    "password",
+    "passwords",
+    "privatekey",
+    "pwd",
+    "refreshtoken",
+    "secret",
+    "secretkey",
+    "sessiontoken",
+    "token",
+];
+
+/// Names end in one of these words followed by `key`.
+const KEYS: &[&str] = &[
+    "access",
+    "account",
+    "admin",
+    "api",
+    "app",
+    "auth",
+    "client",
+    "encryption",
+    "hmac",
+    "license",
+    "master",
+    "private",
+    "secret",
+    "service",
+    "shared",
+    "signing",
+    "ssh",
+    "storage",
+    "webhook",
+];
+
+/// Words that may follow without taking the meaning away: `passwordHash`, `client-key-data`.
+const TRAILERS: &[&str] = &[
+    "base64", "b64", "data", "decoded", "encoded", "hash", "json", "plain", "raw", "string",
+    "text", "value",
+];
+
+/// Annotations of the API server that speak of tokens and hold none:
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/audit-annotations/>
+const SPEAKS_OF_TOKENS: &[&str] = &["stale-token", "legacy-token"];
+
+/// Whether a value under `name` is a secret by its name alone.
+pub(super) fn is_secret(name: &str) -> bool {
+    if SPEAKS_OF_TOKENS.iter().any(|known| name.ends_with(known)) {
+        return false;
+    }
+    let words = words(name);
+    let mut words = words.as_slice();
+    while let [rest @ .., last] = words {
+        let is_trailer =
+            TRAILERS.contains(&last.as_str()) || last.bytes().all(|b| b.is_ascii_digit());
+        if !is_trailer || rest.is_empty() {
+            break;
+        }
+        words = rest;
+    }
+    match words {
+        [.., before, last] if last == "key" && KEYS.contains(&before.as_str()) => true,
+        [.., before, last] if last == "string" && before == "connection" => true,
+        [.., last] => LAST.contains(&last.as_str()) || last.ends_with("password"),
+        [] => false,
+    }
+}
+
+/// The words of `name` in lower case: parted at anything but letters and digits, and at `aB`.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut was_lower = false;
+    for c in name.chars() {
+        let starts_word = !c.is_alphanumeric() || (c.is_uppercase() && was_lower);
+        if starts_word {
+            words.push(String::new());
+        }
+        if let (true, Some(word)) = (c.is_alphanumeric(), words.last_mut()) {
+            word.extend(c.to_lowercase());
+        }
+        was_lower = c.is_lowercase() || c.is_numeric();
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: names of environment variables, fields, attributes and annotations.
+    /// Guarantees: what names a secret is known, and what detectors read is left alone.
+    #[test]
+    fn names_are_told_apart() {
+        for name in [
+            "DB_PASSWORD",
+            "PASSWORD",
+            "MYSQL_PWD",
+            "dbpassword",
+            "clientSecret",
+            "client-key-data",
+            "token",
+            "apiKey",
+            "x-api-key",
+            "AWS_SECRET_ACCESS_KEY",
+            "http.request.header.authorization",
+            "GITHUB_TOKEN_2",
+            "ConnectionString",
+            "passwordHash",
+            ".dockerconfigjson",
+            "session_token",
+            "auth",
+        ] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in [
+            "authentication.kubernetes.io/credential-id",
+            "authentication.kubernetes.io/issued-credential-id",
+            "authentication.k8s.io/stale-token",
+            "authentication.k8s.io/legacy-token",
+            "secretName",
+            "secrets",
+            "secretRef",
+            "accessKeyId",
+            "authorization.k8s.io/decision",
+            "PASSWORD_FILE",
+            "tokenExpirationSeconds",
+            "key",
+            "value",
+            "",
+            "data",
+            "keyboard",
+            "bypass",
+            "compass",
+            "serviceAccountName",
+            "caBundle",
+        ] {
+            assert!(!is_secret(name), "{name}");
+        }
+    }
+}

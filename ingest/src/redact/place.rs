@@ -1,0 +1,237 @@
+//! Secrets by where they stand: a JSON value in, known places of Kubernetes objects masked.
+
+use serde_json::{Map, Value};
+
+use super::Redactor;
+use super::{name, text};
+use crate::canonical;
+
+/// The annotation in which `kubectl apply` keeps the whole object, data of Secrets included.
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubectl-kubernetes-io-last-applied-configuration>
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// What a body is about, where the body itself may not say: patches and lists have no kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// A Secret, a list of Secrets, or a patch of one.
+    Secret,
+    /// A `ConfigMap`, a list of them, or a patch of one.
+    ConfigMap,
+    /// Anything else.
+    Other,
+}
+
+impl Body {
+    /// From the resource that a request names.
+    #[must_use]
+    pub fn of(resource: Option<&str>) -> Self {
+        match resource {
+            Some("secrets") => Self::Secret,
+            Some("configmaps") => Self::ConfigMap,
+            _ => Self::Other,
+        }
+    }
+
+    pub(super) fn place(self) -> Place {
+        match self {
+            Self::Secret => Place::Secret,
+            Self::ConfigMap => Place::ConfigMap,
+            Self::Other => Place::General,
+        }
+    }
+}
+
+/// Where in an object a value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nothing is known.
+    General,
+    /// The top of a Secret, or a list of Secrets.
+    Secret,
+    /// The top of a `ConfigMap`, or a list of them.
+    ConfigMap,
+    /// Environment and arguments, where whatever looks drawn by lot is taken for a secret.
+    Process,
+}
+
+impl Redactor {
+    /// Redacts `value`; says whether anything changed.
+    pub(super) fn place(&self, value: &mut Value, place: Place) -> bool {
+        match value {
+            Value::String(text) => self.string(text, place),
+            Value::Array(items) => {
+                items.iter_mut().fold(false, |changed, item| self.place(item, place) | changed)
+            }
+            Value::Object(fields) => self.object(fields, place),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+
+    /// Redacts a text: JSON inside it as JSON, lines of settings by their names, the rest by looks.
+    pub(super) fn string(&self, text: &mut String, place: Place) -> bool {
+        if let Some(mut inner) = json_inside(text) {
+            let changed = self.place(&mut inner, place);
+            if changed {
+                *text = canonical::sorted(&inner);
+            }
+            return changed;
+        }
+        let is_settings = text.contains('\n') || place == Place::ConfigMap;
+        let mut changed = is_settings && self.lines(text);
+        changed |= self.looks(text);
+        changed | (place == Place::Process && self.drawn(text))
+    }
+
+    fn object(&self, fields: &mut Map<String, Value>, place: Place) -> bool {
+        let place = match fields.get("kind").and_then(Value::as_str) {
+            Some("Secret" | "SecretList") => Place::Secret,
+            Some("ConfigMap" | "ConfigMapList") => Place::ConfigMap,
+            _ => place,
+        };
+        let named = named_value(fields);
+        let mut changed = false;
+        for (key, value) in fields.iter_mut() {
+            changed |= match (place, key.as_str()) {
+                (Place::Secret, "data") => self.mask_leaves(value, &decoded),
+                (Place::Secret, "stringData") | (Place::ConfigMap, "binaryData") => {
+                    self.mask_leaves(value, &plain)
+                }
+                (_, LAST_APPLIED) => self.last_applied(value, place),
+                // Names a cloud session and opens nothing; it joins a cluster's events to the cloud's.
+                (_, "accessKeyId") => false,
+                (_, "value") if named.is_some() => self.named(value, place, named.as_deref()),
+                (_, "args" | "command") if value.is_array() => self.arguments(value),
+                (_, key) if is_leaf(value) && name::is_secret(key) => {
+                    self.mask_leaves(value, &plain)
+                }
+                (Place::Secret | Place::ConfigMap, "data" | "items") => self.place(value, place),
+                (Place::Process, _) => self.place(value, place),
+                _ => self.place(value, Place::General),
+            };
+        }
+        self.keys(fields) | changed
+    }
+
+    /// The `value` beside a `name` (environment, headers) or in an operation of a JSON patch.
+    fn named(&self, value: &mut Value, place: Place, name: Option<&str>) -> bool {
+        let name = name.unwrap_or_default();
+        let last = name.rsplit('/').next().unwrap_or(name).replace("~1", "/").replace("~0", "~");
+        let in_data = name.starts_with("/data") || name.starts_with("/stringData");
+        if place == Place::Secret && in_data {
+            return self.mask_leaves(value, &decoded);
+        }
+        if last == LAST_APPLIED {
+            return self.last_applied(value, place);
+        }
+        if is_leaf(value) && name::is_secret(&last) {
+            return self.mask_leaves(value, &plain);
+        }
+        let inside = if place == Place::General { Place::Process } else { place };
+        self.place(value, if name.is_empty() { place } else { inside })
+    }
+
+    /// The object that `kubectl apply` kept; what cannot be read is masked whole.
+    fn last_applied(&self, value: &mut Value, place: Place) -> bool {
+        match value {
+            Value::String(text) if json_inside(text).is_some() => self.string(text, place),
+            _ => self.mask_leaves(value, &plain),
+        }
+    }
+
+    /// A command line: `--password=x`, and `--password` followed by `x`.
+    pub(super) fn arguments(&self, value: &mut Value) -> bool {
+        let Value::Array(items) = value else { return self.place(value, Place::Process) };
+        let mut changed = false;
+        let mut next_is_secret = false;
+        for item in items {
+            let Value::String(argument) = item else {
+                changed |= self.place(item, Place::Process);
+                continue;
+            };
+            changed |= self.argument(argument, next_is_secret);
+            next_is_secret = argument.starts_with('-') && name::is_secret(argument);
+        }
+        changed
+    }
+
+    fn argument(&self, argument: &mut String, is_secret: bool) -> bool {
+        if is_secret {
+            let masked = self.mask(argument);
+            return std::mem::replace(argument, masked) != *argument;
+        }
+        match argument.split_once('=') {
+            Some((name, secret)) if name::is_secret(name) && !secret.is_empty() => {
+                let masked = format!("{name}={}", self.mask(secret));
+                std::mem::replace(argument, masked) != *argument
+            }
+            _ => self.string(argument, Place::Process),
+        }
+    }
+
+    /// Replaces every leaf under `value`; the keys stay, since they are names.
+    fn mask_leaves(&self, value: &mut Value, bytes: &dyn Fn(&str) -> Vec<u8>) -> bool {
+        match value {
+            Value::Array(items) => items
+                .iter_mut()
+                .fold(false, |changed, item| self.mask_leaves(item, bytes) | changed),
+            Value::Object(fields) => {
+                let leaves = fields.values_mut();
+                let changed =
+                    leaves.fold(false, |changed, leaf| self.mask_leaves(leaf, bytes) | changed);
+                self.keys(fields) | changed
+            }
+            Value::String(text) if text.is_empty() || self.starts_with_marker(text) => false,
+            Value::String(text) => {
+                *text = self.mask_bytes(&bytes(text));
+                true
+            }
+            Value::Number(number) => {
+                *value = Value::String(self.mask(&number.to_string()));
+                true
+            }
+            Value::Null | Value::Bool(_) => false,
+        }
+    }
+
+    /// Keys are texts too: somebody may have put a token there.
+    fn keys(&self, fields: &mut Map<String, Value>) -> bool {
+        let suspects = fields.keys().filter(|key| key.len() >= 16).filter_map(|key| {
+            let mut clean = key.clone();
+            self.looks(&mut clean).then(|| (key.clone(), clean))
+        });
+        let suspects: Vec<(String, String)> = suspects.collect();
+        for (key, clean) in &suspects {
+            if let Some(value) = fields.remove(key) {
+                fields.insert(clean.clone(), value);
+            }
+        }
+        !suspects.is_empty()
+    }
+}
+
+/// The name that a `value` in the same object goes by: `name` (environment, headers), `key`
+/// (attributes), or `path` (operations of a JSON patch).
+fn named_value(fields: &Map<String, Value>) -> Option<String> {
+    fields.get("value")?;
+    let name = ["name", "key", "path"].into_iter().find_map(|key| fields.get(key));
+    name?.as_str().map(str::to_owned)
+}
+
+fn is_leaf(value: &Value) -> bool {
+    matches!(value, Value::String(_) | Value::Number(_))
+}
+
+/// JSON that somebody put into a text.
+fn json_inside(text: &str) -> Option<Value> {
+    let starts = text.trim_start().starts_with(['{', '[']);
+    starts.then(|| serde_json::from_str(text).ok()).flatten()
+}
+
+fn plain(text: &str) -> Vec<u8> {
+    text.as_bytes().to_vec()
+}
+
+/// The secret itself where a Secret holds base64, so that it joins with the same in plain text.
+fn decoded(base64: &str) -> Vec<u8> {
+    text::decode(base64).unwrap_or_else(|| plain(base64))
+}

@@ -1,0 +1,224 @@
+//! Secrets by their looks: any text in, tokens, keys and passwords of known form replaced.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD as ALPHABET;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use regex::{Captures, Regex, RegexSet};
+
+use super::Redactor;
+use super::name;
+
+/// Names in running text after which a secret stands; in lines and fields [`name::is_secret`] knows more.
+const NAMES: &str = r"(?:password|passwd|passphrase|\bpwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|secret[_-]?key|private[_-]?key|shared[_-]?access[_-]?signature|client[_-]?key[_-]?data|authorization|credentials?|\bsig|signature)";
+
+/// The forms, each with what else must hold of what its first participating group caught.
+const FORMS: &[(&str, fn(&str) -> bool)] = &[
+    // PEM: the block between the lines, also when its end was cut off.
+    (
+        r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)",
+        always,
+    ),
+    // PEM once more in base64, as kubeconfigs and Secrets hold it; certificates are no secret.
+    (r"(LS0tLS1CRUdJTi[A-Za-z0-9+/=]*)", holds_private_key),
+    // JWT, whole or cut off: base64 of `{"`.
+    (r"(eyJ[A-Za-z0-9_-]{17,}(?:\.[A-Za-z0-9_-]*)*)", always),
+    // The password in `scheme://user:password@host`.
+    (r#"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?\#"'<>:@]*:([^\s"'<>]+)@"#, is_no_port),
+    // HTTP authorization: <https://www.rfc-editor.org/rfc/rfc6750#section-2.1>, RFC 7617.
+    (r"(?i)\bbearer\s+([A-Za-z0-9._~+/=-]{8,})", is_no_word),
+    (r"(?i)\bbasic\s+([A-Za-z0-9+/=_-]{6,})", holds_user_and_password),
+    // Keys that say what they are.
+    (r"\b((?:AKIA|ASIA)[A-Z0-9]{16})\b", always),
+    (r"\b(AIza[0-9A-Za-z_-]{30,}|ya29\.[0-9A-Za-z_-]{20,})", always),
+    (
+        r"\b(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,})",
+        always,
+    ),
+    (r"\b(xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,})", always),
+    (
+        r"\b([srp]k[_-](?:live|test|ant|proj)?[_-]?[A-Za-z0-9_-]{20,}|hv[sbr]\.[A-Za-z0-9_-]{20,})",
+        is_no_word,
+    ),
+    (r"\b(npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{30,}|dckr_pat_[A-Za-z0-9_-]{20,})", always),
+    (r"\b(SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,})", always),
+    (r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/_-]+)", always),
+    // `password=...`, `"token": "..."`; a bare colon is too common in names of Kubernetes.
+    (r#"(?i)NAMES["']?\s*(?::?=>?\s*|:\s+)(?:(?:bearer|basic)\s+)?"([^"]+)"#, always),
+    (r#"(?i)NAMES["']?\s*(?::?=>?\s*|:\s+)(?:(?:bearer|basic)\s+)?'([^']+)'"#, always),
+    (r#"(?i)NAMES["']\s*:\s*"([^"]+)"#, always),
+    (r#"(?i)NAMES["']?\s*(?::?=>?\s*|:\s+)(?:(?:bearer|basic)\s+)?([^\s"',;&}{\[\]]{3,})"#, always),
+    // An AWS secret access key has no mark but its length: 40 characters of base64.
+    (r"(?:^|[^A-Za-z0-9/+=])([A-Za-z0-9/+]{40})(?:$|[^A-Za-z0-9/+=])", looks_drawn),
+];
+
+/// The forms, compiled.
+#[derive(Clone)]
+pub(super) struct Looks {
+    /// Tells in one pass which forms are worth a search.
+    any: RegexSet,
+    forms: Vec<(Regex, fn(&str) -> bool)>,
+    /// `name: value` or `name=value`, on a line of its own.
+    line: Option<Regex>,
+}
+
+impl Looks {
+    pub(super) fn new() -> Self {
+        let sources: Vec<String> =
+            FORMS.iter().map(|(form, _)| form.replace("NAMES", NAMES)).collect();
+        let forms = sources.iter().zip(FORMS);
+        let forms: Vec<_> = forms
+            .filter_map(|(source, (_, holds))| Some((Regex::new(source).ok()?, *holds)))
+            .collect();
+        debug_assert_eq!(forms.len(), FORMS.len(), "every form is a regular expression");
+        Self {
+            any: RegexSet::new(&sources).unwrap_or_else(|_| RegexSet::empty()),
+            forms,
+            line: Regex::new(
+                r#"(?m)^[ \t-]*(?:export[ \t]+)?["']?([\w.-]+)["']?[ \t]*[:=][ \t]*(\S.*)$"#,
+            )
+            .ok(),
+        }
+    }
+}
+
+impl Redactor {
+    /// Replaces what looks like a secret; says whether anything did.
+    pub(super) fn looks(&self, text: &mut String) -> bool {
+        let mut changed = false;
+        for index in &self.looks.any.matches(text) {
+            if let Some((form, holds)) = self.looks.forms.get(index) {
+                changed |= self.replace(text, form, *holds);
+            }
+        }
+        changed
+    }
+
+    /// Replaces the values of lines whose name says that they are secret, as in files of settings.
+    pub(super) fn lines(&self, text: &mut String) -> bool {
+        let Some(line) = &self.looks.line else { return false };
+        let mut out = String::with_capacity(text.len());
+        let mut kept = 0;
+        for found in line.captures_iter(text) {
+            let (Some(name), Some(value)) = (found.get(1), found.get(2)) else { continue };
+            let opens_block = matches!(value.as_str(), "|" | ">" | "|-" | ">-");
+            if name::is_secret(name.as_str()) && !opens_block {
+                out.push_str(text.get(kept..value.start()).unwrap_or_default());
+                out.push_str(&self.mask(value.as_str().trim().trim_matches(['"', '\''])));
+                kept = value.end();
+            }
+        }
+        out.push_str(text.get(kept..).unwrap_or_default());
+        std::mem::replace(text, out) != *text
+    }
+
+    /// Replaces runs that look drawn by lot, where secrets are likely: environment and arguments.
+    pub(super) fn drawn(&self, text: &mut String) -> bool {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text.as_str();
+        while let Some(start) = rest.find(is_token) {
+            let (before, from) = rest.split_at(start);
+            let end = from.find(|c| !is_token(c)).unwrap_or(from.len());
+            let (run, after) = from.split_at(end);
+            out.push_str(before);
+            let stays =
+                out.ends_with(&self.prefix) || out.ends_with("sha256:") || !looks_drawn(run);
+            out.push_str(&if stays { run.to_owned() } else { self.mask(run) });
+            rest = after;
+        }
+        out.push_str(rest);
+        std::mem::replace(text, out) != *text
+    }
+
+    fn replace(&self, text: &mut String, form: &Regex, holds: fn(&str) -> bool) -> bool {
+        let replaced = form.replace_all(text, |found: &Captures<'_>| {
+            let whole = found.get(0).map_or("", |m| m.as_str());
+            let Some(secret) = found.iter().skip(1).flatten().next() else {
+                return whole.to_owned();
+            };
+            if !holds(secret.as_str()) {
+                return whole.to_owned();
+            }
+            let start = found.get(0).map_or(0, |m| m.start());
+            let (from, to) = (secret.start() - start, secret.end() - start);
+            let (before, after) = (whole.get(..from), whole.get(to..));
+            [before.unwrap_or_default(), &self.mask(secret.as_str()), after.unwrap_or_default()]
+                .concat()
+        });
+        let replaced = replaced.into_owned();
+        std::mem::replace(text, replaced) != *text
+    }
+}
+
+fn always(_: &str) -> bool {
+    true
+}
+
+/// `bearer authentication` is a word, not a token.
+fn is_no_word(run: &str) -> bool {
+    run.bytes().any(|b| b.is_ascii_digit()) || run.len() >= 32
+}
+
+/// `docker://registry:5000/image@sha256` has a port where others have a password.
+fn is_no_port(password: &str) -> bool {
+    let (port, path) = password.split_once('/').unwrap_or((password, ""));
+    path.is_empty() || port.is_empty() || !port.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn holds_user_and_password(base64: &str) -> bool {
+    decode(base64).is_some_and(|bytes| bytes.contains(&b':'))
+}
+
+/// A base64 text of PEM holds a private key, or is cut off so that one cannot tell.
+fn holds_private_key(base64: &str) -> bool {
+    let whole = base64.get(..base64.len() / 4 * 4).unwrap_or(base64);
+    decode(whole).is_none_or(|pem| {
+        let pem = String::from_utf8_lossy(&pem);
+        pem.contains("PRIVATE KEY") || !(pem.contains("BEGIN CERT") || pem.contains("BEGIN PUBLIC"))
+    })
+}
+
+/// Decodes base64 with or without padding, of either alphabet.
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+    let lenient = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    let text: String = text
+        .chars()
+        .filter(|c| !c.is_ascii_whitespace())
+        .map(|c| match c {
+            '-' => '+',
+            '_' => '/',
+            c => c,
+        })
+        .collect();
+    GeneralPurpose::new(&ALPHABET, lenient).decode(text).ok()
+}
+
+/// Characters of which tokens are made; a dot and a colon part names, so they end a run.
+pub(super) fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '_' | '-')
+}
+
+/// Whether a run seems drawn by lot: long, and changing between letters and digits, or between cases,
+/// often. UUIDs are names in Kubernetes and stay.
+fn looks_drawn(run: &str) -> bool {
+    if run.len() < 16 || is_uuid(run) {
+        return false;
+    }
+    let class = |b: &u8| match b {
+        b'0'..=b'9' => 1,
+        b'A'..=b'Z' => 2,
+        b'a'..=b'z' => 3,
+        _ => 0,
+    };
+    let classes: Vec<u8> = run.as_bytes().iter().map(class).filter(|class| *class > 0).collect();
+    let turns = classes.windows(2).filter(|pair| pair.first() != pair.last()).count();
+    let has_digit = classes.contains(&1);
+    has_digit && turns >= classes.len() / 4
+}
+
+/// 8-4-4-4-12 hex digits.
+pub(super) fn is_uuid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}

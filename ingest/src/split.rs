@@ -1,0 +1,345 @@
+//! JSON text into items, while it streams in: chunks of bytes in, whole items out.
+//!
+//! An item is an element of a list (`[...]`, or `"items": [...]` of an object), or a value by itself
+//! (one document, JSON lines). Items are found by brackets and quotes alone, so one that is not JSON
+//! never takes a neighbour with it. Memory is bounded by the largest item that is allowed.
+
+use memchr::memchr3;
+
+/// Bytes kept of an item that is too large.
+const HEAD: usize = 4096;
+/// Brackets that are remembered by kind; deeper ones are only counted.
+const REMEMBERED: usize = 4096;
+
+/// The key under which an object keeps its list.
+const ITEMS: &[u8] = b"\"items\"";
+
+/// One item, or what is left of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Item {
+    /// Its bytes; only the first 4 KiB of one that is too large.
+    pub(crate) bytes: Vec<u8>,
+    /// Its length.
+    pub(crate) length: usize,
+    /// Where it stands: `line 7`, `item 3`.
+    pub(crate) position: String,
+    /// Why it cannot be read.
+    pub(crate) fault: Option<Fault>,
+}
+
+/// What is wrong with an item before anybody reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Longer than allowed.
+    TooLarge,
+    /// The input ended, or the next value began, before it was closed.
+    Unclosed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Between values.
+    Between,
+    /// In a value by itself, which may turn out to hold a list of items.
+    Value,
+    /// In a run that is no object and no list; it ends with the line.
+    Junk,
+    /// In a list, between items.
+    List,
+    /// In an item of a list.
+    Element,
+    /// In an object beside its list of items.
+    Envelope,
+}
+
+/// How far the key `items` and what must follow it have been seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Other,
+    Items,
+    Colon,
+}
+
+/// Finds items in a stream of bytes.
+#[derive(Debug)]
+pub(crate) struct Splitter {
+    unpacks: bool,
+    max: usize,
+    state: State,
+    key: Key,
+    /// Whether the list that is open belongs to an object.
+    in_object: bool,
+    /// The beginning of the latest string, quotes included: it may be the key `items`.
+    string: Vec<u8>,
+    brackets: Vec<u8>,
+    deeper: usize,
+    in_string: bool,
+    is_escaped: bool,
+    after_newline: bool,
+    buffer: Vec<u8>,
+    length: usize,
+    line: usize,
+    item_line: usize,
+    index: usize,
+    found: Vec<Item>,
+}
+
+impl Splitter {
+    /// A splitter for items of at most `max` bytes. `unpacks` tells whether lists are taken apart.
+    pub(crate) fn new(unpacks: bool, max: usize) -> Self {
+        Self {
+            unpacks,
+            max,
+            state: State::Between,
+            key: Key::Other,
+            in_object: false,
+            string: Vec::new(),
+            brackets: Vec::new(),
+            deeper: 0,
+            in_string: false,
+            is_escaped: false,
+            after_newline: true,
+            buffer: Vec::new(),
+            length: 0,
+            line: 1,
+            item_line: 1,
+            index: 0,
+            found: Vec::new(),
+        }
+    }
+
+    /// Takes the next bytes; gives the items that ended in them.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Item> {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            at += if self.in_string && !self.is_escaped {
+                self.string_bytes(bytes.get(at..).unwrap_or_default())
+            } else {
+                self.byte(byte);
+                1
+            };
+        }
+        std::mem::take(&mut self.found)
+    }
+
+    /// Ends the input; gives what was still open.
+    pub(crate) fn finish(&mut self) -> Vec<Item> {
+        match self.state {
+            State::Between => {}
+            State::Junk => self.emit(None),
+            State::Value | State::Element | State::List | State::Envelope => {
+                self.emit(Some(Fault::Unclosed));
+            }
+        }
+        self.state = State::Between;
+        std::mem::take(&mut self.found)
+    }
+
+    /// Takes bytes of a string up to what may end it; says how many.
+    fn string_bytes(&mut self, bytes: &[u8]) -> usize {
+        let plain = memchr3(b'"', b'\\', b'\n', bytes).unwrap_or(bytes.len());
+        let (run, rest) = bytes.split_at(plain);
+        if !run.is_empty() {
+            let starts_line = self.after_newline && run.starts_with(b"{");
+            if starts_line && self.state == State::Value {
+                self.restart();
+                return 0;
+            }
+            self.after_newline = false;
+            self.keep(run);
+        }
+        let Some(&byte) = rest.first() else { return plain };
+        self.byte(byte);
+        plain + 1
+    }
+
+    /// A `{` that begins a line begins a new value: the one before it was never closed.
+    fn restart(&mut self) {
+        self.emit(Some(Fault::Unclosed));
+        self.state = State::Between;
+    }
+
+    fn byte(&mut self, byte: u8) {
+        if self.after_newline && byte == b'{' && self.state == State::Value {
+            self.restart();
+        }
+        match self.state {
+            State::Between => self.between(byte),
+            State::Junk if byte == b'\n' => self.end(),
+            State::Junk => self.keep(&[byte]),
+            State::List => self.list(byte),
+            State::Value | State::Element | State::Envelope => self.inside(byte),
+        }
+        self.after_newline = byte == b'\n';
+        self.line += usize::from(byte == b'\n');
+    }
+
+    fn between(&mut self, byte: u8) {
+        match byte {
+            // White space, a byte order mark, the separator of RFC 7464, commas of a torn list.
+            b' ' | b'\t' | b'\r' | b'\n' | b',' | 0xef | 0xbb | 0xbf | 0x1e => {}
+            b'[' if self.unpacks => self.open_list(false),
+            b'{' | b'[' => {
+                self.start(State::Value);
+                self.inside(byte);
+            }
+            _ => {
+                self.start(State::Junk);
+                self.keep(&[byte]);
+            }
+        }
+    }
+
+    fn open_list(&mut self, in_object: bool) {
+        self.start(State::List);
+        self.in_object = in_object;
+        self.index = 0;
+        self.brackets.clear();
+    }
+
+    fn list(&mut self, byte: u8) {
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' | b',' => {}
+            b']' => self.close_list(),
+            _ => {
+                self.index += 1;
+                self.start(State::Element);
+                self.inside(byte);
+            }
+        }
+    }
+
+    /// Back to the object that holds the list, or to the end of a list by itself.
+    fn close_list(&mut self) {
+        self.key = Key::Other;
+        self.state = if self.in_object { State::Envelope } else { State::Between };
+        if self.in_object {
+            self.brackets.push(b'{');
+        }
+    }
+
+    fn inside(&mut self, byte: u8) {
+        if self.in_string {
+            return self.inside_string(byte);
+        }
+        let is_scalar = self.state == State::Element && self.brackets.is_empty();
+        match byte {
+            b'"' => {
+                self.in_string = true;
+                self.string.clear();
+            }
+            b'[' if self.opens_items() => return self.open_list(true),
+            b'{' | b'[' => self.open(byte),
+            b'}' | b']' if !is_scalar => self.close(byte),
+            b',' | b' ' | b'\n' | b'\r' | b'\t' | b']' if is_scalar => {
+                self.end();
+                return self.list(byte);
+            }
+            _ => {}
+        }
+        self.follow_key(byte);
+        self.keep(&[byte]);
+        let is_closed = self.brackets.is_empty() && self.deeper == 0 && !self.in_string;
+        if is_closed && matches!(byte, b'}' | b']') {
+            self.end();
+        }
+    }
+
+    fn inside_string(&mut self, byte: u8) {
+        self.keep(&[byte]);
+        match byte {
+            _ if self.is_escaped => self.is_escaped = false,
+            b'\\' => self.is_escaped = true,
+            b'"' => {
+                self.in_string = false;
+                let is_items = self.brackets.len() == 1 && self.string == ITEMS;
+                self.key = if is_items { Key::Items } else { Key::Other };
+                if self.brackets.is_empty() {
+                    self.end();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn opens_items(&self) -> bool {
+        let may_unpack = self.unpacks && matches!(self.state, State::Value | State::Envelope);
+        may_unpack && self.key == Key::Colon && self.brackets == [b'{']
+    }
+
+    fn follow_key(&mut self, byte: u8) {
+        self.key = match (byte, self.key) {
+            (b' ' | b'\n' | b'\r' | b'\t', key) => key,
+            (b':', Key::Items) => Key::Colon,
+            _ => Key::Other,
+        };
+    }
+
+    fn open(&mut self, byte: u8) {
+        if self.brackets.len() < REMEMBERED {
+            self.brackets.push(byte);
+        } else {
+            self.deeper += 1;
+        }
+    }
+
+    /// Closes up to the bracket that `byte` belongs to, so that a forgotten one costs only its item.
+    fn close(&mut self, byte: u8) {
+        if self.deeper > 0 {
+            self.deeper -= 1;
+            return;
+        }
+        let opening = if byte == b'}' { b'{' } else { b'[' };
+        if self.brackets.contains(&opening) {
+            while self.brackets.pop().is_some_and(|bracket| bracket != opening) {}
+        }
+    }
+
+    fn start(&mut self, state: State) {
+        self.state = state;
+        self.buffer.clear();
+        self.length = 0;
+        self.item_line = self.line;
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.in_string && self.string.len() <= ITEMS.len() {
+            self.string.extend_from_slice(bytes);
+        }
+        self.length += bytes.len();
+        if self.state == State::Envelope {
+            return;
+        }
+        if self.length <= self.max {
+            self.buffer.extend_from_slice(bytes);
+        } else if self.buffer.len() > HEAD {
+            self.buffer.truncate(HEAD);
+        }
+    }
+
+    /// The value or item is whole.
+    fn end(&mut self) {
+        if self.state != State::Envelope {
+            self.emit(None);
+        }
+        self.state = if self.state == State::Element { State::List } else { State::Between };
+    }
+
+    fn emit(&mut self, fault: Option<Fault>) {
+        let fault = if self.length > self.max { Some(Fault::TooLarge) } else { fault };
+        let in_list = matches!(self.state, State::Element | State::List | State::Envelope);
+        let position = match in_list {
+            true => format!("item {}", self.index),
+            false => format!("line {}", self.item_line),
+        };
+        let bytes = std::mem::take(&mut self.buffer);
+        self.found.push(Item { bytes, length: self.length, position, fault });
+        self.brackets.clear();
+        self.deeper = 0;
+        self.in_string = false;
+        self.is_escaped = false;
+    }
+}
+
+#[cfg(test)]
+mod tests;
