@@ -11,8 +11,11 @@
 mod advance;
 mod body;
 mod change;
+pub mod checkpoint;
 pub mod correlator;
 pub mod deduplicate;
+pub mod lake;
+pub mod query;
 mod rbac;
 mod resolve;
 mod state;

@@ -1,6 +1,6 @@
 //! Which credential minted which, and whose they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use durward_schemas::Time;
 use durward_schemas::ids::CredentialId;
@@ -15,10 +15,14 @@ type Key = (Option<String>, CredentialId);
 /// A chain longer than this is a loop or an attack on the reader.
 const DEEPEST: usize = 64;
 
+/// Tokens rotate every hour: the oldest leave first, and live on in the lake.
+const MOST_CREDENTIALS: usize = 200_000;
+
 /// Every credential that was seen minted or used.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Credentials {
     known: BTreeMap<Key, Credential>,
+    order: VecDeque<Key>,
     minted: BTreeMap<Key, BTreeSet<CredentialId>>,
 }
 
@@ -43,7 +47,7 @@ impl Credentials {
             let siblings = self.minted.entry((access.cluster.clone(), parent.clone())).or_default();
             siblings.insert(issued.credential_id.clone());
         }
-        self.known.insert(key.clone(), issued);
+        self.keep(key.clone(), issued);
         self.rechain(&key, access)
     }
 
@@ -71,13 +75,13 @@ impl Credentials {
             evidence: Evidence::Derived,
             ..Credential::default()
         };
-        self.known.insert(key, seen.clone());
+        self.keep(key, seen.clone());
         Some(seen)
     }
 
-    /// Everything, for a checkpoint.
+    /// Everything in the order in which it came, for a checkpoint.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Credential> {
-        self.known.values()
+        self.order.iter().filter_map(|key| self.known.get(key))
     }
 
     /// Takes back a credential from a checkpoint.
@@ -87,12 +91,24 @@ impl Credentials {
             let siblings = self.minted.entry((cluster.clone(), parent.clone())).or_default();
             siblings.insert(credential.credential_id.clone());
         }
-        self.known.insert((cluster, credential.credential_id.clone()), credential);
+        self.keep((cluster, credential.credential_id.clone()), credential);
     }
 
     /// Number of credentials held.
     pub(crate) fn len(&self) -> usize {
         self.known.len()
+    }
+
+    fn keep(&mut self, key: Key, credential: Credential) {
+        if self.known.insert(key.clone(), credential).is_none() {
+            self.order.push_back(key);
+        }
+        if self.order.len() > MOST_CREDENTIALS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+            self.minted.remove(&oldest);
+        }
     }
 
     /// Root and depth of `key` and of all that came from it, anew.

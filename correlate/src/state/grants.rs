@@ -1,6 +1,6 @@
 //! Effective permissions: what each binding gives to whom, opened and closed as policy changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use durward_schemas::Time;
 use durward_schemas::ids::{ChangeId, LogPosition};
@@ -9,7 +9,7 @@ use durward_schemas::values::Evidence;
 
 use crate::body::Rule;
 use crate::rbac::SubjectKey;
-use crate::state::objects::{ObjectKey, Objects};
+use crate::state::objects::{Content, ObjectKey, Objects};
 use crate::state::policy::{is_binding, role_key, rules_at};
 
 /// What tells one grant of a binding from another.
@@ -28,7 +28,7 @@ struct GrantKey {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Grants {
     open: BTreeMap<ObjectKey, BTreeMap<GrantKey, Grant>>,
-    by_role: BTreeMap<ObjectKey, Vec<ObjectKey>>,
+    by_role: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
 }
 
 /// The change, or the snapshot, after which grants are looked at again.
@@ -55,10 +55,18 @@ impl Grants {
         self.open.values().flat_map(BTreeMap::values)
     }
 
+    /// Finds again which bindings refer to which roles, after a checkpoint.
+    pub(crate) fn index_roles(&mut self, objects: &Objects) {
+        for (binding, version) in objects.iter().filter(|(key, _)| is_binding(key)) {
+            self.index_role(binding, &version.content);
+            self.open.entry(binding.clone()).or_default();
+        }
+    }
+
     /// Takes back an open grant from a checkpoint.
-    pub(crate) fn restore(&mut self, objects: &Objects, grant: Grant) {
-        let Some(binding) = ObjectKey::parse(Some(&grant.cluster), &grant.binding) else { return };
-        self.index_role(objects, &binding, Time(i64::MAX));
+    pub(crate) fn restore(&mut self, grant: Grant) {
+        let cluster = Some(grant.cluster.as_str()).filter(|cluster| !cluster.is_empty());
+        let Some(binding) = ObjectKey::parse(cluster, &grant.binding) else { return };
         let key = key_of(&grant);
         self.open.entry(binding).or_default().insert(key, grant);
     }
@@ -69,7 +77,9 @@ impl Grants {
     }
 
     fn refresh_binding(&mut self, objects: &Objects, binding: &ObjectKey, moment: &Moment) -> Vec<Grant> {
-        self.index_role(objects, binding, moment.time);
+        if let Some(version) = objects.at(binding, moment.time) {
+            self.index_role(binding, &version.content);
+        }
         let now = granted(objects, binding, moment);
         let open = self.open.entry(binding.clone()).or_default();
         let mut rows = Vec::new();
@@ -92,12 +102,9 @@ impl Grants {
         rows
     }
 
-    fn index_role(&mut self, objects: &Objects, binding: &ObjectKey, time: Time) {
-        let role = objects.at(binding, time).and_then(|version| role_key(binding, &version.content));
-        let Some(role) = role else { return };
-        let bindings = self.by_role.entry(role).or_default();
-        if !bindings.contains(binding) {
-            bindings.push(binding.clone());
+    fn index_role(&mut self, binding: &ObjectKey, content: &Content) {
+        if let Some(role) = role_key(binding, content) {
+            self.by_role.entry(role).or_default().insert(binding.clone());
         }
     }
 }

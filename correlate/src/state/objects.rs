@@ -9,6 +9,9 @@ use durward_schemas::ids::{ChangeId, LogPosition};
 
 use crate::body::Body;
 
+/// An object that is written more often than this keeps its latest versions; the lake has them all.
+const MOST_VERSIONS: usize = 64;
+
 /// Which object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct ObjectKey {
@@ -102,7 +105,11 @@ impl Objects {
         let at = versions
             .partition_point(|other| (other.from, other.position) <= (version.from, version.position));
         versions.insert(at, version);
-        at + 1 == versions.len()
+        let newest = at + 1 == versions.len();
+        if versions.len() > MOST_VERSIONS {
+            versions.remove(0);
+        }
+        newest
     }
 
     /// All versions of one object, oldest first.

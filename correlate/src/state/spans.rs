@@ -1,6 +1,6 @@
 //! Spans that carry an audit id, waiting for their access, or their access for them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use durward_schemas::Time;
 use durward_schemas::tables::{Access, Span};
@@ -38,18 +38,17 @@ pub(crate) struct TraceEdge {
 /// Spans by the first 64 characters of their audit id; the oldest leave first.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Spans {
-    by_audit_id: BTreeMap<String, Vec<SpanFact>>,
-    order: VecDeque<String>,
+    /// In the order of their arrival.
+    facts: BTreeMap<u64, (String, SpanFact)>,
+    by_audit_id: BTreeMap<String, Vec<u64>>,
 }
 
 impl Spans {
     /// Keeps a span that carries an audit id; the id.
     pub(crate) fn add(&mut self, span: &Span, most: usize) -> Option<String> {
         let audit_id = prefix(span.audit_id.as_deref()?).to_owned();
-        let fact = fact(span);
-        self.by_audit_id.entry(audit_id.clone()).or_default().push(fact);
-        self.order.push_back(audit_id.clone());
-        while self.order.len() > most {
+        self.restore(audit_id.clone(), fact(span));
+        while self.facts.len() > most {
             self.forget_oldest();
         }
         Some(audit_id)
@@ -61,7 +60,8 @@ impl Spans {
     /// (DESIGN decision 8); the audit id alone is chosen by clients.
     pub(crate) fn of(&self, access: &Access, requests: usize, only_cluster: bool) -> Option<TraceEdge> {
         let audit_id = access.source_event_id.as_deref()?;
-        let candidates = self.by_audit_id.get(prefix(audit_id))?.iter();
+        let numbers = self.by_audit_id.get(prefix(audit_id))?.iter();
+        let candidates = numbers.filter_map(|number| self.facts.get(number)).map(|(_, span)| span);
         let reachable = candidates.filter(|span| match &span.cluster {
             Some(cluster) => access.cluster.as_ref() == Some(cluster),
             None => only_cluster,
@@ -79,27 +79,28 @@ impl Spans {
         Some(TraceEdge { span: best.2.clone(), evidence })
     }
 
-    /// Everything, for a checkpoint.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &SpanFact)> {
-        self.by_audit_id.iter().flat_map(|(id, spans)| spans.iter().map(move |span| (id, span)))
+    /// Everything in the order in which it came, for a checkpoint.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(String, SpanFact)> {
+        self.facts.values()
     }
 
-    /// Takes back a span from a checkpoint.
+    /// Keeps a span behind all others.
     pub(crate) fn restore(&mut self, audit_id: String, span: SpanFact) {
-        self.order.push_back(audit_id.clone());
-        self.by_audit_id.entry(audit_id).or_default().push(span);
+        let number = self.facts.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.by_audit_id.entry(audit_id.clone()).or_default().push(number);
+        self.facts.insert(number, (audit_id, span));
     }
 
     /// Number of spans held.
     pub(crate) fn len(&self) -> usize {
-        self.order.len()
+        self.facts.len()
     }
 
     fn forget_oldest(&mut self) {
-        let Some(audit_id) = self.order.pop_front() else { return };
-        if let Some(spans) = self.by_audit_id.get_mut(&audit_id) {
-            spans.remove(0);
-            if spans.is_empty() {
+        let Some((number, (audit_id, _))) = self.facts.pop_first() else { return };
+        if let Some(numbers) = self.by_audit_id.get_mut(&audit_id) {
+            numbers.retain(|other| *other != number);
+            if numbers.is_empty() {
                 self.by_audit_id.remove(&audit_id);
             }
         }

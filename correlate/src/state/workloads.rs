@@ -1,6 +1,6 @@
 //! Which pod belongs to which workload: pods, and the owners that controllers made them for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use durward_schemas::Time;
 use durward_schemas::ids::LogPosition;
@@ -9,6 +9,9 @@ use durward_schemas::values::Evidence;
 
 use crate::body::{Metadata, OwnerReference, Pod};
 
+/// Pods come and go: the oldest leave first, and live on in the lake.
+const MOST_PODS: usize = 100_000;
+
 /// A namespace of a cluster.
 pub(crate) type Place = (Option<String>, String);
 
@@ -16,6 +19,7 @@ pub(crate) type Place = (Option<String>, String);
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Workloads {
     pods: BTreeMap<(Option<String>, String), KnownPod>,
+    order: VecDeque<(Option<String>, String)>,
     owners: BTreeMap<Place, BTreeMap<String, Owner>>,
 }
 
@@ -88,7 +92,7 @@ impl Workloads {
         if old.is_some_and(|old| same(old, &row)) {
             return None;
         }
-        self.pods.insert(key, KnownPod { row: row.clone(), controller });
+        self.keep(key, KnownPod { row: row.clone(), controller });
         Some(row)
     }
 
@@ -172,13 +176,13 @@ impl Workloads {
 
     /// Everything, for a checkpoint.
     pub(crate) fn iter(&self) -> (impl Iterator<Item = &KnownPod>, &BTreeMap<Place, BTreeMap<String, Owner>>) {
-        (self.pods.values(), &self.owners)
+        (self.order.iter().filter_map(|key| self.pods.get(key)), &self.owners)
     }
 
     /// Takes back a pod from a checkpoint.
     pub(crate) fn restore_pod(&mut self, pod: KnownPod) {
         let Some(uid) = pod.row.pod_uid.clone() else { return };
-        self.pods.insert((pod.row.cluster.clone(), uid), pod);
+        self.keep((pod.row.cluster.clone(), uid), pod);
     }
 
     /// Takes back an owner from a checkpoint.
@@ -189,6 +193,17 @@ impl Workloads {
     /// Number of pods held.
     pub(crate) fn len(&self) -> usize {
         self.pods.len()
+    }
+
+    fn keep(&mut self, key: (Option<String>, String), pod: KnownPod) {
+        if self.pods.insert(key.clone(), pod).is_none() {
+            self.order.push_back(key);
+        }
+        if self.order.len() > MOST_PODS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.pods.remove(&oldest);
+        }
     }
 
     /// The owner at the top of the chain, or the pod itself.

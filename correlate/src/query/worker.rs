@@ -1,0 +1,125 @@
+//! Inside the worker: one question on standard input, the answer as an Arrow IPC stream on standard output.
+//!
+//! An error is one line of JSON on standard error and an exit code other than 0.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use arrow_ipc::writer::StreamWriter;
+use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
+
+use crate::query::{Limits, Question, QueryError, catalog, guard};
+
+/// Planning recurses over expressions; this much stack carries every statement that the guard lets through.
+const STACK_BYTES: usize = 64 << 20;
+/// Memory of the program itself, before a query needs any.
+const PROGRAM_BYTES: u64 = 2 << 30;
+
+/// Reads the question from `input`, writes the answer to `output`.
+///
+/// # Errors
+/// Whatever keeps the question from being answered; nothing useful was written then.
+pub fn work(mut input: impl Read, output: impl Write + Send + 'static) -> Result<(), QueryError> {
+    let mut text = String::new();
+    let internal = |error: &dyn std::fmt::Display| {
+        QueryError::data(format!("in the query worker: {error}"), "this is a bug in Durward; please report it")
+    };
+    input.read_to_string(&mut text).map_err(|error| internal(&error))?;
+    let question: Question = serde_json::from_str(&text).map_err(|error| internal(&error))?;
+    cap_memory(question.limits);
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|error| internal(&error))?;
+        runtime.block_on(Box::pin(answer(&question, output)))
+    });
+    let joined = thread.map_err(|error| internal(&error))?.join();
+    joined.unwrap_or_else(|_| Err(internal(&"it panicked")))
+}
+
+/// A process that takes more than it may is ended by its own allocator, and nobody else notices.
+fn cap_memory(limits: Limits) {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let most = Some(limits.memory.saturating_add(PROGRAM_BYTES));
+    // Where a limit cannot be set the memory pool and the deadline still hold.
+    let _ignored = setrlimit(Resource::As, Rlimit { current: most, maximum: most });
+}
+
+async fn answer(question: &Question, mut output: impl Write) -> Result<(), QueryError> {
+    let statement = guard::statement(&question.sql)?;
+    let context = context(question.limits).map_err(|error| explain(&error, question.limits))?;
+    catalog::open(&context, &question.lake, &statement).await?;
+    let explain = |error: DataFusionError| explain(&error, question.limits);
+    let plan = context.state().create_logical_plan(&question.sql).await.map_err(explain)?;
+    guard::plan(&plan)?;
+    let frame = context.execute_logical_plan(plan).await.map_err(explain)?;
+    let schema: Arc<Schema> = Arc::new(frame.schema().as_arrow().clone());
+    let mut stream = frame.execute_stream().await.map_err(explain)?;
+    let lost = |error: &dyn std::fmt::Display| {
+        QueryError::data(format!("sending the answer: {error}"), "the reader went away")
+    };
+    let mut writer = StreamWriter::try_new(&mut output, &schema).map_err(|error| lost(&error))?;
+    let mut rows = 0;
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(explain)?;
+        rows += batch.num_rows();
+        if rows > question.limits.max_rows {
+            let message = format!("the answer has more than {} rows", question.limits.max_rows);
+            return Err(QueryError::limit(message, "add a LIMIT or a WHERE, or raise --max-rows"));
+        }
+        writer.write(&batch).map_err(|error| lost(&error))?;
+    }
+    writer.finish().map_err(|error| lost(&error))
+}
+
+fn context(limits: Limits) -> Result<SessionContext, DataFusionError> {
+    let memory = usize::try_from(limits.memory).unwrap_or(usize::MAX);
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory)));
+    let config = SessionConfig::new()
+        .with_information_schema(true)
+        .with_target_partitions(2)
+        .set_str("datafusion.sql_parser.dialect", "postgresql")
+        .set_bool("datafusion.execution.parquet.pushdown_filters", true);
+    let mut context = SessionContext::new_with_config_rt(config, runtime.build_arc()?);
+    datafusion_functions_json::register_all(&mut context)?;
+    guard::functions(&context);
+    Ok(context)
+}
+
+/// What DataFusion says, in our form: primary message, then a hint.
+fn explain(error: &DataFusionError, limits: Limits) -> QueryError {
+    let root = error.find_root();
+    let text = root.strip_backtrace();
+    if matches!(root, DataFusionError::ResourcesExhausted(_)) {
+        let message = format!("the query needs more than {} MiB of memory", limits.memory >> 20);
+        return QueryError::limit(message, "narrow it with WHERE, or raise --memory");
+    }
+    let first = text.lines().next().unwrap_or_default();
+    if let Some(name) = missing_table(first) {
+        let error = QueryError::statement(format!("there is no table or view {name}"));
+        return error.with_hint(format!("there are: {}", catalog::view_names().join(", ")));
+    }
+    let (message, hint) = match text.split_once(". Did you mean") {
+        Some((message, hint)) => (message.to_owned(), Some(format!("did you mean{hint}"))),
+        None => (text.clone(), None),
+    };
+    let shown = QueryError::statement(message.trim());
+    match hint {
+        Some(hint) => shown.with_hint(hint.trim().to_owned()),
+        None => shown,
+    }
+}
+
+fn missing_table(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("table '")?;
+    let (name, rest) = rest.split_once('\'')?;
+    rest.contains("not found").then(|| name.rsplit('.').next().unwrap_or(name))
+}
