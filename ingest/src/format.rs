@@ -5,6 +5,7 @@
 
 mod detect;
 mod kube_audit;
+mod kube_list;
 
 use std::fmt;
 use std::str::FromStr;
@@ -133,7 +134,8 @@ impl Format {
             Self::KubeAudit => kube_audit::read(&item.bytes, context).map(|access| {
                 reading.accesses.push(access);
             }),
-            Self::KubeList | Self::Otlp => Ok(()),
+            Self::KubeList => kube_list::read(item, context, reading),
+            Self::Otlp => Ok(()),
         };
         if let Err(failure) = result {
             reading.rejects.push(context.reject_item(self, item, &failure));
@@ -213,9 +215,14 @@ impl From<serde_json::Error> for Failure {
 impl Context<'_> {
     /// Keeps an item that could not be read.
     pub(crate) fn reject_item(&self, format: Format, item: &Item, failure: &Failure) -> Reject {
-        let byte_length = i64::try_from(item.length).unwrap_or(i64::MAX);
-        let position = Some(item.position.clone());
-        Reject { byte_length, position, ..self.reject(format, &item.bytes, failure) }
+        let mut reject = self.reject(format, &item.bytes, failure);
+        if item.length != item.bytes.len() {
+            // Of a too large item only head and length are known.
+            let known = [item.bytes.as_slice(), &item.length.to_le_bytes()].concat();
+            reject.reject_id = self.keys.reject_id(self.cluster, format.name(), &known);
+            reject.byte_length = i64::try_from(item.length).unwrap_or(i64::MAX);
+        }
+        Reject { position: Some(item.position.clone()), ..reject }
     }
 
     /// Keeps bytes that could not be read.
@@ -237,4 +244,4 @@ impl Context<'_> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -12,6 +12,8 @@
 mod canonical;
 pub mod format;
 pub mod keys;
+#[cfg(test)]
+mod lab;
 pub mod network;
 pub mod normalize;
 pub mod redact;

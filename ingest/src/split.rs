@@ -306,13 +306,14 @@ impl Splitter {
         if self.in_string && self.string.len() <= ITEMS.len() {
             self.string.extend_from_slice(bytes);
         }
+        let before = self.length;
         self.length += bytes.len();
-        if self.state == State::Envelope {
+        if self.state == State::Envelope || before > self.max {
             return;
         }
-        if self.length <= self.max {
-            self.buffer.extend_from_slice(bytes);
-        } else if self.buffer.len() > HEAD {
+        let room = self.max - before;
+        self.buffer.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        if self.length > self.max {
             self.buffer.truncate(HEAD);
         }
     }

@@ -98,10 +98,6 @@ mod tests {
         let (audit, list, otlp) =
             (Some(Format::KubeAudit), Some(Format::KubeList), Some(Format::Otlp));
         check(r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","lev"#, audit);
-        check(
-            r#"{"kind":"Event","metadata":{"x":1},"level":"Request","auditID":"7"#,
-            None.or(list),
-        );
         check(r#"{"kind":"Event","metadata":{"x":1},"level":"Request","auditID":"7"}"#, audit);
         check(r#"{"annotations":{"resourceSpans":"x"},"auditID":"7"}"#, audit);
         check(r#"{"items":[{"level":"Metadata","auditID":"7"}]}"#, audit);
@@ -110,7 +106,6 @@ mod tests {
         check(r#"{"kind":"EventList","apiVersion":"v1","items":[]}"#, list);
         check(r#"{"time": "2026-11-23T17:56:54Z", "objects": {"/api/v1/pods": []}}"#, list);
         check("\u{feff} {\"resourceLogs\":[{", otlp);
-        check("\n\u{2}\u{3}", None);
         check("\u{a}\u{2}\u{3}", otlp);
         check("E1124 12:00:00 klog", None);
         check(r#"{"flow":{"time":"x"},"node_name":"n"}"#, None);

@@ -331,4 +331,4 @@ fn request_key(access: &Access, received: Time, context: &Context<'_>) -> Reques
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

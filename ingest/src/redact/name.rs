@@ -73,6 +73,9 @@ pub(super) fn is_secret(name: &str) -> bool {
     }
     let words = words(name);
     let mut words = words.as_slice();
+    if words.ends_with(&["connection".to_owned(), "string".to_owned()]) {
+        return true;
+    }
     while let [rest @ .., last] = words {
         let is_trailer =
             TRAILERS.contains(&last.as_str()) || last.bytes().all(|b| b.is_ascii_digit());
@@ -83,7 +86,6 @@ pub(super) fn is_secret(name: &str) -> bool {
     }
     match words {
         [.., before, last] if last == "key" && KEYS.contains(&before.as_str()) => true,
-        [.., before, last] if last == "string" && before == "connection" => true,
         [.., last] => LAST.contains(&last.as_str()) || last.ends_with("password"),
         [] => false,
     }

@@ -1,0 +1,289 @@
+use std::collections::HashSet;
+
+use serde_json::json;
+
+use super::super::{Format, Reading, read};
+use super::*;
+use crate::format::tests::with_context;
+use crate::lab;
+
+fn reading(input: &str) -> Reading {
+    with_context(|context| read(Format::KubeAudit, input.as_bytes(), context))
+}
+
+fn access(event: &Value) -> Access {
+    let reading = reading(&event.to_string());
+    assert_eq!(reading.rejects, [], "{event}");
+    reading.accesses.into_iter().next().unwrap()
+}
+
+/// An event that says only what it must.
+fn event(more: Value) -> Value {
+    let mut event = json!({
+        "kind": "Event", "apiVersion": "audit.k8s.io/v1", "auditID": "a-1", "stage": "ResponseComplete",
+        "requestReceivedTimestamp": "2026-11-23T17:56:57.403991Z",
+        "stageTimestamp": "2026-11-23T17:56:57.406635Z",
+    });
+    let Value::Object(more) = more else { panic!("not an object") };
+    event.as_object_mut().unwrap().extend(more);
+    event
+}
+
+/// Scenario: every event of every recording.
+/// Guarantees: as many rows as lines, no reject, and no two rows alike.
+#[test]
+fn recordings_are_accounted_for() {
+    for name in lab::RECORDINGS {
+        let Some(log) = lab::recorded(name, "audit.jsonl.zst") else { return };
+        let lines = log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+        let reading = with_context(|context| read(Format::KubeAudit, &log, context));
+        assert_eq!((reading.accesses.len(), reading.rejects.len()), (lines, 0), "{name}");
+        let ids: HashSet<_> = reading.accesses.iter().map(|access| &access.event_id).collect();
+        assert_eq!(ids.len(), lines, "{name}");
+    }
+}
+
+/// Scenario: the same recording as the log file has it and as the webhook sent it.
+/// Guarantees: the webhook brings no event that the file has not, under the same id.
+#[test]
+fn webhook_and_file_agree() {
+    for name in lab::RECORDINGS {
+        let Some(log) = lab::recorded(name, "audit.jsonl.zst") else { return };
+        let Some(frames) = lab::frames(name, "webhook.frames.zst") else { return };
+        let ids = |bytes: &[u8]| {
+            let reading = with_context(|context| read(Format::KubeAudit, bytes, context));
+            assert_eq!(reading.rejects, []);
+            reading
+                .accesses
+                .into_iter()
+                .map(|a| (a.event_id, a.request_key))
+                .collect::<HashSet<_>>()
+        };
+        let file = ids(&log);
+        let webhook: HashSet<_> = frames.iter().flat_map(|frame| ids(&frame.body)).collect();
+        assert!(webhook.is_subset(&file), "{name}: {:?}", webhook.difference(&file).next());
+        assert!(webhook.len() + 100 > file.len(), "{name}");
+    }
+}
+
+/// Scenario: one real event of each notable shape.
+/// Guarantees: every column reads as the snapshot says.
+#[test]
+fn notable_events_read_as_recorded() {
+    let Some(samples) = lab::recorded("samples", "events.jsonl") else { return };
+    let reading = with_context(|context| read(Format::KubeAudit, &samples, context));
+    let columns = reading.accesses.iter().map(|a| {
+        let who = format!("{} {:?} {:?}", a.who(), a.credential_id, a.credential_kind);
+        let bound = format!("{:?} {:?} {:?}", a.pod, a.node, a.issued_credential_id);
+        let what = format!(
+            "{:?} {:?}/{:?}/{:?} {:?}/{:?} {:?}",
+            a.verb,
+            a.api_group,
+            a.resource,
+            a.subresource,
+            a.object_namespace,
+            a.object_name,
+            a.dry_run
+        );
+        let decided = format!(
+            "{} {:?} {:?} {:?} {} {:?} {:?}",
+            a.decision,
+            a.decided_by,
+            a.decided_role,
+            a.decided_subject,
+            a.outcome,
+            a.status_code,
+            a.status_reason
+        );
+        let from = format!("{:?} {:?} {:?}us", a.source_ip, a.forwarded_for, a.duration_us);
+        let rest = format!("truncated {} unmapped {:?}", a.truncated, a.unmapped);
+        [who, bound, what, decided, from, rest].join("\n  ")
+    });
+    insta::assert_snapshot!(columns.collect::<Vec<_>>().join("\n"));
+}
+
+/// Scenario: an event as line, in a list, in an array, in a list without kind, quoted as a text,
+/// with other white space, key order and number forms.
+/// Guarantees: one id for all of them.
+#[test]
+fn form_does_not_change_the_id() {
+    let status =
+        json!({"responseStatus": {"code": 200, "metadata": {}}, "requestObject": {"b": 1, "a": 2}});
+    let line = event(status).to_string();
+    let id = |input: &str| {
+        let reading = reading(input);
+        assert_eq!(reading.items(), 1, "{input}");
+        reading.accesses[0].event_id.clone()
+    };
+    let bare =
+        line.replace(r#""kind":"Event","#, "").replace(r#""apiVersion":"audit.k8s.io/v1","#, "");
+    assert!(!bare.contains("audit.k8s.io"));
+    for form in [
+        bare.clone(),
+        format!("[{line}]"),
+        format!(r#"{{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{{}},"items":[{bare}]}}"#),
+        Value::from(line.clone()).to_string(),
+        serde_json::to_string_pretty(&event(json!({"requestObject": {"a": 2.0, "b": 1e0}, "responseStatus": {"metadata": {}, "code": 200.0}}))).unwrap(),
+    ] {
+        assert_eq!(id(&form), id(&line), "{form}");
+    }
+    assert_ne!(id(&line.replace("200", "201")), id(&line));
+}
+
+/// Scenario: two requests under one audit id, as a client can arrange.
+/// Guarantees: two ids and two request keys; the stages of one request share its key.
+#[test]
+fn audit_id_is_a_claim() {
+    let get = access(&event(json!({"verb": "get", "requestURI": "/a"})));
+    let list = access(&event(json!({"verb": "list", "requestURI": "/a"})));
+    let started =
+        access(&event(json!({"verb": "get", "requestURI": "/a", "stage": "ResponseStarted"})));
+    assert_ne!(get.event_id, list.event_id);
+    assert_ne!(get.request_key, list.request_key);
+    assert_ne!(get.event_id, started.event_id);
+    assert_eq!(get.request_key, started.request_key);
+}
+
+/// Scenario: the same secret event read under two redaction keys.
+/// Guarantees: ids do not depend on a key that rotates; markers do.
+#[test]
+fn ids_do_not_depend_on_keys() {
+    let secret = event(json!({
+        "objectRef": {"resource": "secrets"}, "requestURI": "/a?token=s3cr3t",
+        "requestObject": {"kind": "Secret", "data": {"p": "czNjcjN0"}},
+    }));
+    let read_with = |key: u8| {
+        let keys = crate::Keys::from_bytes(&[key; 32], [9; 32]);
+        with_context(|context| {
+            let context = Context { keys: &keys, ..*context };
+            super::read(secret.to_string().as_bytes(), &context).unwrap()
+        })
+    };
+    let (one, two) = (read_with(1), read_with(2));
+    assert_ne!(one.request_object, two.request_object);
+    assert_eq!((one.event_id, one.request_key), (two.event_id, two.request_key));
+}
+
+/// Scenario: decisions with and without annotations, as the server writes them.
+/// Guarantees: each is what the server decided; a 401 is a refusal by authentication.
+#[test]
+fn decisions_are_read() {
+    let check = |annotations: Value, code: i64, expect: Decision, by: Option<&str>| {
+        let read =
+            access(&event(json!({"annotations": annotations, "responseStatus": {"code": code}})));
+        assert_eq!((read.decision, read.decided_by.as_deref()), (expect, by));
+    };
+    let decided = |decision: &str| json!({"authorization.k8s.io/decision": decision});
+    check(decided("allow"), 404, Decision::Allow, None);
+    check(decided("forbid"), 403, Decision::Deny, None);
+    check(json!({"authorization.k8s.io/reason": "internal error"}), 500, Decision::Error, None);
+    check(Value::Null, 401, Decision::Deny, Some("authentication"));
+    check(decided("allow"), 401, Decision::Allow, None);
+    check(Value::Null, 200, Decision::Unknown, None);
+}
+
+/// Scenario: times that are missing, broken, in 1970 and 2262, and an old event with one time.
+/// Guarantees: nobody's row is lost, the time is the receipt's, flagged, with the claim kept; the id
+/// stays the same whenever it is received.
+#[test]
+fn unbelievable_times_are_flagged() {
+    let check = |time: Value, suspect: bool| {
+        let with = event(json!({"requestReceivedTimestamp": time, "stageTimestamp": null}));
+        let read = access(&with);
+        assert_eq!(read.time_suspect, Some(suspect), "{time}");
+        assert_eq!(read.claimed_time.as_deref(), time.as_str().filter(|_| suspect));
+        let later = with_context(|context| {
+            let context = Context { received: context.received.plus(1), ..*context };
+            super::read(with.to_string().as_bytes(), &context).unwrap()
+        });
+        assert_eq!(later.event_id, read.event_id);
+    };
+    check(json!("2026-11-23T17:56:57Z"), false);
+    check(json!("1970-01-01T00:00:00Z"), true);
+    check(json!("2262-04-11T23:47:16Z"), true);
+    check(json!("soon"), true);
+    check(Value::Null, true);
+    let old = event(json!({
+        "apiVersion": "audit.k8s.io/v1beta1", "timestamp": "2018-09-26T20:18:57Z",
+        "requestReceivedTimestamp": null, "stageTimestamp": null,
+    }));
+    let old = access(&old);
+    assert_eq!(Some(old.time), Time::parse("2018-09-26T20:18:57Z"));
+    assert_eq!(old.unmapped.unwrap().as_str(), r#"{"apiVersion":"audit.k8s.io/v1beta1"}"#);
+}
+
+/// Scenario: items that are no audit events, or whose fields have other types.
+/// Guarantees: a reject with a reason each, and the events beside them.
+#[test]
+fn what_is_no_event_is_a_reject() {
+    let check = |item: &str, reason: &str| {
+        let good = event(json!({})).to_string();
+        let reading = reading(&format!("[{good},{item},{good}]"));
+        let rejected: Vec<_> =
+            reading.rejects.iter().map(|r| (r.reason.as_str(), r.position.as_deref())).collect();
+        assert_eq!(
+            (reading.accesses.len(), rejected),
+            (2, vec![(reason, Some("item 2"))]),
+            "{item}"
+        );
+    };
+    check("7", "wrong_type");
+    check("{}", "not_an_audit_event");
+    check(r#"{"kind":0}"#, "not_an_audit_event");
+    check(r#"{"kind":"Event","apiVersion":"v1","auditID":"a","stage":"s"}"#, "not_an_audit_event");
+    check(&event(json!({"auditID": 5})).to_string(), "wrong_type");
+    check(&event(json!({"user": "eve"})).to_string(), "wrong_type");
+    check(&event(json!({"sourceIPs": "10.0.0.1"})).to_string(), "wrong_type");
+    check(&event(json!({"annotations": []})).to_string(), "wrong_type");
+    check(r#"{"auditID":nope}"#, "not_json");
+}
+
+/// Scenario: a body nested deeper than is read, by a client who wants to hide an event.
+/// Guarantees: the event is a row; only the body is left out.
+#[test]
+fn deep_bodies_hide_nothing() {
+    let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+    let line = event(json!({"requestObject": "deep"})).to_string().replace("\"deep\"", &deep);
+    let read = &reading(&line).accesses[0];
+    assert_eq!(read.request_object.as_ref().unwrap().as_str(), format!("\"{UNREADABLE}\""));
+}
+
+/// Scenario: U+0000, hostile markup and bytes that the server replaced, in names and agents.
+/// Guarantees: they are kept as they are; whoever shows them escapes them.
+#[test]
+fn hostile_text_is_kept() {
+    let read = access(&event(
+        json!({"objectRef": {"resource": "roles", "name": "a\u{0}<!channel>\u{202e}"}, "userAgent": "caf\u{fffd}"}),
+    ));
+    assert_eq!(read.object_name.as_deref(), Some("a\u{0}<!channel>\u{202e}"));
+    assert_eq!(read.user_agent.as_deref(), Some("caf\u{fffd}"));
+}
+
+/// Scenario: a deletion that is only tried, told in the query or in the body.
+/// Guarantees: both are dry runs, and other requests are none.
+#[test]
+fn dry_runs_are_seen() {
+    let dry = |more: Value| access(&event(more)).dry_run;
+    assert_eq!(dry(json!({"requestURI": "/a?x=1&dryRun=All"})), Some(true));
+    assert_eq!(
+        dry(json!({"requestObject": {"kind": "DeleteOptions", "dryRun": ["All"]}})),
+        Some(true)
+    );
+    assert_eq!(
+        dry(json!({"requestURI": "/a?dryRun=", "requestObject": {"kind": "Pod"}})),
+        Some(false)
+    );
+}
+
+/// Scenario: a token minted by a server that writes no annotation for it.
+/// Guarantees: the token's id is known, the token is not.
+#[test]
+fn minted_ids_are_read_from_tokens() {
+    // {"jti":"7"} between two more parts.
+    let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJqdGkiOiI3In0.c2lnbmF0dXJl";
+    let read = access(&event(
+        json!({"responseObject": {"kind": "TokenRequest", "status": {"token": token}}}),
+    ));
+    assert_eq!(read.issued_credential_id, Some("JTI=7".into()));
+    assert!(!read.response_object.unwrap().as_str().contains("eyJ"));
+}
