@@ -14,6 +14,7 @@ pub mod format;
 pub mod keys;
 #[cfg(test)]
 mod lab;
+pub mod log;
 pub mod network;
 pub mod normalize;
 pub mod redact;
@@ -22,4 +23,5 @@ mod split;
 
 pub use format::{Context, Format, Reading, read};
 pub use keys::{Keys, KeysError};
+pub use log::{Appended, Appender, Log, LogError, LogSettings, Reader, Refusal};
 pub use network::Network;
