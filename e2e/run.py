@@ -79,7 +79,7 @@ class Durward:
         secret.write_text(slack.url)
         secret.chmod(0o600)
         doors = {name: f"127.0.0.1:{lab.free_port()}" for name in ("audit", "otlp_grpc", "otlp_http", "web", "admin")}
-        self.settings = {f"{name}.listen": address for name, address in doors.items()}
+        self.settings = {f"listen.{name}.address": address for name, address in doors.items()}
         self.settings |= {"default_cluster": CLUSTER, "slack.webhook_url_file": str(secret)}
         self.child, self.doors = None, doors
 
