@@ -1,11 +1,36 @@
 //! One turn -> one judgement, row by row in log order.
+//!
+//! What a row gives rise to depends on the rows before it and on nothing else: not on how the log
+//! was cut into records, not on a clock.
 
+use std::collections::BTreeMap;
+
+use durward_schemas::ids::{FindingId, IncidentId, LogPosition};
 use durward_schemas::record::Turn;
-use durward_schemas::tables::{Finding, FindingEvent, Incident};
+use durward_schemas::tables::{
+    Access, Amendment, Change, Credential, Finding, FindingEvent, Incident, Workload,
+};
+use durward_schemas::values::Edge;
 
 use crate::alert::Alert;
-use crate::rule::{RuleError, RuleFile};
+use crate::detector::blindness::Blindness;
+use crate::detector::first_seen::FirstSeen;
+use crate::detector::minted_for_another::MintedForAnother;
+use crate::detector::minted_later::MintedLater;
+use crate::detector::reused_audit_id::ReusedAuditId;
+use crate::detector::sigma::Sigma;
+use crate::detector::two_addresses::TwoAddresses;
+use crate::detector::{Detector, Hit, Seen};
+use crate::finding::{Cause, Findings};
+use crate::lineage::Lineage;
+use crate::owner::Owners;
+use crate::recent::Recent;
+use crate::rule::{self, RuleError, RuleFile};
 use crate::settings::Settings;
+use crate::state;
+use crate::story::Stories;
+use crate::suppress;
+use crate::tally::Tally;
 
 /// What one turn gave rise to, in the order of the log.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -24,42 +49,273 @@ pub struct Judgement {
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The rules that it is to be used with are wrong.
-    #[error("reading the rules")]
+    #[error("reading the rules for the saved state of detection")]
     Rules(#[from] RuleError),
-    /// It was cut, or written by another version.
+    /// It was cut.
     #[error("reading the saved state of detection: {0}")]
     Unreadable(String),
+    /// It was written by another version.
+    #[error("reading the saved state of detection: it was written by another version")]
+    OtherVersion,
 }
 
 /// All detectors, stories and what they remember.
 #[derive(Debug)]
-pub struct Detection {}
+pub struct Detection {
+    settings: Settings,
+    pub(crate) detectors: Vec<Box<dyn Detector>>,
+    pub(crate) findings: Findings,
+    pub(crate) memory: Remembered,
+    pub(crate) recent: Recent,
+}
+
+/// What is remembered beside findings and rows.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Remembered {
+    stories: Stories,
+    lineage: Lineage,
+    owners: Owners,
+    tally: Tally,
+}
+
+/// Something that happened at one position of the log.
+enum Step<'a> {
+    Workload(&'a Workload),
+    Credential(&'a Credential),
+    Access(&'a Access),
+    Amendment(&'a Amendment),
+}
 
 impl Detection {
     /// Everything forgotten, with the built-in rules and `rules`.
     ///
     /// # Errors
     /// If a rule is no Sigma rule or names a field that the schema does not have.
-    pub fn new(_settings: Settings, _rules: &[RuleFile]) -> Result<Self, RuleError> {
-        Ok(Self {})
+    pub fn new(settings: Settings, rules: &[RuleFile]) -> Result<Self, RuleError> {
+        let detectors: Vec<Box<dyn Detector>> = vec![
+            Box::new(Sigma::new(rule::load(rules)?)),
+            Box::new(MintedLater::new(settings.clock_skew)),
+            Box::new(TwoAddresses::default()),
+            Box::new(MintedForAnother::new(settings.token_issuers.clone())),
+            Box::new(ReusedAuditId::default()),
+            Box::new(Blindness),
+            Box::new(FirstSeen::new(&settings)),
+        ];
+        Ok(Self {
+            settings,
+            detectors,
+            findings: Findings::default(),
+            memory: Remembered::default(),
+            recent: Recent::default(),
+        })
     }
 
     /// Judges one turn.
-    pub fn observe(&mut self, _turn: &Turn) -> Judgement {
-        Judgement::default()
+    pub fn observe(&mut self, turn: &Turn) -> Judgement {
+        let mut judgement = Judgement::default();
+        let mut owed = BTreeMap::new();
+        let changes = changes(turn);
+        for (position, step) in steps(turn) {
+            let cause = Cause { log_position: position, recorded: turn.ingest_time };
+            match step {
+                Step::Workload(pod) => self.detectors.iter_mut().for_each(|d| d.learn(pod)),
+                Step::Credential(credential) => self.memory.lineage.learn(credential),
+                Step::Access(row) => {
+                    let change = changes.get(row.event_id.as_str()).copied();
+                    self.access(Seen { row, change }, cause);
+                }
+                Step::Amendment(amendment) => self.amendment(amendment, cause),
+            }
+            self.settle(cause, false, &mut judgement, &mut owed);
+        }
+        if turn.is_tick {
+            let cause = Cause { log_position: turn.last_position, recorded: turn.ingest_time };
+            self.settle(cause, true, &mut judgement, &mut owed);
+        }
+        judgement.owed = owed.into_values().collect();
+        judgement.owed.sort_by_key(|alert| alert.log_position);
+        judgement
     }
 
     /// What is remembered, for a checkpoint.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        Vec::new()
+        state::save(self)
     }
 
     /// Takes up where [`Self::save`] left off.
     ///
     /// # Errors
     /// If the rules are wrong, or `saved` was cut or written by another version.
-    pub fn restore(settings: Settings, rules: &[RuleFile], _saved: &[u8]) -> Result<Self, StateError> {
-        Ok(Self::new(settings, rules)?)
+    pub fn restore(
+        settings: Settings,
+        rules: &[RuleFile],
+        saved: &[u8],
+    ) -> Result<Self, StateError> {
+        let mut detection = Self::new(settings, rules)?;
+        state::restore(&mut detection, saved)?;
+        Ok(detection)
+    }
+
+    fn access(&mut self, seen: Seen<'_>, cause: Cause) {
+        if seen.row.judged {
+            self.memory.tally.take(seen.row);
+            self.memory.owners.learn(seen.row, seen.change);
+        }
+        let mut found = Vec::new();
+        for at in 0..self.detectors.len() {
+            let Some(detector) = self.detectors.get_mut(at) else { continue };
+            let name = detector.name();
+            for hit in detector.judge(seen) {
+                found.push(self.score(name, hit, seen, cause));
+            }
+        }
+        self.recent.hold(seen.row, found);
+    }
+
+    /// One hit becomes a finding, or new evidence for one.
+    fn score(&mut self, detector: &str, mut hit: Hit, seen: Seen<'_>, cause: Cause) -> FindingId {
+        self.attribute(&mut hit, seen.row);
+        let judge = hit.rule.as_deref().unwrap_or(detector);
+        if hit.unusual.is_none() {
+            hit.unusual = Some(self.memory.tally.hit(seen.row, judge));
+        }
+        let story = match &hit.maker {
+            Some(maker) => Some(maker.identity.clone()),
+            None => self.memory.lineage.root(seen.row),
+        };
+        let known = self.findings.take(detector, &hit, seen, story, cause);
+        if known.row.incident_id.is_none() {
+            known.row.state = suppress::state(&known.row, known.more.learning, &self.settings);
+        }
+        known.row.finding_id.clone()
+    }
+
+    /// What a controller creates is the doing of whoever made the owner; where nobody knows who
+    /// that was, it is nobody's.
+    fn attribute(&self, hit: &mut Hit, row: &Access) {
+        let Some(maker) = self.memory.owners.maker(row) else { return };
+        match maker {
+            Some(maker) => {
+                hit.anchor.clone_from(&maker.request_key);
+                hit.role = durward_schemas::values::EventRole::Evidence;
+                hit.maker = Some(maker);
+            }
+            None => {
+                hit.severity_id = durward_schemas::values::severity::INFORMATIONAL;
+                hit.nobody = true;
+            }
+        }
+    }
+
+    /// A row is judged again by what is known of it now.
+    fn amendment(&mut self, amendment: &Amendment, cause: Cause) {
+        let Some((held, row)) = self.recent.amend(amendment) else { return };
+        let before = self.hits(Seen { row: &held.row, change: None });
+        let now = Seen { row: &row, change: None };
+        let after = self.hits(now);
+        let mut found = held.findings;
+        for (id, name, hit) in &after {
+            match before.iter().find(|(old, ..)| old == id) {
+                Some((_, _, old)) => self.revise(id, old, hit),
+                None => found.push(self.score(name, hit.clone(), now, cause)),
+            }
+        }
+        for (id, ..) in before.iter().filter(|(old, ..)| after.iter().all(|(id, ..)| id != old)) {
+            found.retain(|other| other != id);
+            if let Some(known) = self.findings.touch(id) {
+                known.withdraw();
+            }
+        }
+        if matches!(amendment.edge, Edge::Workload | Edge::Change | Edge::Trace) {
+            for id in &found {
+                if let Some(known) = self.findings.touch(id) {
+                    known.relink(now);
+                }
+            }
+        }
+        self.recent.set_findings(&amendment.request_key, found);
+    }
+
+    /// A judgement of a row that says something else now.
+    fn revise(&mut self, id: &FindingId, old: &Hit, hit: &Hit) {
+        if old.severity_id == hit.severity_id && old.reason == hit.reason {
+            return;
+        }
+        if let Some(known) = self.findings.touch(id)
+            && (known.more.anchors <= 1 || known.row.severity_id <= hit.severity_id)
+        {
+            known.restate(hit);
+        }
+    }
+
+    /// What judges without memory say of a row.
+    fn hits(&mut self, seen: Seen<'_>) -> Vec<(FindingId, &'static str, Hit)> {
+        let cluster = seen.row.cluster.as_deref();
+        let judges = self.detectors.iter_mut().filter(|detector| detector.judges_again());
+        let mut hits = Vec::new();
+        for judge in judges {
+            let name = judge.name();
+            let judged = judge.judge(seen).into_iter();
+            hits.extend(judged.map(|hit| (hit.finding_id(name, cluster), name, hit)));
+        }
+        hits
+    }
+
+    /// What is due gets its version: findings, then the incidents that they are part of.
+    fn settle(
+        &mut self,
+        cause: Cause,
+        is_tick: bool,
+        judgement: &mut Judgement,
+        owed: &mut BTreeMap<IncidentId, Alert>,
+    ) {
+        let mut due = self.findings.due(is_tick);
+        for id in due.clone() {
+            let Some(known) = self.findings.get(&id) else { continue };
+            let Some(waiting) = self.memory.stories.take(known, &self.settings) else { continue };
+            let Some(incident) = known.row.incident_id.clone() else { continue };
+            if let Some(known) = self.findings.get(&waiting) {
+                self.memory.stories.pair(known, &incident);
+                due.push(waiting);
+            }
+        }
+        due.sort();
+        due.dedup();
+        for id in &due {
+            judgement.findings.extend(self.findings.get(id).map(|known| known.next_version(cause)));
+        }
+        judgement.finding_events.extend(self.findings.new_events());
+        for (incident, alert) in self.memory.stories.versions(cause) {
+            judgement.incidents.push(incident);
+            owed.insert(alert.incident_id.clone(), alert);
+        }
     }
 }
+
+/// The changes of a turn by the event that made them. A `deletecollection` makes several; the first stands for them.
+fn changes(turn: &Turn) -> BTreeMap<&str, &Change> {
+    let mut changes = BTreeMap::new();
+    for change in &turn.changes {
+        if let Some(event_id) = &change.event_id {
+            changes.entry(event_id.as_str()).or_insert(change);
+        }
+    }
+    changes
+}
+
+/// Everything in a turn in the order of the log; what a row made known stands before the row.
+fn steps(turn: &Turn) -> Vec<(LogPosition, Step<'_>)> {
+    let workloads = turn.workloads.iter().map(|row| (row.log_position, Step::Workload(row)));
+    let credentials = turn.credentials.iter().map(|row| (row.log_position, Step::Credential(row)));
+    let accesses = turn.accesses.iter().map(|row| (row.log_position, Step::Access(row)));
+    let amendments = turn.amendments.iter().map(|row| (row.log_position, Step::Amendment(row)));
+    let mut steps: Vec<_> =
+        workloads.chain(credentials).chain(accesses).chain(amendments).collect();
+    // Stable: within one position the order of the chain stays.
+    steps.sort_by_key(|(position, _)| *position);
+    steps
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,22 @@
-//! Sigma rules: read, checked against the schema, bound to columns.
+//! Sigma rules: read, checked against the schema, bound to columns (DESIGN decision 16).
+//!
+//! In: rule files. Out: rules that can be put to a row, or the line that is wrong and what was
+//! perhaps meant. [`field`] is the one mapping of audit field names to columns.
+
+mod built_in;
+mod certificate;
+pub(crate) mod event;
+pub(crate) mod field;
+mod pod_spec;
+mod read;
+
+use durward_schemas::values::severity;
+use rsigma_eval::{CompiledRule, evaluate_rule};
+
+pub(crate) use built_in::BUILT_IN;
+pub(crate) use read::read;
+
+use crate::rule::event::RowEvent;
 
 /// A rule file as somebody wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +29,7 @@ pub struct RuleFile {
 
 /// A rule that cannot be used: where, what is wrong, and what was perhaps meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {problem}{}", suggestion.as_ref().map(|s| format!(" (did you mean {s}?)")).unwrap_or_default())]
+#[error("{file}:{line}: {problem}{}", meant(suggestion.as_deref()))]
 pub struct RuleError {
     /// The file.
     pub file: String,
@@ -22,3 +40,82 @@ pub struct RuleError {
     /// What was perhaps meant.
     pub suggestion: Option<String>,
 }
+
+/// Something in a rule that audit events do not have and that was read as what it means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleWarning {
+    /// The file.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// What was read as what.
+    pub message: String,
+}
+
+/// One rule, ready to be put to rows.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub id: String,
+    pub title: String,
+    pub description: String,
+    pub severity_id: i64,
+    pub techniques: Vec<String>,
+    /// The step to take next, with `{field}` for what the row says.
+    pub next_step: Option<String>,
+    matcher: CompiledRule,
+}
+
+impl Rule {
+    /// Whether the rule holds for the row.
+    pub(crate) fn holds(&self, event: &RowEvent<'_>) -> bool {
+        evaluate_rule(&self.matcher, event).is_some()
+    }
+}
+
+/// Checks rules without using them; what was read as something else.
+///
+/// # Errors
+/// The first rule that cannot be used.
+pub fn check_rules(files: &[RuleFile]) -> Result<Vec<RuleWarning>, RuleError> {
+    let mut warnings = Vec::new();
+    for file in files {
+        read(file, &mut warnings)?;
+    }
+    Ok(warnings)
+}
+
+/// The built-in rules and `files`; a rule of `files` takes the place of the built-in one of its id.
+pub(crate) fn load(files: &[RuleFile]) -> Result<Vec<Rule>, RuleError> {
+    let mut rules: Vec<Rule> = Vec::new();
+    let built_in = BUILT_IN.iter().map(|(name, text)| RuleFile {
+        name: (*name).to_owned(),
+        text: (*text).to_owned(),
+    });
+    for file in built_in.chain(files.iter().cloned()) {
+        for rule in read(&file, &mut Vec::new())? {
+            rules.retain(|other| other.id != rule.id);
+            rules.push(rule);
+        }
+    }
+    // Hits come in the order of rules, whatever order the files were read in.
+    rules.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(rules)
+}
+
+fn severity_of(level: Option<rsigma_parser::Level>) -> i64 {
+    use rsigma_parser::Level;
+    match level {
+        Some(Level::Informational) | None => severity::INFORMATIONAL,
+        Some(Level::Low) => severity::LOW,
+        Some(Level::Medium) => severity::MEDIUM,
+        Some(Level::High) => severity::HIGH,
+        Some(Level::Critical) => severity::CRITICAL,
+    }
+}
+
+fn meant(suggestion: Option<&str>) -> String {
+    suggestion.map(|meant| format!(", did you mean {meant}?")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

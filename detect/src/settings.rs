@@ -6,7 +6,7 @@ use durward_schemas::time::{HOUR, MINUTE};
 /// How detection behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Since when the clusters have been watched; by default since the first row of each.
+    /// From when on what is seen counts as learned; by default from the first row on.
     pub learned_since: Option<Time>,
     /// Findings that are known and accepted: kept as rows, told to nobody.
     pub exemptions: Vec<Exemption>,
@@ -22,8 +22,6 @@ pub struct Settings {
     pub learn_for: i64,
     /// A learning detector can alert only when it knows so many peers.
     pub learn_peers: usize,
-    /// Rows, credentials, audit ids and identities remembered at most, of each kind.
-    pub most_remembered: usize,
 }
 
 impl Default for Settings {
@@ -38,7 +36,6 @@ impl Default for Settings {
             clock_skew: MINUTE,
             learn_for: 24 * HOUR,
             learn_peers: 20,
-            most_remembered: 50_000,
         }
     }
 }

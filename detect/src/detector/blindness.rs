@@ -1,0 +1,77 @@
+//! Events that the API server cut: what a write did is then known to nobody (DESIGN decision 21).
+//!
+//! Every stage is looked at, judged or not, since any of them may be the cut one.
+//! An event over the limit loses both bodies and gains an annotation:
+//! <https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/#truncate>
+
+use durward_schemas::tables::Access;
+use durward_schemas::values::{Outcome, severity};
+
+use crate::detector::{Detector, Hit, Seen};
+use crate::sentence;
+
+/// Writes to these decide who may do what, or what runs.
+const DECISIVE: [&str; 6] = [
+    "rbac.authorization.k8s.io",
+    "admissionregistration.k8s.io",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "apps",
+    "batch",
+];
+
+/// Finds cut events.
+#[derive(Debug, Default)]
+pub(crate) struct Blindness;
+
+impl Detector for Blindness {
+    fn name(&self) -> &'static str {
+        "blindness"
+    }
+
+    fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
+        if !row.truncated {
+            return Vec::new();
+        }
+        let (who, deed, place) = (sentence::who(row), sentence::deed(row), sentence::place(row));
+        vec![Hit {
+            anchor: row.request_key.to_string(),
+            title: format!("The audit log does not show the body of a request to {}", what(row)),
+            reason: format!(
+                "{who} {deed} from {place}, and the event was too large: the API server cut its bodies off"
+            ),
+            severity_id: severity_of(row),
+            techniques: vec!["T1562".into()],
+            next_step: next_step(row),
+            ..Hit::default()
+        }]
+    }
+}
+
+fn what(row: &Access) -> &str {
+    row.resource.as_deref().unwrap_or("a path")
+}
+
+fn severity_of(row: &Access) -> i64 {
+    let writes = ["create", "update", "patch"];
+    let is_write = row.verb.as_deref().is_some_and(|verb| writes.contains(&verb));
+    let group = row.api_group.as_deref().unwrap_or_default();
+    let is_decisive = DECISIVE.contains(&group)
+        || (group.is_empty() && matches!(what(row), "pods" | "serviceaccounts" | "namespaces"));
+    match (is_write && row.outcome == Outcome::Success, is_decisive) {
+        (true, true) => severity::MEDIUM,
+        (true, false) => severity::LOW,
+        (false, _) => severity::INFORMATIONAL,
+    }
+}
+
+/// What was written can still be read from the cluster, if it is still there.
+fn next_step(row: &Access) -> String {
+    use crate::escape::shell;
+    let (Some(resource), Some(name)) = (&row.resource, &row.object_name) else {
+        return format!("durward explain {}", row.event_id);
+    };
+    let namespace = row.object_namespace.as_deref();
+    let namespace = namespace.map(|name| format!(" -n {}", shell(name))).unwrap_or_default();
+    format!("kubectl get {} {}{namespace} -o yaml", shell(resource), shell(name))
+}

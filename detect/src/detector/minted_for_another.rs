@@ -1,0 +1,93 @@
+//! A token that one identity minted for another, and that is used.
+//!
+//! Workloads get their tokens from their node; people ask for one now and then. A workload that
+//! mints for another workload hands itself that workload's rights.
+
+use durward_schemas::Identity;
+use durward_schemas::tables::Access;
+use durward_schemas::values::{IdentityKind, severity};
+
+use crate::detector::{Detector, Hit, Seen, is_issuer};
+use crate::escape::sql;
+use crate::sentence;
+
+/// Finds uses of tokens that were minted for another.
+#[derive(Debug)]
+pub(crate) struct MintedForAnother {
+    issuers: Vec<String>,
+}
+
+impl MintedForAnother {
+    /// `issuers` may mint for others.
+    pub(crate) fn new(issuers: Vec<String>) -> Self {
+        Self { issuers }
+    }
+
+    fn severity(&self, row: &Access, minter: &str) -> Option<i64> {
+        let holder = row.identity.as_deref()?;
+        if minter == holder || self.issuers.iter().any(|issuer| issuer == minter) {
+            return None;
+        }
+        if is_issuer(minter) {
+            return node_of_another_pod(row, minter).then_some(severity::HIGH);
+        }
+        let minter = Identity::kubernetes(None, minter);
+        let namespace = |identity: &Identity| identity.service_account().map(|(ns, _)| ns == "kube-system");
+        match minter.kind {
+            IdentityKind::User if row.pod.is_none() => Some(severity::INFORMATIONAL),
+            IdentityKind::User => Some(severity::LOW),
+            _ if namespace(&minter) == Some(true) && namespace(&row.who()) == Some(true) => None,
+            _ => Some(severity::HIGH),
+        }
+    }
+}
+
+/// Whether `minter` is a node that minted for a pod which does not run on it.
+///
+/// Tokens name their node since Kubernetes 1.30; where they do not, nothing is said.
+/// <https://github.com/kubernetes/enhancements/tree/master/keps/sig-auth/4193-bound-service-account-token-improvements>
+fn node_of_another_pod(row: &Access, minter: &str) -> bool {
+    let runs_on = row.node.as_deref().filter(|_| row.pod.is_some());
+    match (minter.strip_prefix("system:node:"), runs_on) {
+        (Some(minter), Some(node)) => minter != node,
+        _ => false,
+    }
+}
+
+impl Detector for MintedForAnother {
+    fn name(&self) -> &'static str {
+        "minted_for_another"
+    }
+
+    fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
+        let (Some(credential), Some(minter)) = (&row.credential_id, &row.minted_by) else {
+            return Vec::new();
+        };
+        let Some(severity_id) = self.severity(row, minter).filter(|_| row.judged) else {
+            return Vec::new();
+        };
+        let (who, deed, place) = (sentence::who(row), sentence::deed(row), sentence::place(row));
+        let minter = sentence::kubernetes(minter);
+        let ago = row.credential_issued_time.map(|issued| sentence::duration(row.time.since(issued)));
+        let ago = ago.map(|ago| format!(" {ago} before")).unwrap_or_default();
+        let bound = if row.pod.is_some() { "bound to a pod" } else { "bound to no pod" };
+        vec![Hit {
+            anchor: credential.to_string(),
+            title: "Token minted for another identity is used".into(),
+            reason: format!(
+                "{who} {deed} from {place} with a token, {bound}, that {minter} had minted{ago}"
+            ),
+            severity_id,
+            techniques: vec!["T1528".into(), "T1550.001".into()],
+            next_step: format!(
+                "durward query \"select time, source_ip, verb, resource, object_namespace, object_name, status_code from correlated_events where credential_id = {} order by time\"",
+                sql(credential.as_str())
+            ),
+            ..Hit::default()
+        }]
+    }
+
+    fn judges_again(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,57 @@
+//! A credential used before it was minted: impossible, unless a clock or the log lies.
+
+use durward_schemas::values::severity;
+
+use crate::detector::{Detector, Hit, Seen};
+use crate::escape::sql;
+use crate::sentence;
+
+/// Finds uses that are earlier than the minting by more than clocks may differ.
+#[derive(Debug)]
+pub(crate) struct MintedLater {
+    clock_skew: i64,
+}
+
+impl MintedLater {
+    pub(crate) fn new(clock_skew: i64) -> Self {
+        Self { clock_skew }
+    }
+}
+
+impl Detector for MintedLater {
+    fn name(&self) -> &'static str {
+        "minted_later"
+    }
+
+    fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
+        let (Some(credential), Some(issued)) = (&row.credential_id, row.credential_issued_time)
+        else {
+            return Vec::new();
+        };
+        // A time that was not believed says nothing.
+        let early = issued.since(row.time);
+        if !row.judged || row.time_suspect == Some(true) || early <= self.clock_skew {
+            return Vec::new();
+        }
+        let (who, deed, place) = (sentence::who(row), sentence::deed(row), sentence::place(row));
+        vec![Hit {
+            anchor: credential.to_string(),
+            title: "Credential used before it was minted".into(),
+            reason: format!(
+                "{who} {deed} from {place} with {credential}, {} before that was minted: a clock, a key or the log is not to be trusted",
+                sentence::duration(early)
+            ),
+            severity_id: severity::HIGH,
+            techniques: vec!["T1550.001".into(), "T1562.008".into()],
+            next_step: format!(
+                "durward query \"select time, verb, resource, object_name, source_ip from correlated_events where credential_id = {} order by time\"",
+                sql(credential.as_str())
+            ),
+            ..Hit::default()
+        }]
+    }
+
+    fn judges_again(&self) -> bool {
+        true
+    }
+}

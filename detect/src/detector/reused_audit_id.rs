@@ -1,0 +1,100 @@
+//! One audit id on two different requests: whoever looks one up by it finds the other.
+//!
+//! Clients may choose the id by the header `Audit-ID`, so it is no key.
+//! <https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/#audit-k8s-io-v1-Event>
+
+use durward_schemas::ids::{EventId, hash128};
+use durward_schemas::tables::Access;
+use durward_schemas::values::severity;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::detector::{Detector, Hit, Seen};
+use crate::escape::shortened;
+use crate::memory::Memory;
+use crate::sentence;
+
+/// Audit ids remembered. An id that comes back later is not recognised.
+const MOST: usize = 100_000;
+
+/// Remembers the first request of each audit id.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ReusedAuditId {
+    first: Memory<(String, String), First>,
+}
+
+/// What makes a request another one, and the event that showed it first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct First {
+    request: String,
+    event_id: String,
+    deed: String,
+}
+
+impl Default for ReusedAuditId {
+    fn default() -> Self {
+        Self { first: Memory::of(MOST) }
+    }
+}
+
+impl Detector for ReusedAuditId {
+    fn name(&self) -> &'static str {
+        "reused_audit_id"
+    }
+
+    fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
+        // A request that failed to authenticate has no user to compare; it is sent again with one.
+        let (Some(audit_id), Some(_)) = (&row.source_event_id, &row.identity) else {
+            return Vec::new();
+        };
+        if !row.judged {
+            return Vec::new();
+        }
+        let key = (row.cluster.clone().unwrap_or_default(), audit_id.clone());
+        let request = request(row);
+        let first = self.first.entry(&key, || First {
+            request: request.clone(),
+            event_id: row.event_id.to_string(),
+            deed: format!("{} {}", sentence::who(row), sentence::deed(row)),
+        });
+        // Stages and repetitions of one request share user, verb and URI.
+        if first.request == request {
+            return Vec::new();
+        }
+        vec![hit(row, audit_id, first)]
+    }
+
+    fn save(&self) -> Result<Value, serde_json::Error> {
+        serde_json::to_value(self)
+    }
+
+    fn restore(&mut self, saved: Value) -> Result<(), serde_json::Error> {
+        *self = serde_json::from_value(saved)?;
+        Ok(())
+    }
+}
+
+fn request(row: &Access) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (user, verb, uri) = (text(&row.identity), text(&row.verb), text(&row.request_uri));
+    hash128("audit id", &[user.as_bytes(), verb.as_bytes(), uri.as_bytes()])
+}
+
+fn hit(row: &Access, audit_id: &str, first: &First) -> Hit {
+    let (who, deed, place) = (sentence::who(row), sentence::deed(row), sentence::place(row));
+    Hit {
+        anchor: audit_id.to_owned(),
+        title: "Audit id reused for a different request".into(),
+        reason: format!(
+            "{who} {deed} from {place} under the audit id {}, under which before {}",
+            shortened(audit_id, 64),
+            first.deed
+        ),
+        severity_id: severity::HIGH,
+        evidence: vec![EventId::from(first.event_id.as_str())],
+        unusual: Some("API servers give every request an id of its own; only a client that sets it can use one twice".into()),
+        techniques: vec!["T1562.008".into(), "T1036".into()],
+        next_step: format!("durward explain {}", row.event_id),
+        ..Hit::default()
+    }
+}

@@ -1,0 +1,195 @@
+//! One pod-bound credential from two source addresses: a pod has one, so a second user has a copy.
+//!
+//! What is ordinary is no evidence: the pod's own address, an address that kubelets use too (host
+//! network, source NAT), one address of each family, and any address at all where a proxy or an
+//! address pool gives many tokens several.
+//! Only the last hop is looked at; earlier ones are claims of the client.
+
+use std::collections::BTreeMap;
+
+use durward_schemas::ids::EventId;
+use durward_schemas::tables::{Access, Workload};
+use durward_schemas::values::{IdentityKind, severity};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::detector::{Detector, Hit, Seen};
+use crate::escape::shell;
+use crate::memory::Memory;
+use crate::sentence;
+
+/// Pods, node addresses and credentials remembered, of each.
+const MOST: usize = 50_000;
+
+/// Where pods and nodes are, and from where credentials were used.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TwoAddresses {
+    pods: Memory<Key, String>,
+    nodes: Memory<Key, ()>,
+    uses: Memory<Key, Use>,
+    /// By cluster.
+    census: Memory<String, Census>,
+}
+
+/// A cluster and a pod's UID, an address or a credential.
+type Key = (String, String);
+
+/// From where a credential was used: the first address of each family, and whether from elsewhere.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Use {
+    /// Address and event, by family.
+    first: BTreeMap<String, (String, String)>,
+    elsewhere: bool,
+}
+
+/// How many credentials of a cluster were seen, and how many of them at several addresses.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Census {
+    all: i64,
+    several: i64,
+}
+
+impl Default for TwoAddresses {
+    fn default() -> Self {
+        Self {
+            pods: Memory::of(MOST),
+            nodes: Memory::of(MOST),
+            uses: Memory::of(MOST),
+            census: Memory::of(1_000),
+        }
+    }
+}
+
+impl Detector for TwoAddresses {
+    fn name(&self) -> &'static str {
+        "two_addresses"
+    }
+
+    fn learn(&mut self, pod: &Workload) {
+        if let (Some(uid), Some(ip)) = (&pod.pod_uid, &pod.ip) {
+            self.pods.insert((name(pod.cluster.as_ref()), uid.clone()), ip.clone());
+        }
+    }
+
+    fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
+        let Some(address) = row.source_ip.clone().filter(|_| row.judged) else { return Vec::new() };
+        let cluster = name(row.cluster.as_ref());
+        if row.identity_kind == IdentityKind::Node {
+            self.nodes.insert((cluster, address), ());
+            return Vec::new();
+        }
+        let (Some(credential), Some(uid)) = (&row.credential_id, &row.pod_uid) else {
+            return Vec::new();
+        };
+        if self.nodes.get(&(cluster.clone(), address.clone())).is_some() {
+            return Vec::new();
+        }
+        let pod_ip = self.pods.get(&(cluster.clone(), uid.clone())).cloned();
+        let census = self.census.entry(&cluster, Census::default);
+        let key = (cluster, credential.to_string());
+        let used = self.uses.entry(&key, || {
+            census.all += 1;
+            Use::default()
+        });
+        let Some(home) = used.home(row, &address, pod_ip) else { return Vec::new() };
+        if !std::mem::replace(&mut used.elsewhere, true) {
+            census.several += 1;
+        }
+        vec![hit(row, &address, &home, *census)]
+    }
+
+    fn save(&self) -> Result<Value, serde_json::Error> {
+        serde_json::to_value(self)
+    }
+
+    fn restore(&mut self, saved: Value) -> Result<(), serde_json::Error> {
+        *self = serde_json::from_value(saved)?;
+        Ok(())
+    }
+}
+
+/// The address that a credential belongs to, and how that is known.
+struct Home {
+    address: String,
+    /// The event that showed it; none if it is the pod's own.
+    event_id: Option<String>,
+}
+
+impl Use {
+    /// Where the credential belongs, if that is not `address`.
+    fn home(&mut self, row: &Access, address: &str, pod_ip: Option<String>) -> Option<Home> {
+        let pod_ip = pod_ip.filter(|ip| family(ip) == family(address));
+        if let Some(ip) = pod_ip {
+            return (ip != address).then_some(Home { address: ip, event_id: None });
+        }
+        let here = || (address.to_owned(), row.event_id.to_string());
+        let (first, event_id) = self.first.entry(family(address).to_owned()).or_insert_with(here);
+        let event_id = Some(event_id.clone());
+        (first != address).then(|| Home { address: first.clone(), event_id })
+    }
+}
+
+impl Census {
+    /// Several addresses are how this cluster is: more than a tenth of its tokens have them.
+    fn is_usual(self) -> bool {
+        self.several > 2 && self.several * 10 > self.all
+    }
+
+    /// The chance that a token has several addresses by accident: one in a thousand, until learned.
+    fn chance(self) -> f64 {
+        let others = f64::from(i32::try_from(self.several - 1).unwrap_or(i32::MAX));
+        let all = f64::from(i32::try_from(self.all).unwrap_or(i32::MAX));
+        (0.5 + others) / (500.0 + all)
+    }
+}
+
+fn hit(row: &Access, address: &str, home: &Home, census: Census) -> Hit {
+    let (who, deed) = (sentence::who(row), sentence::deed(row));
+    let belongs = match home.event_id {
+        None => format!("its pod has the address {}", home.address),
+        Some(_) => format!("it was first used from {}", home.address),
+    };
+    let others = sentence::count(census.all - 1, "other token");
+    Hit {
+        anchor: row.credential_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        title: "Token of a pod used from another address".into(),
+        reason: format!("{who} {deed} from {address} with a token bound to the pod, but {belongs}"),
+        severity_id: if census.is_usual() { severity::INFORMATIONAL } else { severity::HIGH },
+        evidence: home.event_id.as_deref().map(EventId::from).into_iter().collect(),
+        unusual: Some(format!(
+            "{} of {others} bound to a pod here was used from a second address",
+            census.several - 1
+        )),
+        ledger: vec![json!({
+            "address": address,
+            "belongs_to": home.address,
+            "tokens_seen": census.all,
+            "tokens_at_several_addresses": census.several,
+        })],
+        p_value: Some(census.chance()),
+        techniques: vec!["T1528".into(), "T1550.001".into()],
+        next_step: next_step(row),
+        ..Hit::default()
+    }
+}
+
+/// A bound token ends with its pod.
+/// <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens>
+fn next_step(row: &Access) -> String {
+    match (&row.pod, &row.namespace) {
+        (Some(pod), Some(namespace)) => format!(
+            "kubectl delete pod {} -n {}  # its token ends with it",
+            shell(pod),
+            shell(namespace)
+        ),
+        _ => format!("durward explain {}", row.event_id),
+    }
+}
+
+fn family(address: &str) -> &'static str {
+    if address.contains(':') { "IPv6" } else { "IPv4" }
+}
+
+fn name(cluster: Option<&String>) -> String {
+    cluster.cloned().unwrap_or_default()
+}

@@ -1,0 +1,116 @@
+//! Text from logs is hostile: here it becomes safe to show (DESIGN decision 22).
+//!
+//! One function for each place where text is shown. Nothing is dropped: what is dangerous becomes
+//! visible, so that whoever reads it sees that somebody tried.
+
+/// For terminals and plain text: control, format and bidirectional characters become `\u{..}`.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) {
+            safe.extend(c.escape_unicode());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// For Slack's mrkdwn: visible, and without mentions, links, emphasis or code.
+/// <https://docs.slack.dev/messaging/formatting-message-text#escaping>
+#[must_use]
+pub fn mrkdwn(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in visible(text).chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            // Slack has no escape for these; look-alikes keep the text readable and inert.
+            '*' => safe.push('\u{2217}'),
+            '_' => safe.push('\u{ff3f}'),
+            '~' => safe.push('\u{223c}'),
+            '`' => safe.push('\''),
+            _ => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// For HTML text and quoted attributes.
+#[must_use]
+pub fn html(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in visible(text).chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            _ => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// One field of CSV: quoted, and no formula for a spreadsheet.
+/// <https://owasp.org/www-community/attacks/CSV_Injection>
+#[must_use]
+pub fn csv(text: &str) -> String {
+    let safe = visible(text);
+    let guard = if safe.starts_with(['=', '+', '-', '@']) { "'" } else { "" };
+    format!("\"{guard}{}\"", safe.replace('"', "\"\""))
+}
+
+/// One word of a shell command, quoted where it has to be.
+#[must_use]
+pub fn shell(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/=@,".contains(c);
+    let safe = visible(text);
+    // A word that begins with a dash would be read as an option.
+    if !safe.is_empty() && !safe.starts_with('-') && safe.chars().all(plain) {
+        return safe;
+    }
+    format!("'{}'", safe.replace('\'', r"'\''"))
+}
+
+/// One text literal of SQL.
+#[must_use]
+pub fn sql(text: &str) -> String {
+    format!("'{}'", visible(text).replace('\'', "''"))
+}
+
+/// At most `most` characters; what is cut is counted.
+#[must_use]
+pub fn shortened(text: &str, most: usize) -> String {
+    let length = text.chars().count();
+    if length <= most {
+        return text.to_owned();
+    }
+    let mark = format!("... ({length} characters)");
+    let kept: String = text.chars().take(most.saturating_sub(mark.len())).collect();
+    let whole = format!("{kept}{mark}");
+    whole.chars().take(most).collect()
+}
+
+/// Characters that are not seen, or that change how others are seen.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            // Soft hyphen, Arabic letter mark, Hangul and Khmer fillers, Mongolian separators.
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            // Zero width, marks of direction, line and paragraph separators, embeddings.
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            // Invisible operators and isolates.
+            | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            // Variation selectors, byte order mark, half-width filler, annotations.
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+            // Tags and further variation selectors.
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+//! Hits -> findings: new evidence makes a new version, never a second finding.
+
+use std::collections::BTreeSet;
+
+use durward_schemas::Time;
+use durward_schemas::cell::Json;
+use durward_schemas::ids::{EventId, FindingId, LogPosition};
+use durward_schemas::tables::{Finding, FindingEvent};
+use durward_schemas::values::{EventRole, FindingState, severity};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::alert::Story;
+use crate::argument;
+use crate::detector::{Hit, Seen};
+use crate::memory::Memory;
+
+/// Findings that can still get new evidence.
+const MOST: usize = 20_000;
+
+/// Events that a finding's own row names; `finding_events` has all.
+const MOST_EVENTS: usize = 20;
+
+/// The row that something new comes with.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cause {
+    pub log_position: LogPosition,
+    pub recorded: Time,
+}
+
+/// A finding as it is known now.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub row: Finding,
+    pub more: More,
+}
+
+/// What is known beyond the row of the table.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct More {
+    /// Number of events.
+    pub events: i64,
+    /// Requests that still anchor it.
+    pub anchors: i64,
+    /// Time of the latest anchor, in microseconds.
+    pub last_time: i64,
+    /// Whose story it belongs to; nobody's if absent.
+    pub story: Option<String>,
+    /// What is told of it.
+    pub told: Story,
+    /// Something other than the number of events is new since the last version.
+    pub news: bool,
+    /// Its detector is still learning.
+    pub learning: bool,
+}
+
+/// All findings that can still change.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    known: Memory<FindingId, Known>,
+    touched: BTreeSet<FindingId>,
+    events: Vec<FindingEvent>,
+}
+
+impl Default for Findings {
+    fn default() -> Self {
+        Self { known: Memory::of(MOST), touched: BTreeSet::new(), events: Vec::new() }
+    }
+}
+
+impl Findings {
+    /// Takes a hit: a new finding, or new evidence for one.
+    pub(crate) fn take(
+        &mut self,
+        detector: &str,
+        hit: &Hit,
+        seen: Seen<'_>,
+        story: Option<String>,
+        cause: Cause,
+    ) -> &mut Known {
+        let id = hit.finding_id(detector, seen.row.cluster.as_deref());
+        self.touched.insert(id.clone());
+        let known = self.known.entry(&id, || first(detector, &id, hit, seen, story));
+        known.evidence(hit, seen, cause, &mut self.events);
+        known
+    }
+
+    /// The finding, to change it.
+    pub(crate) fn touch(&mut self, id: &FindingId) -> Option<&mut Known> {
+        let known = self.known.get(id)?;
+        self.touched.insert(id.clone());
+        Some(known)
+    }
+
+    /// What is due for a new version. A number of events alone makes one up to twenty events, then
+    /// when it doubles, and at ticks.
+    pub(crate) fn due(&mut self, is_tick: bool) -> Vec<FindingId> {
+        let known = &self.known;
+        let is_due = |id: &FindingId| known.peek(id).is_none_or(|k| is_tick || k.is_worth_a_version());
+        let (due, waiting): (BTreeSet<_>, _) =
+            std::mem::take(&mut self.touched).into_iter().partition(is_due);
+        self.touched = waiting;
+        due.into_iter().collect()
+    }
+
+    /// The finding, if it can still change.
+    pub(crate) fn get(&mut self, id: &FindingId) -> Option<&mut Known> {
+        self.known.get(id)
+    }
+
+    /// Events that came since the last call.
+    pub(crate) fn new_events(&mut self) -> Vec<FindingEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Everything, for a checkpoint.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Known> {
+        self.known.values()
+    }
+
+    /// What waits for its next version.
+    pub(crate) fn waiting(&self) -> &BTreeSet<FindingId> {
+        &self.touched
+    }
+
+    /// Takes back a finding from a checkpoint.
+    pub(crate) fn restore(&mut self, known: Known) {
+        self.known.insert(known.row.finding_id.clone(), known);
+    }
+
+    /// Takes back what waits.
+    pub(crate) fn restore_waiting(&mut self, waiting: BTreeSet<FindingId>) {
+        self.touched = waiting;
+    }
+}
+
+impl Known {
+    /// The row and its evidence join the finding.
+    fn evidence(&mut self, hit: &Hit, seen: Seen<'_>, cause: Cause, events: &mut Vec<FindingEvent>) {
+        if self.row.severity_id < hit.severity_id {
+            self.restate(hit);
+        }
+        if hit.role == EventRole::Anchor {
+            self.more.anchors += 1;
+        }
+        if self.row.state == FindingState::Withdrawn {
+            self.row.state = FindingState::BelowBudget;
+            self.restate(hit);
+        }
+        self.more.last_time = self.more.last_time.max(seen.row.time.0);
+        self.add_event(&seen.row.event_id, hit.role, cause, events);
+        if let Some(maker) = &hit.maker {
+            self.add_event(&EventId::from(maker.event_id.as_str()), EventRole::Anchor, cause, events);
+        }
+        for event_id in &hit.evidence {
+            self.add_event(event_id, EventRole::Evidence, cause, events);
+        }
+    }
+
+    fn add_event(
+        &mut self,
+        event_id: &EventId,
+        role: EventRole,
+        cause: Cause,
+        events: &mut Vec<FindingEvent>,
+    ) {
+        let named = self.row.event_ids.get_or_insert_default();
+        if named.iter().any(|named| named == event_id.as_str()) {
+            return;
+        }
+        if named.len() < MOST_EVENTS {
+            named.push(event_id.to_string());
+        }
+        self.more.events += 1;
+        events.push(FindingEvent {
+            finding_id: self.row.finding_id.clone(),
+            version: self.row.version + 1,
+            event_id: event_id.clone(),
+            role,
+            log_position: cause.log_position,
+            ingest_time: cause.recorded,
+        });
+    }
+
+    /// What a graver or later hit says takes the place of what was said.
+    pub(crate) fn restate(&mut self, hit: &Hit) {
+        self.row.severity_id = hit.severity_id;
+        self.row.reason.clone_from(&hit.reason);
+        self.row.title.clone_from(&hit.title);
+        self.row.p_value = hit.p_value;
+        self.row.score_bits = bits(hit.p_value);
+        self.row.ledger = ledger(hit);
+        self.more.told.title.clone_from(&hit.title);
+        self.more.told.what = vec![hit.reason.clone()];
+        self.more.news = true;
+    }
+
+    /// A request no longer anchors the finding; without any it is taken back.
+    pub(crate) fn withdraw(&mut self) {
+        self.more.anchors -= 1;
+        if self.more.anchors <= 0 {
+            self.row.state = FindingState::Withdrawn;
+            self.row.severity_id = severity::INFORMATIONAL;
+            self.more.news = true;
+        }
+    }
+
+    /// An edge of a row that anchors the finding is another now.
+    pub(crate) fn relink(&mut self, seen: Seen<'_>) {
+        self.row.workload.clone_from(&seen.row.workload);
+        add(&mut self.row.change_ids, seen.row.change_id.as_ref().map(ToString::to_string));
+        add(&mut self.row.trace_ids, seen.row.trace_id.clone());
+        let changed = argument::what_changed(seen);
+        self.more.told.what_changed = changed.or(self.more.told.what_changed.take());
+        self.more.news = true;
+    }
+
+    fn is_worth_a_version(&self) -> bool {
+        let events = self.more.events;
+        self.more.news || events <= 20 || events.count_ones() == 1
+    }
+
+    /// The next version of its row.
+    pub(crate) fn next_version(&mut self, cause: Cause) -> Finding {
+        self.more.news = false;
+        self.row.version += 1;
+        self.row.recorded_time = cause.recorded;
+        self.row.ingest_time = cause.recorded;
+        self.row.log_position = cause.log_position;
+        self.row.clone()
+    }
+}
+
+/// A finding that has no version yet.
+fn first(
+    detector: &str,
+    id: &FindingId,
+    hit: &Hit,
+    seen: Seen<'_>,
+    story: Option<String>,
+) -> Known {
+    let row = seen.row;
+    let mut finding = Finding {
+        time: row.time,
+        finding_id: id.clone(),
+        detector: detector.to_owned(),
+        rule_id: hit.rule.clone(),
+        title: hit.title.clone(),
+        reason: hit.reason.clone(),
+        severity_id: hit.severity_id,
+        cluster: row.cluster.clone(),
+        identity: row.identity.clone(),
+        identity_kind: Some(row.identity_kind),
+        workload: row.workload.clone(),
+        credential_id: row.credential_id.clone(),
+        p_value: hit.p_value,
+        score_bits: bits(hit.p_value),
+        ledger: ledger(hit),
+        techniques: Some(hit.techniques.clone()).filter(|list| !list.is_empty()),
+        ..Finding::default()
+    };
+    let made = seen.change.map(|change| change.change_id.to_string());
+    for change in [made, row.change_id.as_ref().map(ToString::to_string)] {
+        add(&mut finding.change_ids, change);
+    }
+    add(&mut finding.trace_ids, row.trace_id.clone());
+    if let Some(maker) = &hit.maker {
+        finding.identity = Some(maker.identity.clone());
+        finding.identity_kind = maker.identity_kind.parse().ok();
+        finding.credential_id = maker.credential_id.clone().map(Into::into);
+        finding.workload = None;
+        add(&mut finding.change_ids, Some(maker.change_id.clone()));
+    }
+    let more = More {
+        story: story.filter(|_| !hit.nobody),
+        told: argument::story(hit, seen),
+        news: true,
+        learning: hit.learning,
+        ..More::default()
+    };
+    Known { row: finding, more }
+}
+
+fn add(list: &mut Option<Vec<String>>, item: Option<String>) {
+    let Some(item) = item else { return };
+    let list = list.get_or_insert_default();
+    if !list.contains(&item) && list.len() < MOST_EVENTS {
+        list.push(item);
+    }
+}
+
+/// Bits of surprise: each halves the chance of an accident.
+fn bits(p_value: Option<f64>) -> Option<f64> {
+    p_value.map(|p| -p.log2())
+}
+
+fn ledger(hit: &Hit) -> Json {
+    let mut parts = hit.ledger.clone();
+    if let Some(counts) = &hit.unusual {
+        parts.push(serde_json::json!({ "counts": counts }));
+    }
+    Json(Value::Array(parts).to_string())
+}

@@ -1,0 +1,120 @@
+//! What a kube-system controller creates is the doing of whoever made its owner (DESIGN decision 17).
+
+use durward_schemas::tables::{Access, Change};
+use durward_schemas::values::{ChangeKind, IdentityKind};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::memory::Memory;
+
+/// Objects whose makers are remembered.
+const MOST: usize = 20_000;
+
+/// A chain of owners longer than this is a loop: Pod, Job, `CronJob` is the longest there is.
+const LONGEST: usize = 4;
+
+/// Who made an object that owns pods, by which request and change. Ids are kept as text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Maker {
+    pub identity: String,
+    pub identity_kind: String,
+    pub credential_id: Option<String>,
+    pub change_id: String,
+    pub change_summary: String,
+    pub request_key: String,
+    pub event_id: String,
+}
+
+/// An object by cluster, namespace, resource and name.
+type Key = (String, String, String, String);
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Known {
+    /// Somebody made it.
+    Made(Maker),
+    /// A controller made it for the owner of this resource and name.
+    For(String, String),
+}
+
+/// The makers of what owns pods.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Owners {
+    known: Memory<Key, Known>,
+}
+
+impl Default for Owners {
+    fn default() -> Self {
+        Self { known: Memory::of(MOST) }
+    }
+}
+
+impl Owners {
+    /// Takes note of who made what.
+    pub(crate) fn learn(&mut self, row: &Access, change: Option<&Change>) {
+        if let Some(change) = change.filter(|change| change.kind == ChangeKind::Workload) {
+            let key = key(row, &change.resource, change.name.as_deref().unwrap_or_default());
+            self.known.insert(key, Known::Made(made(row, change)));
+        } else if is_controller(row)
+            && row.verb.as_deref() == Some("create")
+            && let Some(name) = &row.object_name
+            && let Some((resource, owner)) = owner_of(row)
+        {
+            let key = key(row, row.resource.as_deref().unwrap_or_default(), name);
+            self.known.insert(key, Known::For(resource, owner));
+        }
+    }
+
+    /// Who made the owner of what `row`, a controller's, creates; `Some(None)` if nobody knows.
+    ///
+    /// `None` if the row is nobody's but its own identity's doing.
+    pub(crate) fn maker(&self, row: &Access) -> Option<Option<Maker>> {
+        if !is_controller(row) {
+            return None;
+        }
+        let (mut resource, mut name) = owner_of(row)?;
+        for _ in 0..LONGEST {
+            match self.known.peek(&key(row, &resource, &name)) {
+                Some(Known::Made(maker)) => return Some(Some(maker.clone())),
+                Some(Known::For(above, owner)) => (resource, name) = (above.clone(), owner.clone()),
+                None => return Some(None),
+            }
+        }
+        Some(None)
+    }
+}
+
+/// The controllers of kube-controller-manager, under their own names or all under its.
+/// <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#controller-roles>
+fn is_controller(row: &Access) -> bool {
+    let name = row.service_account.as_deref().unwrap_or_default();
+    row.identity.as_deref() == Some("system:kube-controller-manager")
+        || (row.identity_kind == IdentityKind::ServiceAccount
+            && row.namespace.as_deref() == Some("kube-system")
+            && name.ends_with("-controller"))
+}
+
+/// Resource and name of the owner that the created object names as its controller.
+fn owner_of(row: &Access) -> Option<(String, String)> {
+    let body: Value = serde_json::from_str(row.request_object.as_ref()?.as_str()).ok()?;
+    let owners = body.pointer("/metadata/ownerReferences")?.as_array()?;
+    let owner = owners.iter().find(|owner| owner["controller"] == true)?;
+    let resource = format!("{}s", owner["kind"].as_str()?.to_lowercase());
+    Some((resource, owner["name"].as_str()?.to_owned()))
+}
+
+fn key(row: &Access, resource: &str, name: &str) -> Key {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    (text(&row.cluster), text(&row.object_namespace), resource.to_owned(), name.to_owned())
+}
+
+fn made(row: &Access, change: &Change) -> Maker {
+    Maker {
+        identity: change.actor.clone(),
+        identity_kind: change.actor_kind.to_string(),
+        credential_id: change.actor_credential_id.as_ref().map(ToString::to_string),
+        change_id: change.change_id.to_string(),
+        change_summary: change.summary.clone(),
+        request_key: row.request_key.to_string(),
+        event_id: row.event_id.to_string(),
+    }
+}

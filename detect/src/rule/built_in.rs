@@ -1,0 +1,1 @@
+pub(crate) const BUILT_IN: &[(&str, &str)] = &[];

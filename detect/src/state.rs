@@ -1,0 +1,138 @@
+//! What detection remembers, as bytes and back: for checkpoints.
+//!
+//! A line that names the format, then three sections, each a length and its bytes: JSON of all
+//! that is no row, then findings and rows that may be amended as Arrow IPC, so that a checkpoint
+//! can be looked into with any Arrow reader.
+
+use std::collections::BTreeSet;
+use std::io::Cursor;
+
+use arrow::error::ArrowError;
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use durward_schemas::ids::FindingId;
+use durward_schemas::table::Row;
+use durward_schemas::tables::{Access, Finding};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::detection::{Detection, Remembered, StateError};
+use crate::finding::{Known, More};
+use crate::recent::Held;
+
+/// The first line; another version of the format has another number.
+const FORMAT: &[u8] = b"durward detection 1\n";
+
+/// All that is no row, as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    remembered: &'a Remembered,
+    detectors: Vec<Value>,
+    /// Of each finding, in the order of the rows.
+    findings: Vec<&'a More>,
+    waiting: Vec<&'a str>,
+    /// The findings of each row that may be amended, in the order of the rows.
+    held: Vec<Vec<String>>,
+}
+
+/// All that is no row, as it is read.
+#[derive(Deserialize)]
+struct Read {
+    remembered: Remembered,
+    detectors: Vec<Value>,
+    findings: Vec<More>,
+    waiting: BTreeSet<String>,
+    held: Vec<Vec<String>>,
+}
+
+/// Why something cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Arrow(#[from] ArrowError),
+    #[error(transparent)]
+    Columns(#[from] durward_schemas::table::WrongColumns),
+    #[error("it was cut")]
+    Cut,
+}
+
+/// Writes the state. It holds nothing that cannot be written; should that change, the empty
+/// answer is refused by [`restore`], and the log says why.
+pub(crate) fn save(detection: &Detection) -> Vec<u8> {
+    written(detection).unwrap_or_else(|error| {
+        tracing::error!(%error, "saving the state of detection");
+        Vec::new()
+    })
+}
+
+/// Reads the state into a detection that was just made.
+pub(crate) fn restore(detection: &mut Detection, saved: &[u8]) -> Result<(), StateError> {
+    let sections = saved.strip_prefix(FORMAT).ok_or(StateError::OtherVersion)?;
+    read(detection, sections).map_err(|error| StateError::Unreadable(error.to_string()))
+}
+
+fn written(detection: &Detection) -> Result<Vec<u8>, Broken> {
+    let findings: Vec<&Known> = detection.findings.all().collect();
+    let held: Vec<&Held> = detection.recent.all().collect();
+    let rest = Written {
+        remembered: &detection.memory,
+        detectors: detection.detectors.iter().map(|d| d.save()).collect::<Result<_, _>>()?,
+        findings: findings.iter().map(|known| &known.more).collect(),
+        waiting: detection.findings.waiting().iter().map(FindingId::as_str).collect(),
+        held: held.iter().map(|held| held.findings.iter().map(|id| id.0.clone()).collect()).collect(),
+    };
+    let findings: Vec<Finding> = findings.into_iter().map(|known| known.row.clone()).collect();
+    let rows: Vec<Access> = held.into_iter().map(|held| held.row.clone()).collect();
+    let mut bytes = FORMAT.to_vec();
+    for section in [serde_json::to_vec(&rest)?, ipc(&findings)?, ipc(&rows)?] {
+        bytes.extend((section.len() as u64).to_le_bytes());
+        bytes.extend(section);
+    }
+    Ok(bytes)
+}
+
+fn read(detection: &mut Detection, mut bytes: &[u8]) -> Result<(), Broken> {
+    let rest: Read = serde_json::from_slice(section(&mut bytes)?)?;
+    let findings: Vec<Finding> = rows(section(&mut bytes)?)?;
+    let held: Vec<Access> = rows(section(&mut bytes)?)?;
+    if rest.findings.len() != findings.len() || rest.held.len() != held.len() {
+        return Err(Broken::Cut);
+    }
+    detection.memory = rest.remembered;
+    for (detector, saved) in detection.detectors.iter_mut().zip(rest.detectors) {
+        detector.restore(saved)?;
+    }
+    for (row, more) in findings.into_iter().zip(rest.findings) {
+        detection.findings.restore(Known { row, more });
+    }
+    detection.findings.restore_waiting(rest.waiting.into_iter().map(FindingId).collect());
+    for (row, findings) in held.into_iter().zip(rest.held) {
+        let findings = findings.into_iter().map(FindingId).collect();
+        detection.recent.restore(Held { row, findings });
+    }
+    Ok(())
+}
+
+fn section<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Broken> {
+    let (length, rest) = bytes.split_first_chunk::<8>().ok_or(Broken::Cut)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| Broken::Cut)?;
+    let (section, rest) = rest.split_at_checked(length).ok_or(Broken::Cut)?;
+    *bytes = rest;
+    Ok(section)
+}
+
+fn ipc<R: Row>(rows: &[R]) -> Result<Vec<u8>, Broken> {
+    let mut writer = StreamWriter::try_new(Vec::new(), &R::TABLE.schema())?;
+    writer.write(&R::to_batch(rows))?;
+    Ok(writer.into_inner()?)
+}
+
+fn rows<R: Row>(bytes: &[u8]) -> Result<Vec<R>, Broken> {
+    let mut all = Vec::new();
+    for batch in StreamReader::try_new(Cursor::new(bytes), None)? {
+        all.extend(R::from_batch(&batch?)?);
+    }
+    Ok(all)
+}
