@@ -1,1 +1,26 @@
-fn main() {}
+//! Watches how Kubernetes workloads use their identities, and says when something is off, and why.
+//!
+//! This package is wiring and nothing else: the only place that knows the order of the stages.
+
+mod cli;
+mod commands;
+mod data_dir;
+mod failure;
+mod render;
+mod sql;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let command_line = cli::CommandLine::parse();
+    telemetry::start(command_line.verbose);
+    // One TLS provider for everything; a second installation is refused and changes nothing.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    match commands::run(command_line) {
+        Ok(code) => code,
+        Err(failure) => failure.tell(),
+    }
+}

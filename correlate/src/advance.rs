@@ -7,7 +7,7 @@ use durward_schemas::tables::{Access, Object};
 use durward_schemas::values::{Decision, Edge, Outcome};
 
 use crate::body::{Body, Pod};
-use crate::change::{changes, effective, is_kept};
+use crate::change::{changes, effective, is_kept, told_again};
 use crate::correlator::State;
 use crate::resolve::told;
 use crate::state::grants::Moment;
@@ -72,6 +72,9 @@ fn keep(
     let (from, is_policy) = (version.from, is_policy(key));
     state.policy.index(key, &version.content);
     let newest = state.objects.insert(key.clone(), version);
+    if !newest {
+        tell_again(state, key, from);
+    }
     if is_policy {
         if newest {
             turn.grants.extend(state.grants.refresh(&state.objects, key, moment));
@@ -82,6 +85,17 @@ fn keep(
         let mut positions = state.recent.of_namespace(&place);
         positions.retain(|position| state.recent.get(*position).is_some_and(|held| held.access.time >= from));
         news.push(News { edge: Edge::Workload, positions, reason: "a change of its workload was seen" });
+    }
+}
+
+/// The change after a late version did something else than it seemed to.
+fn tell_again(state: &mut State, key: &ObjectKey, from: Time) {
+    let next = state.objects.history(key).iter().find(|version| version.from > from);
+    let Some((next, id)) = next.and_then(|next| Some((next, next.change.as_ref()?))) else { return };
+    let Some(change) = state.changes.get(id) else { return };
+    let summary = told_again(&state.objects, change, key, next);
+    if let Some(change) = state.changes.get_mut(&id.clone()) {
+        change.summary = summary;
     }
 }
 

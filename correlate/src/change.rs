@@ -2,7 +2,7 @@
 //!
 //! Failed and dry-run requests change nothing, and the life of pods is no change.
 
-use durward_schemas::Time;
+use durward_schemas::{Identity, Time};
 use durward_schemas::cell::Json;
 use durward_schemas::ids::ChangeId;
 use durward_schemas::tables::{Access, Change};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::rbac::SubjectKey;
 use crate::state::objects::{Content, ObjectKey, Objects, Version};
-use crate::summary;
+use crate::summary::{self, Deed};
 
 /// Resources whose writes are changes: API group, resource, object kind, change kind.
 const RESOURCES: &[(&str, &str, &str, ChangeKind)] = &[
@@ -244,7 +244,10 @@ fn one_change(
     }
     let path = key.as_ref().map_or_else(|| "?".to_owned(), ObjectKey::path);
     let change_id = ChangeId::of(access.cluster.as_deref(), access.event_id.as_str(), &path);
-    let told = summary::of(objects, access, key.as_ref(), &content, kind, action, from);
+    let actor = access.who().short();
+    let resource = access.resource.as_deref().unwrap_or_default();
+    let deed = Deed { actor: &actor, resource, kind, action };
+    let told = summary::of(objects, deed, key.as_ref(), &content, from);
     let text = |content: &Content| content.seen().map(|seen| seen.json.clone());
     let change = Change {
         time: access.time,
@@ -277,6 +280,14 @@ fn one_change(
     Some(Made { change, object: key.map(|key| (key, version)) })
 }
 
+/// The sentence of a change again, after an earlier version of its object was seen.
+pub(crate) fn told_again(objects: &Objects, change: &Change, key: &ObjectKey, version: &Version) -> String {
+    let actor = Identity { kind: change.actor_kind, realm: None, name: Some(change.actor.clone()) };
+    let actor = actor.short();
+    let deed = Deed { actor: &actor, resource: &change.resource, kind: change.kind, action: change.action };
+    summary::of(objects, deed, Some(key), &version.content, version.from).summary
+}
+
 /// Whether the write altered anything that matters.
 fn is_change(
     access: &Access,
@@ -285,8 +296,9 @@ fn is_change(
     before: Option<&Content>,
     after: &Content,
 ) -> bool {
-    let made_by_a_controller = after.seen().is_some_and(|seen| seen.body.metadata.controller().is_some());
-    if kind == ChangeKind::Workload && made_by_a_controller {
+    // What a controller makes of a workload has its cause in the change that made its owner.
+    let owned = after.seen().is_some_and(|seen| seen.body.metadata.controller().is_some());
+    if kind == ChangeKind::Workload && (owned || is_controller(access)) {
         return false;
     }
     if action != ChangeAction::Update {
@@ -294,8 +306,7 @@ fn is_change(
     }
     match (before.and_then(Content::seen), after.seen()) {
         (Some(before), Some(after)) => essence(kind, &before.json) != essence(kind, &after.json),
-        // Status keepers write the whole object; what a template was before is not known here.
-        _ if kind == ChangeKind::Workload => touches_template(access) && !is_controller(access),
+        _ if kind == ChangeKind::Workload => touches_template(access),
         _ => !matches!(kind, ChangeKind::Node | ChangeKind::Namespace) || !is_controller(access),
     }
 }

@@ -293,3 +293,6 @@ fn amendment(
         ingest_time,
     }
 }
+
+#[cfg(test)]
+mod tests;

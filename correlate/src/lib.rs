@@ -7,6 +7,7 @@
 //! 2. [`checkpoint`]: the state as bytes and back.
 //! 3. [`lake`]: rows -> Delta tables, once and durably.
 //! 4. [`query`]: SQL over the lake, in a process of its own, within limits.
+//! 5. [`explain`]: why one access was allowed or refused, and who an identity is.
 
 mod advance;
 mod body;
@@ -14,6 +15,7 @@ mod change;
 pub mod checkpoint;
 pub mod correlator;
 pub mod deduplicate;
+pub mod explain;
 pub mod lake;
 pub mod query;
 mod rbac;

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use durward_schemas::Time;
-use durward_schemas::tables::Access;
 use durward_schemas::values::{ChangeAction, ChangeKind};
 
 use crate::rbac::{SubjectKey, permissions};
@@ -24,32 +23,40 @@ pub(crate) struct Told {
     pub subjects: Vec<SubjectKey>,
 }
 
+/// What was done by whom: all that a sentence needs besides the object.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deed<'a> {
+    /// The actor, for people.
+    pub actor: &'a str,
+    /// The resource, for a write whose object has no known name.
+    pub resource: &'a str,
+    pub kind: ChangeKind,
+    pub action: ChangeAction,
+}
+
 /// The sentence and the effect of the change that made `key` into `content` at `from`.
 pub(crate) fn of(
     objects: &Objects,
-    access: &Access,
+    deed: Deed,
     key: Option<&ObjectKey>,
     content: &Content,
-    kind: ChangeKind,
-    action: ChangeAction,
     from: Time,
 ) -> Told {
-    let actor = access.who().short();
+    let Deed { actor, resource, kind, action } = deed;
     let done = match action {
         ChangeAction::Create => "created",
         ChangeAction::Update => "changed",
         ChangeAction::Delete => "deleted",
     };
     let Some(key) = key else {
-        let resource = access.resource.as_deref().unwrap_or_default();
         return Told { summary: format!("{actor} {done} some {resource}"), ..Told::default() };
     };
     match kind {
         ChangeKind::RoleBinding | ChangeKind::ClusterRoleBinding => {
-            binding(objects, &actor, done, key, content, from)
+            binding(objects, actor, done, key, content, from)
         }
         ChangeKind::Role | ChangeKind::ClusterRole => {
-            role(objects, &actor, done, key, content, from)
+            role(objects, actor, done, key, content, from)
         }
         _ => Told { summary: format!("{actor} {done} {}", readable(key)), ..Told::default() },
     }

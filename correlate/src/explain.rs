@@ -1,0 +1,70 @@
+//! Why one access was allowed or refused, and who an identity is: answers put together by SQL.
+//!
+//! Everything here is a question and the words for its answer; how a question is asked is the
+//! caller's matter ([`Ask`]). Words come from logs: escape them where they are shown.
+
+mod access;
+mod who;
+
+use serde_json::{Map, Value};
+
+use crate::query::QueryError;
+
+pub use self::access::{Explanation, explain};
+pub use self::who::{Portrait, who};
+
+/// One row of an answer.
+pub type Fields = Map<String, Value>;
+
+/// Asks one question in SQL.
+pub trait Ask {
+    /// The rows of the answer.
+    fn ask(&self, sql: &str) -> impl Future<Output = Result<Vec<Fields>, QueryError>> + Send;
+}
+
+/// One line of an explanation: what it is about, and what is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// `who`, `credential`, `possible by` and so on.
+    pub about: &'static str,
+    /// What is known, with the grade of its evidence.
+    pub text: String,
+}
+
+fn line(about: &'static str, text: impl Into<String>) -> Line {
+    Line { about, text: text.into() }
+}
+
+/// A text as an SQL literal.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''").replace('\0', ""))
+}
+
+/// A text as the beginning of a LIKE pattern.
+fn beginning(text: &str) -> String {
+    literal(&format!("{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")))
+}
+
+/// The text of a column; empty where it is null.
+fn text<'a>(row: &'a Fields, column: &str) -> &'a str {
+    row.get(column).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The text of a column, if it has any.
+fn some<'a>(row: &'a Fields, column: &str) -> Option<&'a str> {
+    Some(text(row, column)).filter(|text| !text.is_empty())
+}
+
+fn number(row: &Fields, column: &str) -> Option<i64> {
+    row.get(column).and_then(Value::as_i64)
+}
+
+/// `12 s`, `6 min`, `3 h`, `2 d`.
+fn span(seconds: i64) -> String {
+    match seconds {
+        ..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}

@@ -1,0 +1,260 @@
+//! One access, explained: who, with which credential, why it was possible, what changed before, how it is known.
+
+use serde_json::{Value, json};
+
+use crate::explain::{Ask, Fields, Line, beginning, line, literal, number, some, span, text};
+use crate::query::QueryError;
+
+/// As many accesses of one finding as are explained one by one.
+const MOST_ACCESSES: usize = 3;
+/// As many mintings as a lineage shows.
+const MOST_MINTINGS: usize = 10;
+
+/// What is known of an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// One sentence.
+    pub title: String,
+    /// The parts.
+    pub lines: Vec<Line>,
+    /// All of it for programs.
+    pub facts: Value,
+    /// Explanations of what it rests on.
+    pub parts: Vec<Explanation>,
+}
+
+/// Explains an access (event id, request key, audit id), a finding or an incident.
+///
+/// # Errors
+/// If a question cannot be answered; an id that nothing has is `None`.
+pub async fn explain(lake: &impl Ask, id: &str) -> Result<Option<Explanation>, QueryError> {
+    let accesses = format!(
+        "SELECT * FROM correlated_events WHERE event_id = {0} OR request_key = {0} OR source_event_id = {0} \
+         ORDER BY time LIMIT {MOST_ACCESSES}",
+        literal(id)
+    );
+    if let Some(found) = accesses_explained(lake, &accesses).await?.pop() {
+        return Ok(Some(found));
+    }
+    let findings = format!(
+        "SELECT * FROM findings WHERE finding_id LIKE {0} OR incident_id LIKE {0} ORDER BY severity_id DESC, time LIMIT 10",
+        beginning(id)
+    );
+    let findings = lake.ask(&findings).await?;
+    if findings.is_empty() {
+        let prefix = format!(
+            "SELECT * FROM correlated_events WHERE event_id LIKE {0} OR request_key LIKE {0} ORDER BY time LIMIT 1",
+            beginning(id)
+        );
+        return Ok(accesses_explained(lake, &prefix).await?.pop());
+    }
+    judged(lake, findings).await.map(Some)
+}
+
+/// Findings with the accesses that they judge.
+async fn judged(lake: &impl Ask, findings: Vec<Fields>) -> Result<Explanation, QueryError> {
+    let ids: Vec<String> = findings.iter().map(|row| literal(text(row, "finding_id"))).collect();
+    let accesses = format!(
+        "SELECT c.* FROM correlated_events c JOIN finding_events e ON e.event_id = c.event_id \
+         WHERE e.role = 'anchor' AND e.finding_id IN ({}) ORDER BY c.time LIMIT {MOST_ACCESSES}",
+        ids.join(", ")
+    );
+    let parts = accesses_explained(lake, &accesses).await?;
+    let lines = findings.iter().map(|row| {
+        line("finding", format!("{} ({}): {}", text(row, "title"), severity(row), text(row, "reason")))
+    });
+    let title = findings.first().map(|row| text(row, "title").to_owned()).unwrap_or_default();
+    Ok(Explanation { title, lines: lines.collect(), facts: json!({ "findings": findings }), parts })
+}
+
+async fn accesses_explained(lake: &impl Ask, sql: &str) -> Result<Vec<Explanation>, QueryError> {
+    let mut explained = Vec::new();
+    for access in lake.ask(sql).await? {
+        explained.push(one(lake, access).await?);
+    }
+    Ok(explained)
+}
+
+async fn one(lake: &impl Ask, access: Fields) -> Result<Explanation, QueryError> {
+    let event = literal(text(&access, "event_id"));
+    let findings = format!(
+        "SELECT f.* FROM findings f JOIN finding_events e ON e.finding_id = f.finding_id \
+         WHERE e.event_id = {event} AND f.state <> 'withdrawn' ORDER BY f.severity_id DESC"
+    );
+    let chain = some(&access, "credential_id").map(chain_of);
+    let spans = some(&access, "trace_id")
+        .map(|id| format!("SELECT service, name, kind, time, duration_ns FROM spans WHERE trace_id = {} ORDER BY time LIMIT 20", literal(id)));
+    let change = some(&access, "change_id").map(|id| format!("SELECT * FROM changes WHERE change_id = {}", literal(id)));
+    let known = "SELECT count(*) AS grants, min(recorded_time) AS since FROM grants_versions";
+    let ask = |sql: Option<String>| async move {
+        match sql {
+            Some(sql) => lake.ask(&sql).await,
+            None => Ok(Vec::new()),
+        }
+    };
+    let (chain, spans, change, findings, known) = futures::try_join!(
+        ask(chain),
+        ask(spans),
+        ask(change),
+        lake.ask(&findings),
+        lake.ask(known),
+    )?;
+    let mut lines = vec![line("who", who(&access)), line("credential", credential(&access))];
+    lines.extend(mintings(&access, &chain).map(|text| line("lineage", text)));
+    lines.push(decided(&access));
+    lines.extend(changed(&access, known.first()));
+    lines.extend(trace(&access, spans.len()).map(|text| line("trace", text)));
+    lines.push(line("seen from", seen_from(&access)));
+    lines.extend(findings.iter().map(|row| {
+        line("finding", format!("{} ({}): {}", text(row, "title"), severity(row), text(row, "reason")))
+    }));
+    let title = title(&access);
+    let facts = json!({ "access": access, "lineage": chain, "change": change.first(), "spans": spans, "findings": findings });
+    Ok(Explanation { title, lines, facts, parts: Vec::new() })
+}
+
+/// All credentials that lead to `id`; the walk is bounded by the number of joins.
+fn chain_of(id: &str) -> String {
+    format!(
+        "SELECT c.credential_id, c.identity, c.issued_time, c.issued_by, c.issued_by_credential_id, c.pod, c.evidence \
+         FROM credentials c WHERE c.root_credential_id IN \
+         (SELECT root_credential_id FROM credentials WHERE credential_id = {0}) OR c.credential_id = {0}",
+        literal(id)
+    )
+}
+
+fn title(access: &Fields) -> String {
+    let code = number(access, "status_code").map(|code| format!(" {code}")).unwrap_or_default();
+    format!(
+        "{}  {} {}: {}{code}",
+        text(access, "time"),
+        name(access),
+        action(access),
+        text(access, "decision")
+    )
+}
+
+/// `web/frontend` for a `ServiceAccount`, the canonical name for others.
+pub(super) fn name(row: &Fields) -> String {
+    match (some(row, "namespace"), some(row, "service_account")) {
+        (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
+        _ => some(row, "identity").unwrap_or("nobody (not authenticated)").to_owned(),
+    }
+}
+
+/// `get secrets payments/db-root`.
+pub(super) fn action(row: &Fields) -> String {
+    let Some(resource) = some(row, "resource") else {
+        return format!("{} {}", text(row, "verb"), text(row, "request_uri"));
+    };
+    let sub = some(row, "subresource").map(|sub| format!("/{sub}")).unwrap_or_default();
+    let object = match (some(row, "object_namespace"), some(row, "object_name")) {
+        (Some(namespace), Some(name)) => format!(" {namespace}/{name}"),
+        (Some(namespace), None) => format!(" in {namespace}"),
+        (None, Some(name)) => format!(" {name}"),
+        (None, None) => String::new(),
+    };
+    format!("{} {resource}{sub}{object}", text(row, "verb"))
+}
+
+fn who(access: &Fields) -> String {
+    let mut told = some(access, "identity").unwrap_or("nobody: authentication failed").to_owned();
+    if let Some(other) = some(access, "impersonated_identity") {
+        told = format!("{told}, impersonating {other}");
+    }
+    if let Some(pod) = some(access, "pod") {
+        told = format!("{told}, pod {pod}");
+    }
+    match (some(access, "workload"), text(access, "workload_evidence")) {
+        (Some(workload), grade) => {
+            let how = match grade {
+                "exact" => "the pod's object was seen",
+                _ => "by the pod's name; the pod's object was not seen",
+            };
+            format!("{told} of {} {workload} ({grade}: {how})", text(access, "workload_kind"))
+        }
+        (None, _) if some(access, "pod").is_some() => format!("{told} (workload unknown: its pod was not seen)"),
+        (None, _) => told,
+    }
+}
+
+fn credential(access: &Fields) -> String {
+    let Some(id) = some(access, "credential_id") else {
+        return format!("not named by the source ({})", some(access, "credential_kind").unwrap_or("unknown"));
+    };
+    let Some(by) = some(access, "minted_by") else {
+        return format!("{id} (its minting was not seen)");
+    };
+    let age = number(access, "credential_age_seconds").map(|age| format!(" {} before", span(age)));
+    format!(
+        "{id}, minted{} by {by} ({}: the issued credential's id)",
+        age.unwrap_or_default(),
+        text(access, "lineage_evidence")
+    )
+}
+
+/// The credential and those that it came from, the first one last.
+fn mintings(access: &Fields, chain: &[Fields]) -> Option<String> {
+    let mut names = Vec::new();
+    let mut current = some(access, "credential_id")?.to_owned();
+    while names.len() < MOST_MINTINGS {
+        let Some(row) = chain.iter().find(|row| text(row, "credential_id") == current) else { break };
+        let Some(parent) = some(row, "issued_by_credential_id") else { break };
+        names.push(format!("{} of {}", parent, some(row, "issued_by").unwrap_or("?")));
+        current = parent.to_owned();
+    }
+    (!names.is_empty()).then(|| format!("minted with {}", names.join(", minted with ")))
+}
+
+fn decided(access: &Fields) -> Line {
+    let about = if text(access, "decision") == "deny" { "refused" } else { "possible by" };
+    line(about, text(access, "decision_explained"))
+}
+
+fn changed(access: &Fields, known: Option<&Fields>) -> Option<Line> {
+    if let Some(summary) = some(access, "change_summary") {
+        let ago = number(access, "seconds_since_change").map(span).unwrap_or_default();
+        let how = match (text(access, "change_evidence"), text(access, "decision")) {
+            ("exact", "deny") => "exact: it took away what had allowed this",
+            ("exact", _) => "exact: it touched the deciding binding or its role",
+            _ => "derived: other policy of this identity",
+        };
+        return Some(line("changed", format!("{summary}, {ago} before ({how})")));
+    }
+    if text(access, "decision") != "deny" || text(access, "decided_by") == "authentication" {
+        return None;
+    }
+    let seen = known.filter(|row| number(row, "grants").unwrap_or_default() > 0);
+    let told = match seen {
+        Some(row) => format!(
+            "nothing that was seen took such a permission away; unknown before {}, when policy was first seen",
+            text(row, "since")
+        ),
+        None => "unknown: the cluster's policy was never seen; `durward ingest` the output of \
+                 `kubectl get clusterroles,clusterrolebindings,roles,rolebindings -A -o json`"
+            .to_owned(),
+    };
+    Some(line("changed", told))
+}
+
+fn trace(access: &Fields, spans: usize) -> Option<String> {
+    let id = some(access, "trace_id")?;
+    let how = match text(access, "trace_evidence") {
+        "exact" => "exact: audit id, method, path and times agree",
+        _ => "derived: by an audit id, which clients choose",
+    };
+    Some(format!(
+        "{id}, span \"{}\" of {}, {spans} spans ({how})",
+        text(access, "trace_name"),
+        some(access, "trace_service").unwrap_or("an unnamed service")
+    ))
+}
+
+fn seen_from(access: &Fields) -> String {
+    let agent = some(access, "user_agent").unwrap_or("no user agent");
+    format!("{} with {agent}", some(access, "source_ip").unwrap_or("an unknown address"))
+}
+
+fn severity(row: &Fields) -> &'static str {
+    durward_schemas::values::severity::name(number(row, "severity_id").unwrap_or_default())
+}

@@ -1,0 +1,39 @@
+//! Each verb, a file each.
+
+mod explain;
+mod findings;
+mod query;
+
+use std::process::ExitCode;
+
+use crate::cli::{CommandLine, Verb};
+use crate::failure::Failure;
+
+/// Runs what was typed.
+pub(crate) fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
+    let data_dir = command_line.data_dir;
+    match command_line.verb {
+        Verb::SqlWorker => Ok(query::worker()),
+        Verb::Query(args) => runtime()?.block_on(query::query(&data_dir_of(data_dir)?, &args)),
+        Verb::Explain(args) => runtime()?.block_on(explain::explain(&data_dir_of(data_dir)?, &args)),
+        Verb::Who(args) => runtime()?.block_on(explain::who(&data_dir_of(data_dir)?, &args)),
+        Verb::Findings(verb) => runtime()?.block_on(findings::findings(&data_dir_of(data_dir)?, verb)),
+        _ => Err(Failure::usage("not here yet")),
+    }
+}
+
+/// The one runtime of a command. Both cores are few; what blocks has threads of its own.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Where data is kept: as named, else beside other programs' state.
+fn data_dir_of(named: Option<std::path::PathBuf>) -> Result<std::path::PathBuf, Failure> {
+    if let Some(named) = named {
+        return Ok(named);
+    }
+    let under = |name: &str, tail: &str| std::env::var_os(name).map(|dir| std::path::PathBuf::from(dir).join(tail));
+    under("XDG_STATE_HOME", "durward").or_else(|| under("HOME", ".local/state/durward")).ok_or_else(|| {
+        Failure::usage("no data directory was named").hint("name one with --data-dir or DURWARD_DATA_DIR")
+    })
+}

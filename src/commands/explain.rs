@@ -1,0 +1,79 @@
+//! `durward explain` and `durward who`: answers in lines for people, or as facts for programs.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use durward_correlate::explain::{self, Explanation, Line};
+use durward_correlate::query::Limits;
+use durward_detect::escape;
+use serde_json::{Value, json};
+
+use crate::cli::{ExplainArgs, WhoArgs};
+use crate::data_dir::readable_lake;
+use crate::failure::Failure;
+use crate::render::Output;
+use crate::sql::Lake;
+
+/// Explains an access, a finding or an incident.
+pub(crate) async fn explain(data_dir: &Path, args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
+    let Some(found) = explain::explain(&lake, &args.id).await? else {
+        return Err(nothing(&args.id, "event id, request key, audit id, finding id or incident id"));
+    };
+    let mut out = std::io::stdout().lock();
+    if args.output == Output::Table {
+        write!(out, "{}", explanation(&found, 0))?;
+    } else {
+        writeln!(out, "{:#}", facts(&found))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says who an identity is.
+pub(crate) async fn who(data_dir: &Path, args: &WhoArgs) -> Result<ExitCode, Failure> {
+    let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
+    let Some(found) = explain::who(&lake, &args.id).await? else {
+        return Err(nothing(&args.id, "ServiceAccount (namespace/name), user name, pod or credential id"));
+    };
+    let mut out = std::io::stdout().lock();
+    if args.output == Output::Table {
+        write!(out, "{}\n{}", escape::visible(&found.identity), lines(&found.lines, 0))?;
+    } else {
+        writeln!(out, "{:#}", found.facts)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn nothing(id: &str, kinds: &str) -> Failure {
+    Failure::usage(format!("nothing is known of {id}"))
+        .hint(format!("name a {kinds}; `durward findings list` and `durward query` show some"))
+}
+
+/// The title, its lines, and the parts below it.
+pub(crate) fn explanation(found: &Explanation, indent: usize) -> String {
+    let mut text = format!("{:indent$}{}\n{}", "", escape::visible(&found.title), lines(&found.lines, indent));
+    for part in &found.parts {
+        text.push('\n');
+        text.push_str(&explanation(part, indent + 2));
+    }
+    text
+}
+
+fn lines(lines: &[Line], indent: usize) -> String {
+    let mut text = String::new();
+    let mut last = "";
+    for line in lines {
+        let about = if line.about == last { "" } else { line.about };
+        last = line.about;
+        text.push_str(&format!("{:indent$}  {about:<12}{}\n", "", escape::visible(&line.text)));
+    }
+    text
+}
+
+fn facts(found: &Explanation) -> Value {
+    let parts: Vec<Value> = found.parts.iter().map(facts).collect();
+    let lines: Vec<Value> =
+        found.lines.iter().map(|line| json!({ "about": line.about, "text": line.text })).collect();
+    json!({ "title": found.title, "lines": lines, "facts": found.facts, "parts": parts })
+}

@@ -1,0 +1,47 @@
+//! `durward findings`: what was judged, the gravest first.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use durward_correlate::explain::Ask;
+use durward_correlate::query::Limits;
+use serde_json::Value;
+
+use crate::cli::{ExplainArgs, FindingsVerb, Severity};
+use crate::data_dir::readable_lake;
+use crate::failure::Failure;
+use crate::render::{self, Output};
+use crate::sql::{self, Lake};
+
+const LIST: &str = "SELECT time, severity_id, state, title, identity, reason, finding_id, incident_id \
+     FROM findings WHERE state <> 'withdrawn' ORDER BY severity_id DESC, time";
+
+/// Lists or shows.
+pub(crate) async fn findings(data_dir: &Path, verb: FindingsVerb) -> Result<ExitCode, Failure> {
+    match verb {
+        FindingsVerb::List { output, fail_on } => list(data_dir, output, fail_on).await,
+        FindingsVerb::Show { id, output } => {
+            super::explain::explain(data_dir, &ExplainArgs { id, output }).await
+        }
+    }
+}
+
+async fn list(data_dir: &Path, output: Output, fail_on: Option<Severity>) -> Result<ExitCode, Failure> {
+    let lake = readable_lake(data_dir)?;
+    let answer = sql::question(&lake, LIST, Limits::default()).await?;
+    render::answer(&answer, output, std::io::stdout().lock())?;
+    verdict(&lake, fail_on, "").await
+}
+
+/// Exit code 1 where findings of `fail_on` or above match `condition`.
+pub(crate) async fn verdict(lake: &Path, fail_on: Option<Severity>, condition: &str) -> Result<ExitCode, Failure> {
+    let Some(least) = fail_on else { return Ok(ExitCode::SUCCESS) };
+    let lake = Lake { dir: lake.to_owned(), limits: Limits::default() };
+    let sql = format!(
+        "SELECT count(*) AS n FROM findings WHERE state <> 'withdrawn' AND severity_id >= {} {condition}",
+        least as i64
+    );
+    let rows = lake.ask(&sql).await?;
+    let found = rows.first().and_then(|row| row.get("n")).and_then(Value::as_i64).unwrap_or_default();
+    Ok(if found > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,34 @@
+//! `durward query`: a question in SQL, and the worker that answers it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use durward_correlate::query::{Limits, work};
+
+use crate::cli::{LimitArgs, QueryArgs};
+use crate::data_dir::readable_lake;
+use crate::failure::Failure;
+use crate::{render, sql};
+
+/// Asks and prints.
+pub(crate) async fn query(data_dir: &Path, args: &QueryArgs) -> Result<ExitCode, Failure> {
+    let lake = readable_lake(data_dir)?;
+    let answer = sql::question(&lake, &args.sql, limits(args.limits)).await?;
+    render::answer(&answer, args.output, std::io::stdout().lock())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn limits(args: LimitArgs) -> Limits {
+    Limits { timeout: args.timeout, memory: args.memory, max_rows: args.max_rows }
+}
+
+/// The worker: errors go to standard error as one line of JSON, which the asker reads.
+pub(crate) fn worker() -> ExitCode {
+    match work(std::io::stdin(), std::io::BufWriter::new(std::io::stdout())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", serde_json::to_string(&error).unwrap_or_default());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The configuration: what is typed, checked strictly, and where each value came from.
+//!
+//! Defaults, then the file, then `--set`. Secrets are never values, always files.
+
+mod suggest;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::failure::{Code, Failure};
+
+/// The whole configuration; every key has a default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The layout of this file: 1.
+    pub version: u32,
+    /// Cluster of what does not say where it is from.
+    pub default_cluster: Option<String>,
+    /// Proxies whose word on the address before them is believed, as CIDR ranges.
+    pub trusted_proxies: Vec<String>,
+    /// Rows that were recorded longer ago are dropped by whole days, such as `90d`; null keeps all.
+    pub retention: Option<String>,
+    /// The doors.
+    pub listen: Listen,
+    /// How people are told by Slack.
+    pub slack: Slack,
+    /// What detection is told.
+    pub detect: Detect,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            default_cluster: None,
+            trusted_proxies: Vec::new(),
+            retention: None,
+            listen: Listen::default(),
+            slack: Slack::default(),
+            detect: Detect::default(),
+        }
+    }
+}
+
+/// The doors; all on loopback unless configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Listen {
+    /// Audit webhook, `/v1/k8s-audit/{cluster}`.
+    pub audit: Door,
+    /// OTLP over gRPC.
+    pub otlp_grpc: Door,
+    /// OTLP over HTTP.
+    pub otlp_http: Door,
+    /// Web and query API.
+    pub web: Door,
+    /// Health and metrics.
+    pub admin: Door,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let on = |port| Door { address: SocketAddr::from(([127, 0, 0, 1], port)), tls: None, cluster: None };
+        Self { audit: on(8443), otlp_grpc: on(4317), otlp_http: on(4318), web: on(8080), admin: on(9464) }
+    }
+}
+
+/// One door.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Door {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// TLS; required off loopback.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// Cluster of everything that arrives here; the webhook has it in its path instead.
+    #[serde(default)]
+    pub cluster: Option<String>,
+}
+
+/// TLS of one door.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// Certificate chain, PEM.
+    pub cert_file: PathBuf,
+    /// Private key, PEM.
+    pub key_file: PathBuf,
+    /// Authorities whose client certificates are let in, PEM; required off loopback.
+    #[serde(default)]
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// Slack.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Slack {
+    /// File that holds the URL of an incoming webhook; null tells nobody.
+    pub webhook_url_file: Option<PathBuf>,
+}
+
+/// Detection.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Detect {
+    /// Identities whose business it is to mint tokens for others.
+    pub token_issuers: Vec<String>,
+    /// Findings that are known and accepted.
+    pub exemptions: Vec<Exemption>,
+}
+
+/// One accepted finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Exemption {
+    /// The name of a detector or the id of a rule.
+    pub of: String,
+    /// The identity; everybody if absent.
+    #[serde(default)]
+    pub identity: Option<String>,
+    /// The cluster; all if absent.
+    #[serde(default)]
+    pub cluster: Option<String>,
+    /// Until when, RFC 3339; for ever if absent.
+    #[serde(default)]
+    pub until: Option<String>,
+    /// Why it is accepted.
+    pub reason: String,
+}
+
+/// A configuration, and where each value came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    pub config: Config,
+    /// `listen.audit.address` -> `file` or `--set`; what is not here is a default.
+    pub origins: BTreeMap<String, &'static str>,
+}
+
+/// The schema of the file.
+pub(crate) const SCHEMA: &str = include_str!("config/schema.json");
+
+/// Defaults, then `file`, then `sets`.
+pub(crate) fn load(file: Option<&Path>, sets: &[String]) -> Result<Loaded, Failure> {
+    let mut origins = BTreeMap::new();
+    let mut value = plain(&Config::default());
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::new(Code::Config, anyhow::anyhow!("reading {}: {error}", path.display())))?;
+        let typed = parse(path, &text)?;
+        let given: Value = serde_saphyr::from_str(&text).unwrap_or_default();
+        note(&given, "", "file", &mut origins);
+        value = plain(&typed);
+    }
+    for set in sets {
+        let (key, text) = set.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("--set {set}: there is no =")).hint("write --set listen.audit.address=127.0.0.1:0")
+        })?;
+        put(&mut value, key, text)?;
+        origins.insert(key.to_owned(), "--set");
+    }
+    let config: Config = serde_json::from_value(value).map_err(|error| {
+        Failure::new(Code::Config, anyhow::anyhow!("--set: {error}")).hint("`durward config show` lists the keys")
+    })?;
+    check(&config)?;
+    Ok(Loaded { config, origins })
+}
+
+/// The file, strictly: an unknown key is an error with its line and a suggestion.
+fn parse(path: &Path, text: &str) -> Result<Config, Failure> {
+    if text.trim().is_empty() {
+        return Ok(Config::default());
+    }
+    serde_saphyr::from_str(text).map_err(|error| {
+        let message = error.to_string();
+        let first = message.lines().next().unwrap_or_default();
+        let failure = Failure::new(Code::Config, anyhow::anyhow!("{}: {first}", path.display()));
+        match suggest::suggestion(&message) {
+            Some(key) => failure.hint(format!("did you mean {key}?")),
+            None => failure.hint("`durward config schema` describes every key"),
+        }
+    })
+}
+
+fn check(config: &Config) -> Result<(), Failure> {
+    let wrong = |message: String, hint: &str| {
+        Err(Failure::new(Code::Config, anyhow::anyhow!("{message}")).hint(hint))
+    };
+    if config.version != 1 {
+        return wrong(format!("version: {} is not known", config.version), "write version: 1");
+    }
+    if let Err(reason) = config.retention() {
+        return wrong(format!("retention: {reason}"), "write a number of days, such as 90d");
+    }
+    let doors = &config.listen;
+    for (name, door) in [("audit", &doors.audit), ("otlp_grpc", &doors.otlp_grpc), ("otlp_http", &doors.otlp_http)] {
+        let client_ca = door.tls.as_ref().and_then(|tls| tls.client_ca_file.as_ref());
+        if !door.address.ip().is_loopback() && client_ca.is_none() {
+            return wrong(
+                format!("listen.{name}: {} is not on loopback and has no client certificates", door.address),
+                "whoever reaches this door can write history: set tls.cert_file, tls.key_file and tls.client_ca_file",
+            );
+        }
+    }
+    for (name, door) in [("web", &doors.web), ("admin", &doors.admin)] {
+        if !door.address.ip().is_loopback() {
+            return wrong(
+                format!("listen.{name}: {} is not on loopback, and this door has no authentication", door.address),
+                "keep it on 127.0.0.1 and put an authenticating proxy before it",
+            );
+        }
+    }
+    Ok(())
+}
+
+impl Config {
+    /// How long rows are kept.
+    pub(crate) fn retention(&self) -> Result<Option<Duration>, String> {
+        self.retention.as_deref().map(crate::cli::duration).transpose()
+    }
+
+    /// What detection is told.
+    pub(crate) fn detection(&self) -> durward_detect::Settings {
+        let exemptions = self.detect.exemptions.iter().map(|exemption| durward_detect::Exemption {
+            of: exemption.of.clone(),
+            identity: exemption.identity.clone(),
+            cluster: exemption.cluster.clone(),
+            until: exemption.until.as_deref().and_then(durward_schemas::Time::parse),
+            reason: exemption.reason.clone(),
+        });
+        durward_detect::Settings {
+            token_issuers: self.detect.token_issuers.clone(),
+            exemptions: exemptions.collect(),
+            ..durward_detect::Settings::default()
+        }
+    }
+}
+
+fn plain(config: &Config) -> Value {
+    serde_json::to_value(config).unwrap_or_default()
+}
+
+/// Every leaf that `value` names.
+pub(crate) fn leaves(value: &Value, prefix: &str, found: &mut Vec<(String, Value)>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (name, value) in fields {
+                let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                leaves(value, &path, found);
+            }
+        }
+        leaf => found.push((prefix.to_owned(), leaf.clone())),
+    }
+}
+
+fn note(value: &Value, prefix: &str, origin: &'static str, origins: &mut BTreeMap<String, &'static str>) {
+    let mut found = Vec::new();
+    leaves(value, prefix, &mut found);
+    origins.extend(found.into_iter().map(|(path, _)| (path, origin)));
+}
+
+/// Sets one key; its value is read as YAML, so that `null`, numbers and lists can be typed.
+fn put(value: &mut Value, key: &str, text: &str) -> Result<(), Failure> {
+    let mut place = value;
+    for name in key.split('.') {
+        if place.is_null() {
+            *place = Value::Object(serde_json::Map::new());
+        }
+        let Value::Object(fields) = place else {
+            return Err(Failure::new(Code::Config, anyhow::anyhow!("--set {key}: {name} is inside a value"))
+                .hint("`durward config show` lists the keys"));
+        };
+        place = fields.entry(name).or_insert(Value::Null);
+    }
+    *place = serde_saphyr::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+use super::*;
+
+fn loaded(text: &str, sets: &[&str]) -> Result<Loaded, String> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("durward.yaml");
+    std::fs::write(&file, text).expect("a file");
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+    load(Some(&file), &sets).map_err(|failure| format!("{failure:?}"))
+}
+
+/// Scenario: a key with a typing error.
+/// Guarantees: it is refused with its line and the key that was meant.
+#[test]
+fn unknown_keys_are_refused_with_line_and_suggestion() {
+    let error = loaded("version: 1\nlisten:\n  audit:\n    adress: 127.0.0.1:0\n", &[]).unwrap_err();
+    assert!(error.contains("line 4") && error.contains("did you mean address"), "{error}");
+}
+
+/// Scenario: doors opened to a network without, and with, client certificates.
+/// Guarantees: deny by default: the first does not start.
+#[test]
+fn open_doors_need_client_certificates() {
+    let open = "version: 1\nlisten: {audit: {address: \"0.0.0.0:8443\"}}\n";
+    assert!(loaded(open, &[]).unwrap_err().contains("not on loopback"));
+    let closed = "version: 1\nlisten: {audit: {address: \"0.0.0.0:8443\", tls: {cert_file: a, key_file: b, client_ca_file: c}}}\n";
+    assert!(loaded(closed, &[]).is_ok());
+    assert!(loaded("version: 1\nlisten: {web: {address: \"0.0.0.0:80\"}}\n", &[]).is_err());
+}
+
+/// Scenario: a value in the file and the same one set on the command line.
+/// Guarantees: the command line wins, and each value knows where it came from.
+#[test]
+fn command_line_wins_over_the_file() {
+    let found = loaded("version: 1\ndefault_cluster: a\nretention: 90d\n", &["default_cluster=b"]).expect("valid");
+    assert_eq!(found.config.default_cluster.as_deref(), Some("b"));
+    assert_eq!(found.origins.get("default_cluster"), Some(&"--set"));
+    assert_eq!(found.origins.get("retention"), Some(&"file"));
+    assert_eq!(found.config.retention(), Ok(Some(Duration::from_secs(90 * 86_400))));
+}
+
+/// Scenario: the published schema beside the default configuration.
+/// Guarantees: every key of one is a key of the other.
+#[test]
+fn schema_names_every_key() {
+    let schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
+    let names = |pointer: &str| -> Vec<String> {
+        let object = schema.pointer(pointer).and_then(Value::as_object);
+        object.expect(pointer).keys().cloned().collect()
+    };
+    let keys = |value: Value| -> Vec<String> { value.as_object().expect("an object").keys().cloned().collect() };
+    let default = plain(&Config::default());
+    assert_eq!(names("/properties"), keys(default.clone()));
+    assert_eq!(names("/properties/listen/properties"), keys(default["listen"].clone()));
+    assert_eq!(names("/properties/detect/properties"), keys(default["detect"].clone()));
+    assert_eq!(names("/properties/slack/properties"), keys(default["slack"].clone()));
+    assert_eq!(names("/$defs/door/properties"), keys(default["listen"]["audit"].clone()));
+}

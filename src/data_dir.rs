@@ -1,0 +1,154 @@
+//! The data directory: whose it is, which format it has, and that only one process writes to it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// The format that this program writes; a directory with a higher one is left alone.
+const FORMAT: u32 = 1;
+
+/// What `format.json` says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Label {
+    format: u32,
+    id: String,
+}
+
+/// A data directory that this process alone may write to.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    id: String,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Takes the directory, making it if there is none.
+    pub(crate) fn take(path: &Path) -> Result<Self, Failure> {
+        make(path)?;
+        let lock = lock(path)?;
+        let label = match label(path)? {
+            Some(label) => label,
+            None => write_label(path)?,
+        };
+        Ok(Self { path: path.to_owned(), id: label.id, _lock: lock })
+    }
+
+    /// Random at its making: the owner that its commits carry.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    pub(crate) fn lake(&self) -> PathBuf {
+        lake(&self.path)
+    }
+
+    pub(crate) fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    pub(crate) fn outbox(&self) -> PathBuf {
+        self.path.join("outbox")
+    }
+}
+
+/// The lake of a directory that others may be writing to; says what to do if there is none.
+pub(crate) fn readable_lake(path: &Path) -> Result<PathBuf, Failure> {
+    let none = || {
+        Failure::io(format!("there is no data in {}", path.display()))
+            .hint("name another with --data-dir, or bring something in: durward ingest FILE")
+    };
+    label(path)?.ok_or_else(none)?;
+    let lake = lake(path);
+    if lake.join("accesses").join("_delta_log").is_dir() { Ok(lake) } else { Err(none()) }
+}
+
+fn lake(path: &Path) -> PathBuf {
+    path.join("lake")
+}
+
+fn make(path: &Path) -> Result<(), Failure> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|error| {
+        Failure::io(format!("making data directory {}: {error}", path.display()))
+            .hint("choose a directory that can be written to with --data-dir")
+    })
+}
+
+fn lock(path: &Path) -> Result<File, Failure> {
+    let name = path.join("lock");
+    let fail = |error: std::io::Error| Failure::io(format!("locking {}: {error}", path.display()));
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&name).map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0).map_err(fail)?;
+            write!(file, "{}", std::process::id()).map_err(fail)?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _unreadable = file.read_to_string(&mut holder);
+            Err(Failure::io(format!("data directory {} is in use by process {holder}", path.display()))
+                .hint("send through that server's doors: durward ingest --to http://HOST:PORT FILE; queries work beside it"))
+        }
+        Err(TryLockError::Error(error)) => Err(fail(error)),
+    }
+}
+
+fn label(path: &Path) -> Result<Option<Label>, Failure> {
+    let name = path.join("format.json");
+    let text = match std::fs::read_to_string(&name) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::io(format!("reading {}: {error}", name.display()))),
+    };
+    let label: Label = serde_json::from_str(&text).map_err(|error| {
+        Failure::io(format!("reading {}: {error}", name.display())).hint("is this a data directory of Durward?")
+    })?;
+    if label.format > FORMAT {
+        return Err(Failure::io(format!(
+            "data directory {} has format {}, this program knows {FORMAT}",
+            path.display(),
+            label.format
+        ))
+        .hint("it was written by a newer Durward: use that one, or another --data-dir"));
+    }
+    Ok(Some(label))
+}
+
+fn write_label(path: &Path) -> Result<Label, Failure> {
+    let fail = |error: std::io::Error| Failure::io(format!("labelling {}: {error}", path.display()));
+    let mut random = [0_u8; 16];
+    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random)).map_err(fail)?;
+    let id = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let label = Label { format: FORMAT, id };
+    let text = serde_json::to_string(&label).unwrap_or_default();
+    write_durably(&path.join("format.json"), text.as_bytes()).map_err(fail)?;
+    Ok(label)
+}
+
+/// Writes a file that is there whole or not at all, also after a power cut.
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
+}

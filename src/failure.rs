@@ -1,0 +1,74 @@
+//! How a command fails: what is wrong, what to do, and the exit code that says whose matter it is.
+
+use std::process::ExitCode;
+
+use durward_correlate::query::{Fault, QueryError};
+
+/// Exit codes, as the reference documents them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// Wrong usage, rule or SQL.
+    Usage = 2,
+    /// Wrong configuration.
+    Config = 3,
+    /// Input, output or the lock.
+    Io = 4,
+    /// Interrupted by a person.
+    Interrupted = 130,
+}
+
+/// A failed command: primary message, detail, hint.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: Code,
+    error: anyhow::Error,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, error: impl Into<anyhow::Error>) -> Self {
+        Self { code, error: error.into(), hint: None }
+    }
+
+    pub(crate) fn usage(message: impl std::fmt::Display) -> Self {
+        Self::new(Code::Usage, anyhow::anyhow!("{message}"))
+    }
+
+    pub(crate) fn io(message: impl std::fmt::Display) -> Self {
+        Self::new(Code::Io, anyhow::anyhow!("{message}"))
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Prints it where people look, and gives the exit code.
+    pub(crate) fn tell(&self) -> ExitCode {
+        eprintln!("error: {:#}", self.error);
+        if let Some(hint) = &self.hint {
+            eprintln!(" hint: {hint}");
+        }
+        ExitCode::from(self.code as u8)
+    }
+}
+
+/// Whatever has no better code is a matter of input or output.
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        match error.downcast::<QueryError>() {
+            Ok(query) => from_query(query),
+            Err(error) => Self { code: Code::Io, error, hint: None },
+        }
+    }
+}
+
+fn from_query(error: QueryError) -> Failure {
+    let code = match error.fault {
+        Fault::Statement | Fault::Limit => Code::Usage,
+        Fault::Data => Code::Io,
+    };
+    let hint = error.hint.clone();
+    Failure { code, error: error.into(), hint }
+}

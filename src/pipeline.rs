@@ -1,0 +1,162 @@
+//! The one loop: the next record of the log -> correlate -> detect -> the lake and the outbox.
+
+use std::time::{Duration, Instant};
+
+use durward_correlate::deduplicate::Older;
+use durward_correlate::lake::{Judged, Lake};
+use durward_correlate::Correlator;
+use durward_detect::Detection;
+use durward_detect::alert::outbox::Outbox;
+use durward_ingest::log::{Log, Reader};
+use durward_schemas::ids::LogPosition;
+use durward_schemas::record::{Record, Turn};
+
+use crate::checkpoint;
+use crate::data_dir::DataDir;
+
+/// When rows have waited so long they are committed.
+const MOST_WAIT: Duration = Duration::from_secs(2);
+/// So many rows are committed without waiting.
+const MOST_PENDING: usize = 20_000;
+/// A checkpoint is published after so many positions.
+const CHECKPOINT_EVERY: LogPosition = 200_000;
+
+/// What one turn of the loop reports to those who count.
+pub(crate) type Observer = Box<dyn FnMut(&Turn, &Judged) + Send>;
+
+/// The stages after the log, and how far they have come.
+pub(crate) struct Pipeline {
+    pub(crate) dir: DataDir,
+    pub(crate) lake: Lake,
+    pub(crate) outbox: Outbox,
+    log: Log,
+    reader: Reader,
+    correlator: Correlator,
+    detection: Detection,
+    reached: LogPosition,
+    flushed: LogPosition,
+    checkpointed: LogPosition,
+    waiting_since: Option<Instant>,
+    observer: Option<Observer>,
+}
+
+impl Pipeline {
+    /// Everything as the last checkpoint left it; the log tells the rest.
+    pub(crate) async fn open(dir: DataDir, log: Log, detect: durward_detect::Settings) -> anyhow::Result<Self> {
+        let correlate = durward_correlate::Settings::default();
+        let lake = Lake::open(&dir.lake(), dir.id()).await?;
+        let outbox = Outbox::open(&dir.outbox())?;
+        let found = checkpoint::load(&dir.checkpoints(), correlate, &detect)?;
+        let (reached, correlator, detection) = match found {
+            Some(found) => (found.position, found.correlator, found.detection),
+            None => (-1, Correlator::new(correlate), Detection::new(detect, &[])?),
+        };
+        let reader = log.reader(reached + 1);
+        Ok(Self {
+            dir,
+            lake,
+            outbox,
+            reader,
+            log,
+            correlator,
+            detection,
+            reached,
+            flushed: reached,
+            checkpointed: reached,
+            waiting_since: None,
+            observer: None,
+        })
+    }
+
+    pub(crate) fn observe(&mut self, observer: Observer) {
+        self.observer = Some(observer);
+    }
+
+    /// Takes records until `stop` resolves; then what is in the log is taken to its end.
+    pub(crate) async fn run(&mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        tokio::pin!(stop);
+        loop {
+            if let Some(record) = self.reader.next()? {
+                self.take(record).await?;
+                continue;
+            }
+            let due = self.waiting_since.map(|since| MOST_WAIT.saturating_sub(since.elapsed()));
+            tokio::select! {
+                () = &mut stop => return self.catch_up().await,
+                () = self.reader.wait() => {}
+                () = sleep(due) => self.flush().await?,
+            }
+        }
+    }
+
+    /// Takes everything that the log holds, makes it queryable, and publishes a checkpoint.
+    pub(crate) async fn catch_up(&mut self) -> anyhow::Result<()> {
+        while let Some(record) = self.reader.next()? {
+            self.take(record).await?;
+        }
+        self.flush().await?;
+        self.checkpoint()
+    }
+
+    async fn take(&mut self, record: Record) -> anyhow::Result<()> {
+        let older = match self.correlator.lookup(&record) {
+            Some(ask) => self.lake.older(&ask, record.first_position).await?,
+            None => Older::default(),
+        };
+        let turn = self.correlator.turn(record, &older);
+        let judgement = self.detection.observe(&turn);
+        // Owed before its position can be checkpointed: an alert is never lost between the two.
+        self.outbox.owe(&judgement.owed)?;
+        let judged = Judged {
+            findings: judgement.findings,
+            finding_events: judgement.finding_events,
+            incidents: judgement.incidents,
+            deliveries: self.outbox.take_deliveries(),
+        };
+        self.lake.stage(&turn, &judged);
+        self.reached = turn.last_position;
+        if let Some(observer) = &mut self.observer {
+            observer(&turn, &judged);
+        }
+        if self.lake.pending() > 0 {
+            self.waiting_since.get_or_insert_with(Instant::now);
+        }
+        let waited = self.waiting_since.is_some_and(|since| since.elapsed() >= MOST_WAIT);
+        if waited || self.lake.pending() >= MOST_PENDING {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> anyhow::Result<()> {
+        self.lake.flush(self.reached).await?;
+        self.flushed = self.reached;
+        self.waiting_since = None;
+        if self.reached - self.checkpointed >= CHECKPOINT_EVERY {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Publishes the state, and lets the log go as far as the older checkpoint covers it.
+    fn checkpoint(&mut self) -> anyhow::Result<()> {
+        if self.flushed == self.checkpointed {
+            return Ok(());
+        }
+        let dir = self.dir.checkpoints();
+        let older = checkpoint::publish(&dir, self.flushed, &self.correlator, &self.detection)?;
+        self.checkpointed = self.flushed;
+        if let Some(older) = older {
+            self.log.trim(older + 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// Never, where nothing waits.
+async fn sleep(due: Option<Duration>) {
+    match due {
+        Some(due) => tokio::time::sleep(due).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,120 @@
+//! Answers for people and programs: a table, JSON, CSV, JSON lines. Text from logs is hostile in all of them.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::csv::WriterBuilder as CsvBuilder;
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder as JsonBuilder};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, presets};
+use durward_correlate::query::Answer;
+use durward_detect::escape;
+
+/// RFC 3339 with microseconds.
+const TIMES: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Columns for people
+    Table,
+    /// One array of objects
+    Json,
+    /// Comma-separated values with a header
+    Csv,
+    /// One object a line
+    Ndjson,
+}
+
+/// Prints an answer.
+pub(crate) fn answer(answer: &Answer, output: Output, mut to: impl Write) -> anyhow::Result<()> {
+    match output {
+        Output::Table => writeln!(to, "{}", table(answer)?)?,
+        Output::Json => {
+            let mut writer = json().build::<_, JsonArray>(&mut to);
+            writer.write_batches(&answer.batches.iter().collect::<Vec<_>>())?;
+            writer.finish()?;
+            writeln!(to)?;
+        }
+        Output::Ndjson => {
+            let mut writer = json().build::<_, LineDelimited>(&mut to);
+            writer.write_batches(&answer.batches.iter().collect::<Vec<_>>())?;
+            writer.finish()?;
+        }
+        Output::Csv => {
+            let mut writer = CsvBuilder::new().with_header(true).build(&mut to);
+            let empty = RecordBatch::new_empty(Arc::clone(&answer.schema));
+            for batch in answer.batches.iter().chain([&empty]) {
+                writer.write(&texts(batch)?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn json() -> JsonBuilder {
+    JsonBuilder::new()
+        .with_explicit_nulls(true)
+        .with_timestamp_format(TIMES.into())
+        .with_timestamp_tz_format(TIMES.into())
+}
+
+/// Rows as JSON objects, for those who build on them.
+pub(crate) fn objects(answer: &Answer) -> anyhow::Result<Vec<serde_json::Map<String, serde_json::Value>>> {
+    let mut bytes = Vec::new();
+    self::answer(answer, Output::Json, &mut bytes)?;
+    Ok(serde_json::from_slice(&bytes)?)
+}
+
+fn table(answer: &Answer) -> anyhow::Result<String> {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    if let Some(width) = width() {
+        table.set_width(width);
+    }
+    table.set_header(answer.schema.fields().iter().map(|field| field.name()));
+    let mut rows = 0;
+    for batch in &answer.batches {
+        let options = options();
+        let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        for row in 0..batch.num_rows() {
+            table.add_row(columns.iter().map(|column| escape::visible(&column.value(row).to_string())));
+        }
+        rows += batch.num_rows();
+    }
+    let noun = if rows == 1 { "row" } else { "rows" };
+    Ok(format!("{table}\n{rows} {noun}"))
+}
+
+/// The terminal's width; tables that go elsewhere are wide.
+fn width() -> Option<u16> {
+    use std::io::IsTerminal;
+    if std::io::stdout().is_terminal() { None } else { Some(240) }
+}
+
+fn options() -> FormatOptions<'static> {
+    FormatOptions::new().with_timestamp_format(Some(TIMES)).with_timestamp_tz_format(Some(TIMES))
+}
+
+/// Every column as text, lists included, with formulas defused.
+fn texts(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
+    let mut fields = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    let options = options();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let formatter = ArrayFormatter::try_new(column, &options)?;
+        let is_text = matches!(column.data_type(), DataType::Utf8 | DataType::Utf8View | DataType::List(_));
+        let cell = |row: usize| {
+            let text = column.is_valid(row).then(|| formatter.value(row).to_string())?;
+            Some(if is_text { escape::csv(&text) } else { text })
+        };
+        let values: StringArray = (0..batch.num_rows()).map(cell).collect();
+        fields.push(Field::new(field.name(), DataType::Utf8, true));
+        columns.push(Arc::new(values));
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}

@@ -1,0 +1,4 @@
+//! One binary for everything that needs more than one stage.
+
+mod recordings;
+mod story;

@@ -1,0 +1,75 @@
+//! Plays recordings through the stages in memory: read, correlate, detect.
+
+use std::path::PathBuf;
+
+use durward_correlate::deduplicate::Older;
+use durward_correlate::{Correlator, Settings};
+use durward_ingest::{Context, Format, Keys, Reading, read};
+use durward_schemas::Time;
+use durward_schemas::record::{Content, Record, Turn};
+
+/// The lab's recordings; `None`, said in one line, where they are not there.
+pub(crate) fn recordings(test: &str) -> Option<PathBuf> {
+    let shared = std::env::var_os("DURWARD_SHARED_DATA");
+    let dir = shared.map(|shared| PathBuf::from(shared).join("../lab/k8s/recordings"));
+    let found = dir.filter(|dir| dir.is_dir());
+    if found.is_none() {
+        eprintln!("skipped {test}: set DURWARD_SHARED_DATA to the folder that has ../lab beside it");
+    }
+    found
+}
+
+/// The lines or the document of a compressed file.
+pub(crate) fn unpacked(path: &std::path::Path) -> Vec<u8> {
+    let file = std::fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    zstd::decode_all(file).expect("a zstd file")
+}
+
+/// A reader of one cluster's files, with keys of its own.
+pub(crate) struct Stage {
+    keys: Keys,
+    position: i64,
+    pub(crate) correlator: Correlator,
+    pub(crate) turns: Vec<Turn>,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let keys = Keys::open(dir.path()).expect("keys");
+        Self { keys, position: 0, correlator: Correlator::new(Settings::default()), turns: Vec::new() }
+    }
+
+    pub(crate) fn read(&self, format: Format, bytes: &[u8]) -> Reading {
+        let context = Context {
+            cluster: Some("lab"),
+            source: "file",
+            received: Time(2_000_000_000_000_000),
+            as_of: None,
+            keys: &self.keys,
+            trusted_proxies: &[],
+            default_cluster: None,
+        };
+        read(format, bytes, &context)
+    }
+
+    /// Takes one reading as the log would.
+    pub(crate) fn take(&mut self, reading: Reading) {
+        let now = Time(2_000_000_000_000_000);
+        let Reading { accesses, objects, spans, logs, metrics, rejects } = reading;
+        let contents = [
+            Content::Objects(objects),
+            Content::Accesses(accesses),
+            Content::Spans(spans),
+            Content::Logs(logs),
+            Content::Metrics(metrics),
+            Content::Rejects(rejects),
+        ];
+        for mut content in contents.into_iter().filter(|content| content.positions() > 0) {
+            content.place(self.position, now);
+            let record = Record { first_position: self.position, ingest_time: now, content };
+            self.position += record.content.positions() as i64;
+            self.turns.push(self.correlator.turn(record, &Older::default()));
+        }
+    }
+}
