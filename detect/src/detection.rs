@@ -316,6 +316,3 @@ fn steps(turn: &Turn) -> Vec<(LogPosition, Step<'_>)> {
     steps.sort_by_key(|(position, _)| *position);
     steps
 }
-
-#[cfg(test)]
-mod tests;

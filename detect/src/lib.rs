@@ -32,6 +32,8 @@ mod state;
 mod story;
 mod suppress;
 mod tally;
+#[cfg(test)]
+mod testing;
 
 pub use alert::Alert;
 pub use detection::{Detection, Judgement, StateError};

@@ -54,15 +54,18 @@ fn hit(rule: &Rule, event: &RowEvent<'_>) -> Hit {
     }
 }
 
-/// The step with what the row says in place of `{field}`, as words of a shell.
+/// The step with what the row says in place of `{field}`, as words of a shell; `{-n field}` is an
+/// option that is left out where the row says nothing.
 fn filled(step: &str, event: &RowEvent<'_>) -> String {
     let mut filled = step.to_owned();
     for field in field::FIELDS {
-        let place = format!("{{{}}}", field.name);
-        if step.contains(&place) {
+        if step.contains(field.name) {
             let value = (field.read)(event).and_then(|value| value.as_str().map(|s| shell(&s)));
-            filled = filled.replace(&place, &value.unwrap_or_else(|| "NAME".into()));
+            let option = value.as_ref().map(|value| format!("-n {value}")).unwrap_or_default();
+            filled = filled.replace(&format!("{{-n {}}}", field.name), &option);
+            let value = value.unwrap_or_else(|| "NAME".into());
+            filled = filled.replace(&format!("{{{}}}", field.name), &value);
         }
     }
-    filled
+    filled.split_whitespace().collect::<Vec<_>>().join(" ")
 }

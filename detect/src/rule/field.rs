@@ -135,13 +135,13 @@ pub(crate) fn is_known(name: &str) -> bool {
 /// The known name that is most like `name`, if any is.
 pub(crate) fn suggestion(name: &str) -> Option<String> {
     let alike = |known: &str| {
-        // The last part is often right and its place wrong: `apiGroup` for `objectRef.apiGroup`.
-        let last = known.rsplit('.').next().unwrap_or(known);
-        strsim::jaro_winkler(known, name).max(strsim::jaro_winkler(last, name) - 0.01)
+        // A bare name is often the last part of the right one: `apiGroup` of `objectRef.apiGroup`.
+        let part = if name.contains('.') { known } else { known.rsplit('.').next().unwrap_or(known) };
+        strsim::normalized_damerau_levenshtein(part, name)
     };
-    let names = FIELDS.iter().map(|field| field.name);
-    let best = names.map(|known| (alike(known), known)).max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 > 0.8).then(|| best.1.to_owned())
+    let names = FIELDS.iter().map(|field| (alike(field.name), field.name));
+    let best = names.reduce(|best, next| if next.0 > best.0 { next } else { best })?;
+    (best.0 > 0.6).then(|| best.1.to_owned())
 }
 
 fn text(text: Option<&str>) -> Option<EventValue<'_>> {

@@ -43,7 +43,7 @@ impl Source<'_> {
             self.error(self.line_of("detection"), format!("the detection cannot be used: {error}"))
         })?;
         let next_step = matcher.custom_attributes.get("next_step").and_then(Value::as_str);
-        let id = rule.id.or(rule.name).unwrap_or_else(|| rule.title.clone());
+        let id = rule.name.or(rule.id).unwrap_or_else(|| rule.title.clone());
         Ok(Rule {
             id,
             title: rule.title,

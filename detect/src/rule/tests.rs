@@ -1,0 +1,151 @@
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::*;
+use crate::detector::Seen;
+use crate::testing;
+
+/// What a rule must and must not hold for.
+#[derive(Deserialize)]
+struct Cases {
+    yes: Vec<Case>,
+    no: Vec<Case>,
+}
+
+/// One event in the words of audit.k8s.io/v1, and the change that it made.
+#[derive(Deserialize)]
+struct Case {
+    why: String,
+    event: Value,
+    #[serde(default)]
+    change: Value,
+}
+
+impl Case {
+    fn holds(&self, rule: &Rule) -> bool {
+        let row = testing::row(&self.event);
+        let change = testing::change(&self.change);
+        rule.holds(&RowEvent::of(Seen { row: &row, change: change.as_ref() }))
+    }
+}
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/rules"))
+}
+
+fn cases(rule: &Rule) -> Cases {
+    let path = folder().join(format!("{}.cases.yml", rule.id));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Scenario: every built-in rule with its own cases.
+/// Guarantees: it holds for each of the yes-cases and for none of the no-cases, and has some of both.
+#[test]
+fn rules_hold_for_their_cases_only() {
+    for rule in load(&[]).expect("the built-in rules are right") {
+        let cases = cases(&rule);
+        assert!(!cases.yes.is_empty() && !cases.no.is_empty(), "{} lacks cases", rule.id);
+        for case in &cases.yes {
+            assert!(case.holds(&rule), "{} must hold: {}", rule.id, case.why);
+        }
+        for case in &cases.no {
+            assert!(!case.holds(&rule), "{} must not hold: {}", rule.id, case.why);
+        }
+    }
+}
+
+/// Scenario: the files in the folder of rules.
+/// Guarantees: each is built in, and says all that people need: why, how grave, what else it may be, what to do.
+#[test]
+fn rules_are_complete() {
+    let files = std::fs::read_dir(folder()).expect("the folder is there");
+    let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+    let mut names: Vec<_> = names.filter(|name| !name.ends_with(".cases.yml")).collect();
+    names.sort();
+    assert_eq!(names, BUILT_IN.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    for (name, text) in BUILT_IN {
+        let parsed = rsigma_parser::parse_sigma_yaml(text).expect("a built-in rule is YAML");
+        let rule = parsed.rules.first().expect("a file holds a rule");
+        assert_eq!(rule.name.as_deref(), name.strip_suffix(".yml"));
+        assert!(rule.id.is_some() && rule.level.is_some() && rule.description.is_some(), "{name}");
+        assert!(!rule.falsepositives.is_empty() && !rule.references.is_empty(), "{name}");
+        assert!(rule.tags.iter().any(|tag| tag.starts_with("attack.t")), "{name}");
+        assert!(rule.custom_attributes.contains_key("next_step"), "{name}");
+    }
+}
+
+fn check(text: &str, expected: &str) {
+    let file = RuleFile { name: "mine.yml".into(), text: text.into() };
+    let said = match check_rules(&[file]) {
+        Ok(warnings) => warnings
+            .iter()
+            .map(|warning| format!("{}:{}: {}", warning.file, warning.line, warning.message))
+            .collect::<Vec<_>>()
+            .join("; "),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(said, expected);
+}
+
+const HEAD: &str = "title: Mine\nlogsource: {product: kubernetes, service: audit}\ndetection:\n";
+
+/// Scenario: rules with a field that is misspelt, unknown, or that of another log.
+/// Guarantees: the line that is wrong is named, and what was perhaps meant.
+#[test]
+fn wrong_rules_are_refused_with_their_line() {
+    check(
+        &format!("{HEAD}  s:\n    objectRef.resources: pods\n  condition: s\n"),
+        "mine.yml:5: objectRef.resources is not a field of kubernetes/audit, did you mean objectRef.resource?",
+    );
+    check(
+        &format!("{HEAD}  s:\n    CommandLine|contains: x\n  condition: s\n"),
+        "mine.yml:5: CommandLine is not a field of kubernetes/audit",
+    );
+    check(
+        "title: Mine\nlogsource: {product: windows}\ndetection:\n  s: {EventID: 1}\n  condition: s\n",
+        "mine.yml:2: the logsource is not product kubernetes, service audit",
+    );
+    check(&format!("{HEAD}  s:\n    verb: get\n  condition: s\n"), "");
+}
+
+/// Scenario: fields and values that public rules misname.
+/// Guarantees: they are read as what they mean, and that is said.
+#[test]
+fn misnamed_fields_are_read_as_meant() {
+    check(
+        &format!("{HEAD}  s:\n    apiGroup: apps\n  condition: s\n"),
+        "mine.yml:5: apiGroup is not a field of kubernetes/audit, read as objectRef.apiGroup",
+    );
+    check(
+        &format!("{HEAD}  s:\n    responseStatus.code: 'ALLOW'\n  condition: s\n"),
+        "mine.yml:5: responseStatus.code is not a field of kubernetes/audit, read as annotations.authorization.k8s.io/decision",
+    );
+}
+
+/// Scenario: the Kubernetes audit rules of `SigmaHQ`, as users bring them.
+/// Guarantees: all load, and the five whose fields do not exist are reported.
+#[test]
+fn public_rules_load() {
+    let Some(data) = std::env::var_os("DURWARD_SHARED_DATA") else {
+        println!("skipped: set DURWARD_SHARED_DATA to the folder of real inputs to load SigmaHQ's rules");
+        return;
+    };
+    let folder = Path::new(&data).join("sigma/rules/application/kubernetes/audit");
+    let mut files: Vec<RuleFile> = std::fs::read_dir(folder)
+        .expect("SigmaHQ's rules are there")
+        .map(|entry| {
+            let path = entry.expect("a file").path();
+            let text = std::fs::read_to_string(&path).expect("a rule is text");
+            RuleFile { name: path.display().to_string(), text }
+        })
+        .collect();
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    let warnings = check_rules(&files).expect("public rules load");
+    let reported: std::collections::BTreeSet<&str> =
+        warnings.iter().map(|warning| warning.file.as_str()).collect();
+    assert_eq!(reported.len(), 5, "{warnings:?}");
+    assert_eq!(load(&files).expect("beside the built-in ones").len(), BUILT_IN.len() + files.len());
+}

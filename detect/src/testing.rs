@@ -1,0 +1,105 @@
+//! Rows for tests, from events in the words of audit.k8s.io/v1.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use durward_schemas::cell::Json;
+use durward_schemas::ids::{EventId, RequestKey, hash128};
+use durward_schemas::tables::{Access, Change};
+use durward_schemas::values::{CredentialKind, Decision, Outcome};
+use durward_schemas::{Identity, Time};
+use serde_json::Value;
+
+/// The row of a judged event. What an event does not say stays absent.
+pub(crate) fn row(event: &Value) -> Access {
+    let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let list = |pointer: &str| {
+        let items = event.pointer(pointer)?.as_array()?;
+        Some(items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect::<Vec<_>>())
+    };
+    let body = |name: &str| event.get(name).map(|body| Json(with_certificate(&body.to_string())));
+    let who = text("/user/username").map(|user| Identity::kubernetes(Some("prod"), &user));
+    let account = who.as_ref().and_then(Identity::service_account);
+    let code = event.pointer("/responseStatus/code").and_then(Value::as_i64);
+    let extra = |key: &str| {
+        let key = format!("authentication.kubernetes.io/{key}");
+        event.pointer("/user/extra")?.get(key)?.get(0)?.as_str().map(str::to_owned)
+    };
+    let key = hash128("test", &[event.to_string().as_bytes()]);
+    Access {
+        judged: true,
+        event_id: EventId(format!("e{key}")),
+        request_key: RequestKey(key),
+        cluster: Some("prod".into()),
+        time: text("/requestReceivedTimestamp").and_then(|t| Time::parse(&t)).unwrap_or(Time(0)),
+        namespace: account.map(|(namespace, _)| namespace.to_owned()),
+        service_account: account.map(|(_, name)| name.to_owned()),
+        identity: text("/user/username"),
+        identity_kind: who.as_ref().map(|who| who.kind).unwrap_or_default(),
+        groups: list("/user/groups"),
+        impersonated_identity: text("/impersonatedUser/username"),
+        impersonated_groups: list("/impersonatedUser/groups"),
+        verb: text("/verb"),
+        request_uri: text("/requestURI"),
+        user_agent: text("/userAgent"),
+        source_ip: list("/sourceIPs").and_then(|all| all.last().cloned()),
+        source_event_id: text("/auditID"),
+        stage: text("/stage"),
+        api_group: event.get("objectRef").and(text("/objectRef/apiGroup").or(Some(String::new()))),
+        resource: text("/objectRef/resource"),
+        subresource: text("/objectRef/subresource"),
+        object_namespace: text("/objectRef/namespace"),
+        object_name: text("/objectRef/name"),
+        decision: match event.pointer("/annotations/authorization.k8s.io~1decision") {
+            Some(decision) if decision == "allow" => Decision::Allow,
+            Some(_) => Decision::Deny,
+            None => Decision::Unknown,
+        },
+        outcome: if code >= Some(400) { Outcome::Failure } else { Outcome::Success },
+        status_code: code,
+        credential_id: extra("credential-id").map(Into::into),
+        credential_kind: extra("credential-id").map(|_| CredentialKind::BoundToken),
+        pod: extra("pod-name"),
+        pod_uid: extra("pod-uid"),
+        node: extra("node-name"),
+        annotations: event.get("annotations").map(|all| Json(all.to_string())),
+        request_object: body("requestObject"),
+        response_object: body("responseObject"),
+        ..Access::default()
+    }
+}
+
+/// The change that a case says its event made.
+pub(crate) fn change(change: &Value) -> Option<Change> {
+    let list = |name: &str| {
+        let items = change.get(name)?.as_array()?;
+        Some(items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
+    };
+    let body = |name: &str| change.get(name).map(|body| Json(body.to_string()));
+    change.as_object()?;
+    Some(Change {
+        change_id: "change".into(),
+        summary: "somebody changed something".into(),
+        grants_added: list("grants_added"),
+        subjects: list("subjects"),
+        before: body("before"),
+        after: body("after"),
+        ..Change::default()
+    })
+}
+
+/// `{{certificate NAME ORGANIZATION...}}` becomes a `spec.request` that asks for them.
+fn with_certificate(body: &str) -> String {
+    let Some((before, rest)) = body.split_once("{{certificate ") else { return body.to_owned() };
+    let Some((names, after)) = rest.split_once("}}") else { return body.to_owned() };
+    let mut der = Vec::new();
+    for (at, name) in names.split(' ').enumerate() {
+        der.extend([0x06, 0x03, 0x55, 0x04, if at == 0 { 0x0a } else { 0x03 }, 0x0c]);
+        der.push(u8::try_from(name.len()).expect("a short name"));
+        der.extend(name.as_bytes());
+    }
+    let pem = format!(
+        "-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
+        STANDARD.encode(der)
+    );
+    format!("{before}{}{after}", STANDARD.encode(pem))
+}
