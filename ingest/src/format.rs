@@ -6,6 +6,10 @@
 mod detect;
 mod kube_audit;
 mod kube_list;
+pub(crate) mod otlp;
+mod otlp_logs;
+mod otlp_metrics;
+mod otlp_traces;
 
 use std::fmt;
 use std::str::FromStr;
@@ -117,6 +121,12 @@ impl Format {
         detect::detect(head)
     }
 
+    /// Whether an input that begins with `head` is protobuf: one item, not to be split.
+    pub(crate) fn is_binary(self, head: &[u8]) -> bool {
+        let is_text = head.trim_ascii_start().starts_with(b"{");
+        self == Self::Otlp && head.first() == Some(&0x0a) && !is_text
+    }
+
     /// What finds the items of this format.
     pub(crate) fn splitter(self) -> Splitter {
         match self {
@@ -135,7 +145,7 @@ impl Format {
                 reading.accesses.push(access);
             }),
             Self::KubeList => kube_list::read(item, context, reading),
-            Self::Otlp => Ok(()),
+            Self::Otlp => otlp::read_item(item, context, reading),
         };
         if let Err(failure) = result {
             reading.rejects.push(context.reject_item(self, item, &failure));
@@ -162,6 +172,11 @@ impl FromStr for Format {
 #[must_use]
 pub fn read(format: Format, bytes: &[u8], context: &Context<'_>) -> Reading {
     let mut reading = Reading::default();
+    if format.is_binary(bytes) {
+        let item = Item::whole(bytes);
+        format.read_item(&item, context, &mut reading);
+        return reading;
+    }
     let mut splitter = format.splitter();
     let mut items = splitter.push(bytes);
     items.extend(splitter.finish());

@@ -1,8 +1,11 @@
-//! The lab's recordings, for tests: what a real API server and its exporter sent.
+//! What tests share: the lab's recordings of a real API server, and a context to read them in.
 
 use std::path::PathBuf;
 
+use durward_schemas::Time;
 use serde_json::Value;
+
+use crate::{Context, Keys};
 
 /// One HTTP or gRPC request as it was sent.
 pub(crate) struct Frame {
@@ -48,4 +51,18 @@ pub(crate) fn frames(recording: &str, name: &str) -> Option<Vec<Frame>> {
         rest = &after[1..];
     }
     Some(frames)
+}
+
+/// Runs `read` with a context of cluster `prod`, source `test`, received in November 2026.
+pub(crate) fn with_context<R>(read: impl FnOnce(&Context<'_>) -> R) -> R {
+    let keys = Keys::from_bytes(&[7; 32], [9; 32]);
+    read(&Context {
+        cluster: Some("prod"),
+        source: "test",
+        received: Time::parse("2026-11-25T00:00:00Z").unwrap(),
+        as_of: None,
+        keys: &keys,
+        trusted_proxies: &[],
+        default_cluster: None,
+    })
 }

@@ -207,4 +207,4 @@ impl Drop for Log {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

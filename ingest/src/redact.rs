@@ -128,4 +128,4 @@ impl Redactor {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

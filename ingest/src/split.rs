@@ -27,6 +27,14 @@ pub(crate) struct Item {
     pub(crate) fault: Option<Fault>,
 }
 
+impl Item {
+    /// An input that is one item.
+    pub(crate) fn whole(bytes: &[u8]) -> Self {
+        let position = "line 1".to_owned();
+        Self { bytes: bytes.to_vec(), length: bytes.len(), position, fault: None }
+    }
+}
+
 /// What is wrong with an item before anybody reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {

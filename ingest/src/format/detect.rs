@@ -55,7 +55,6 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
 fn by_key(key: &str) -> Option<Format> {
     match key {
         "resourceSpans" | "resourceLogs" | "resourceMetrics" => Some(Format::Otlp),
-        "resource_spans" | "resource_logs" | "resource_metrics" => Some(Format::Otlp),
         "auditID" => Some(Format::KubeAudit),
         "objects" => Some(Format::KubeList),
         _ => None,

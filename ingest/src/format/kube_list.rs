@@ -213,7 +213,7 @@ const KINDS: &[(&str, &str)] = &[
 mod tests {
     use super::super::read;
     use super::*;
-    use crate::format::tests::with_context;
+    use crate::lab::with_context;
 
     fn objects(input: &str) -> Reading {
         with_context(|context| read(Format::KubeList, input.as_bytes(), context))

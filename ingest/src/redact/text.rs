@@ -205,6 +205,11 @@ fn looks_drawn(run: &str) -> bool {
     if run.len() < 16 || is_uuid(run) {
         return false;
     }
+    // `frontend-6d9f7c9c4b-x2x8k` is a name that a controller made up.
+    let is_lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if run.contains('-') && run.bytes().all(is_lower) {
+        return run.split('-').any(looks_drawn);
+    }
     let class = |b: &u8| match b {
         b'0'..=b'9' => 1,
         b'A'..=b'Z' => 2,

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::super::{Format, Reading, read};
 use super::*;
-use crate::format::tests::with_context;
 use crate::lab;
+use crate::lab::with_context;
 
 fn reading(input: &str) -> Reading {
     with_context(|context| read(Format::KubeAudit, input.as_bytes(), context))

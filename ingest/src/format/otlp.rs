@@ -1,0 +1,173 @@
+//! Format `otlp`: an export request in, protobuf or JSON, spans, log records and metric points out.
+//!
+//! A request is taken apart before it is decoded, item by item, so that one that cannot be read (a
+//! text that is not UTF-8 is enough) costs only itself. All three signals have one shape: resources
+//! hold scopes hold items. <https://opentelemetry.io/docs/specs/otlp/>
+
+mod json;
+mod origin;
+mod wire;
+
+pub(super) use origin::{Origin, attributes, flag, hex, text, value};
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use prost::Message;
+use serde_json::Value;
+
+use super::{Context, Failure, Format, Reading, otlp_logs, otlp_metrics, otlp_traces};
+use crate::split::Item;
+
+/// What a request carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Spans.
+    Traces,
+    /// Log records.
+    Logs,
+    /// Metric points.
+    Metrics,
+}
+
+impl Signal {
+    pub(crate) const ALL: [Self; 3] = [Self::Traces, Self::Logs, Self::Metrics];
+
+    /// The names of its three levels in JSON.
+    const fn levels(self) -> [&'static str; 3] {
+        match self {
+            Self::Traces => ["resourceSpans", "scopeSpans", "spans"],
+            Self::Logs => ["resourceLogs", "scopeLogs", "logRecords"],
+            Self::Metrics => ["resourceMetrics", "scopeMetrics", "metrics"],
+        }
+    }
+}
+
+/// Items of one resource and one scope.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Group<T> {
+    pub(super) resource: Resource,
+    pub(super) scope: InstrumentationScope,
+    pub(super) items: Vec<T>,
+    pub(super) broken: Vec<Broken>,
+}
+
+/// An item that could not be decoded.
+#[derive(Debug, Clone)]
+pub(super) struct Broken {
+    bytes: Vec<u8>,
+    failure: Failure,
+    position: String,
+}
+
+/// Reads a document of a file: JSON of any signals, or protobuf of the signal that fits.
+pub(super) fn read_item(
+    item: &Item,
+    context: &Context<'_>,
+    reading: &mut Reading,
+) -> Result<(), Failure> {
+    if item.bytes.first() != Some(&b'{') {
+        return read_protobuf(signal_of(&item.bytes)?, &item.bytes, context, reading);
+    }
+    let document: Value = serde_json::from_slice(&item.bytes)?;
+    let has = |signal: &Signal| document.get(signal.levels()[0]).is_some();
+    let signals: Vec<Signal> = Signal::ALL.into_iter().filter(has).collect();
+    if signals.is_empty() {
+        return Err(Failure::new("not_otlp", "the document is no export request of OTLP"));
+    }
+    for signal in signals {
+        read_document(signal, &document, context, reading);
+    }
+    Ok(())
+}
+
+/// Reads a request in protobuf.
+pub(crate) fn read_protobuf(
+    signal: Signal,
+    bytes: &[u8],
+    context: &Context<'_>,
+    reading: &mut Reading,
+) -> Result<(), Failure> {
+    match signal {
+        Signal::Traces => read_groups(wire::groups(bytes)?, otlp_traces::read, context, reading),
+        Signal::Logs => read_groups(wire::groups(bytes)?, otlp_logs::read, context, reading),
+        Signal::Metrics => read_groups(wire::groups(bytes)?, otlp_metrics::read, context, reading),
+    }
+    Ok(())
+}
+
+/// Reads a request in JSON; an empty body is an empty request.
+pub(crate) fn read_json(
+    signal: Signal,
+    bytes: &[u8],
+    context: &Context<'_>,
+    reading: &mut Reading,
+) -> Result<(), Failure> {
+    if bytes.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    let document: Value = serde_json::from_slice(bytes)?;
+    if !document.is_object() {
+        return Err(Failure::new("not_otlp", "the body is no export request of OTLP"));
+    }
+    read_document(signal, &document, context, reading);
+    Ok(())
+}
+
+fn read_document(signal: Signal, document: &Value, context: &Context<'_>, reading: &mut Reading) {
+    let levels = signal.levels();
+    match signal {
+        Signal::Traces => {
+            read_groups(json::groups(document, levels), otlp_traces::read, context, reading);
+        }
+        Signal::Logs => {
+            read_groups(json::groups(document, levels), otlp_logs::read, context, reading);
+        }
+        Signal::Metrics => {
+            read_groups(json::groups(document, levels), otlp_metrics::read, context, reading);
+        }
+    }
+}
+
+/// Reads the items of one group.
+type Read<T> = fn(Vec<T>, &Origin, &Context<'_>, &mut Reading);
+
+fn read_groups<T>(
+    groups: Vec<Group<T>>,
+    read: Read<T>,
+    context: &Context<'_>,
+    reading: &mut Reading,
+) {
+    for group in groups {
+        let origin = Origin::new(&group.resource, &group.scope, context);
+        let context = Context { cluster: origin.cluster.as_deref(), ..*context };
+        read(group.items, &origin, &context, reading);
+        for Broken { bytes, failure, position } in group.broken {
+            let reject = context.reject(Format::Otlp, &bytes, &failure);
+            let position = Some(position);
+            reading.rejects.push(durward_schemas::tables::Reject { position, ..reject });
+        }
+    }
+}
+
+/// The signal of a request in protobuf. All three look alike; the right one leaves nothing over.
+fn signal_of(bytes: &[u8]) -> Result<Signal, Failure> {
+    fn fits<M: Message + Default>(bytes: &[u8]) -> bool {
+        M::decode(bytes).is_ok_and(|message| message.encoded_len() == bytes.len())
+    }
+    if fits::<ExportTraceServiceRequest>(bytes) {
+        Ok(Signal::Traces)
+    } else if fits::<ExportLogsServiceRequest>(bytes) {
+        Ok(Signal::Logs)
+    } else if fits::<ExportMetricsServiceRequest>(bytes) {
+        Ok(Signal::Metrics)
+    } else {
+        Err(Failure::new("not_otlp", "the input is no export request of OTLP, in no signal")
+            .hint("kube-audit, kube-list and otlp are read; name one with --format"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

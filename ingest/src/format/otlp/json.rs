@@ -1,0 +1,78 @@
+//! JSON requests, read leniently: nulls are absent, unknown fields are ignored, and an item that
+//! does not fit is a reject of its own. <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::super::Failure;
+use super::{Broken, Group};
+
+/// The groups of a request whose levels have these names.
+pub(super) fn groups<T: DeserializeOwned + Default>(
+    document: &Value,
+    [resources, scopes, items]: [&str; 3],
+) -> Vec<Group<T>> {
+    let mut groups = Vec::new();
+    for of_resource in list(document, resources) {
+        for of_scope in list(of_resource, scopes) {
+            let mut group = Group {
+                resource: part(of_resource, "resource").unwrap_or_default(),
+                scope: part(of_scope, "scope").unwrap_or_default(),
+                ..Group::default()
+            };
+            for (index, item) in list(of_scope, items).iter().enumerate() {
+                match serde_json::from_value(lenient(item)) {
+                    Ok(item) => group.items.push(item),
+                    Err(_) => group.broken.push(Broken {
+                        bytes: item.to_string().into_bytes(),
+                        failure: Failure::new(
+                            "wrong_type",
+                            "a field of the item is not what OTLP has there",
+                        ),
+                        position: format!("item {}", index + 1),
+                    }),
+                }
+            }
+            groups.push(group);
+        }
+    }
+    groups
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn part<T: DeserializeOwned>(value: &Value, key: &str) -> Option<T> {
+    serde_json::from_value(lenient(value.get(key)?)).ok()
+}
+
+/// The values that are known; later versions may add others, which are to be ignored.
+const VALUES: &[&str] = &[
+    "stringValue",
+    "boolValue",
+    "intValue",
+    "doubleValue",
+    "arrayValue",
+    "kvlistValue",
+    "bytesValue",
+];
+
+/// A null member is an absent one, a null element an empty one, an unknown value none.
+fn lenient(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let is_known = |key: &str| !key.ends_with("Value") || VALUES.contains(&key);
+            let fields = fields.iter().filter(|(key, value)| !value.is_null() && is_known(key));
+            Value::Object(fields.map(|(key, value)| (key.clone(), lenient(value))).collect())
+        }
+        Value::Array(items) => {
+            let element = |item: &Value| match item {
+                Value::Null => Value::Object(Map::new()),
+                item => lenient(item),
+            };
+            Value::Array(items.iter().map(element).collect())
+        }
+        other => other.clone(),
+    }
+}

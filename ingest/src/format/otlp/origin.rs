@@ -1,0 +1,147 @@
+//! Who sent an item, by its resource: cluster, pod, owner, and the attributes as JSON.
+//!
+//! Names: <https://opentelemetry.io/docs/specs/semconv/resource/k8s/>. All of it is claimed.
+
+use base64::Engine as _;
+use durward_schemas::cell::Json;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use serde_json::{Map, Value};
+
+use super::super::Context;
+use crate::canonical;
+use crate::normalize::Timed;
+
+/// Owners of pods, the highest first.
+const OWNERS: &[&str] = &[
+    "k8s.deployment.name",
+    "k8s.statefulset.name",
+    "k8s.daemonset.name",
+    "k8s.cronjob.name",
+    "k8s.job.name",
+    "k8s.replicaset.name",
+];
+
+/// What a resource and a scope say.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// The listener's cluster, else the claimed one, else the default (DESIGN decision 10).
+    pub(crate) cluster: Option<String>,
+    pub(crate) service: Option<String>,
+    pub(crate) namespace: Option<String>,
+    pub(crate) pod: Option<String>,
+    pub(crate) pod_uid: Option<String>,
+    pub(crate) node: Option<String>,
+    /// The pod's owner as `namespace/name`.
+    pub(crate) workload: Option<String>,
+    /// The resource's attributes, redacted.
+    pub(crate) attributes: Json,
+    pub(crate) scope: Option<Json>,
+}
+
+impl Origin {
+    pub(super) fn new(
+        resource: &Resource,
+        scope: &InstrumentationScope,
+        context: &Context<'_>,
+    ) -> Self {
+        let attributes = attributes(&resource.attributes, context);
+        let says = |key: &str| text(&attributes, &[key]);
+        let claimed = || says("k8s.cluster.name");
+        let namespace = says("k8s.namespace.name");
+        let owner = text(&attributes, OWNERS);
+        Self {
+            cluster: context
+                .cluster
+                .map(str::to_owned)
+                .or_else(claimed)
+                .or_else(|| context.default_cluster.map(str::to_owned)),
+            service: says("service.name"),
+            workload: namespace.as_ref().zip(owner).map(|(space, name)| format!("{space}/{name}")),
+            namespace,
+            pod: says("k8s.pod.name"),
+            pod_uid: says("k8s.pod.uid"),
+            node: says("k8s.node.name"),
+            attributes: Json(canonical::sorted(&Value::Object(attributes))),
+            scope: scope_json(scope, context),
+        }
+    }
+}
+
+fn scope_json(scope: &InstrumentationScope, context: &Context<'_>) -> Option<Json> {
+    let mut fields = Map::new();
+    for (key, text) in [("name", &scope.name), ("version", &scope.version)] {
+        if !text.is_empty() {
+            fields.insert(key.to_owned(), text.as_str().into());
+        }
+    }
+    if !scope.attributes.is_empty() {
+        fields.insert("attributes".to_owned(), attributes(&scope.attributes, context).into());
+    }
+    let is_empty = fields.is_empty();
+    (!is_empty).then(|| Json(canonical::sorted(&Value::Object(fields))))
+}
+
+/// Attributes as JSON, redacted.
+pub(crate) fn attributes(list: &[KeyValue], context: &Context<'_>) -> Map<String, Value> {
+    let mut value = Value::Object(object(list));
+    context.keys.redactor().json(&mut value);
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+fn object(list: &[KeyValue]) -> Map<String, Value> {
+    list.iter().map(|pair| (pair.key.clone(), value(pair.value.as_ref()))).collect()
+}
+
+/// A value as JSON, not redacted. A double that is an integer becomes one: the Collector makes
+/// every number of a JSON body a double.
+pub(crate) fn value(any: Option<&AnyValue>) -> Value {
+    match any.and_then(|any| any.value.as_ref()) {
+        Some(Any::StringValue(text)) => text.as_str().into(),
+        Some(Any::BoolValue(truth)) => (*truth).into(),
+        Some(Any::IntValue(integer)) => (*integer).into(),
+        Some(Any::DoubleValue(double)) => number(*double),
+        Some(Any::ArrayValue(array)) => array.values.iter().map(|any| value(Some(any))).collect(),
+        Some(Any::KvlistValue(list)) => Value::Object(object(&list.values)),
+        Some(Any::BytesValue(bytes)) => {
+            base64::engine::general_purpose::STANDARD.encode(bytes).into()
+        }
+        _ => Value::Null,
+    }
+}
+
+/// Doubles beyond this do not hold every integer.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+fn number(double: f64) -> Value {
+    if double.fract() == 0.0 && double.abs() <= EXACT {
+        #[expect(clippy::cast_possible_truncation, reason = "it is an integer within 53 bits")]
+        return (double as i64).into();
+    }
+    // JSON has no NaN and no infinity.
+    serde_json::Number::from_f64(double).map_or_else(|| double.to_string().into(), Value::Number)
+}
+
+/// The first of `keys` that is a text with something in it.
+pub(crate) fn text(attributes: &Map<String, Value>, keys: &[&str]) -> Option<String> {
+    let texts = keys.iter().filter_map(|key| attributes.get(*key)?.as_str());
+    // Envoy writes a dash for what it does not know.
+    texts.filter(|text| !text.is_empty() && *text != "-").map(str::to_owned).next()
+}
+
+/// An id as hex; none if it is empty or all zeros.
+pub(crate) fn hex(id: &[u8]) -> Option<String> {
+    let is_set = id.iter().any(|byte| *byte != 0);
+    is_set.then(|| id.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Keeps a claimed time that is not believed among the attributes, which have no column for it.
+pub(crate) fn flag(attributes: &mut Map<String, Value>, timed: &Timed) {
+    if let Some(claimed) = &timed.claimed {
+        attributes.insert("durward.claimed_time".to_owned(), claimed.as_str().into());
+    }
+}

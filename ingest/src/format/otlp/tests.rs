@@ -1,0 +1,255 @@
+use std::collections::BTreeSet;
+use std::io::Read;
+
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use serde_json::json;
+
+use super::super::read;
+use super::*;
+use crate::lab;
+use crate::lab::with_context;
+
+fn reading(input: &[u8]) -> Reading {
+    with_context(|context| read(Format::Otlp, input, context))
+}
+
+/// The requests of a folder of `requests.jsonl` and `bodies.bin`: path, headers, body decompressed.
+fn requests(folder: &str) -> Option<Vec<(Value, Vec<u8>)>> {
+    let folder = lab::lab()?.join("mesh/recordings").join(folder);
+    let heads = std::fs::read_to_string(folder.join("requests.jsonl")).unwrap();
+    let bodies = std::fs::read(folder.join("bodies.bin")).unwrap();
+    let request = |line: &str| {
+        let head: Value = serde_json::from_str(line).unwrap();
+        let at = |key: &str| usize::try_from(head[key].as_u64().unwrap()).unwrap();
+        let body = &bodies[at("offset")..at("offset") + at("length")];
+        let mut plain = Vec::new();
+        match head["encoding"].as_str().unwrap() {
+            "gzip" => assert!(
+                flate2::read::MultiGzDecoder::new(body).read_to_end(&mut plain).unwrap() > 0
+            ),
+            "zstd" => plain = zstd::decode_all(body).unwrap(),
+            _ => plain = body.to_vec(),
+        }
+        (head, plain)
+    };
+    Some(heads.lines().map(request).collect())
+}
+
+/// Scenario: one audit file through the Collector as text and as map, in protobuf and JSON, and the
+/// file itself.
+/// Guarantees: the same accesses under the same ids by every way, and no log rows beside them.
+#[test]
+fn collector_and_file_agree() {
+    let Some(lab) = lab::lab() else { return };
+    let file = std::fs::read(lab.join("mesh/recordings/otelcol/audit.input.log")).unwrap();
+    let ids = |reading: Reading| {
+        assert_eq!((reading.logs.len(), reading.rejects), (0, vec![]));
+        reading.accesses.into_iter().map(|access| access.event_id).collect::<BTreeSet<_>>()
+    };
+    let expect = ids(with_context(|context| read(Format::KubeAudit, &file, context)));
+    for way in [
+        "grpc-gzip-string",
+        "grpc-none-string",
+        "grpc-zstd-string",
+        "http-json-gzip-map",
+        "http-json-none-map",
+        "http-json-zstd-map",
+        "http-proto-gzip-map",
+        "http-proto-none-map",
+        "http-proto-zstd-map",
+    ] {
+        let found = requests(&format!("otelcol/{way}")).unwrap();
+        let found: BTreeSet<_> = found.iter().flat_map(|(_, body)| ids(reading(body))).collect();
+        assert_eq!(found, expect, "{way}");
+    }
+    assert_eq!(expect.len(), 89);
+}
+
+/// Scenario: every request of two Envoys, logs, traces and metrics.
+/// Guarantees: as many rows as items were sent, no reject.
+#[test]
+fn envoys_are_accounted_for() {
+    let Some(requests) = requests("story-json/otlp") else { return };
+    let mut all = Reading::default();
+    requests.iter().for_each(|(_, body)| all.merge(reading(body)));
+    let counts = (all.logs.len(), all.spans.len(), all.metrics.len(), all.rejects.len());
+    assert_eq!(counts, (863 + 602 + 278, 2125, 1997, 0));
+    let years = all.metrics.iter().filter_map(|metric| metric.start_time);
+    assert!(years.map(|time| time.to_string()).all(|time| time.starts_with("2026-")));
+}
+
+/// Scenario: the API server's own spans, and spans of workloads in JSON lines.
+/// Guarantees: every span is a row with its audit id, links and pod.
+#[test]
+fn spans_of_recordings_are_rows() {
+    let Some(frames) = lab::frames("c-careless", "otlp.frames.zst") else { return };
+    let Some(lines) = lab::recorded("c-careless", "client-spans.jsonl.zst") else { return };
+    let mut all = Reading::default();
+    frames.iter().for_each(|frame| all.merge(reading(&frame.body)));
+    assert!(all.rejects.is_empty() && all.spans.len() > 10_000, "{}", all.spans.len());
+    let audited = all.spans.iter().filter(|span| span.audit_id.is_some()).count();
+    assert!(audited > 5_000, "{audited}");
+    assert!(all.spans.iter().any(|span| span.links.is_some()));
+    let clients = reading(&lines);
+    assert_eq!(
+        clients.spans.len(),
+        lines.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()).count()
+    );
+    assert!(clients.spans.iter().all(|span| span.pod_uid.is_some() && span.kind == "client"));
+}
+
+/// Scenario: the examples of the OTLP specification.
+/// Guarantees: every field that has a column is in it.
+#[test]
+fn examples_of_the_specification_read() {
+    let Some(data) = std::env::var_os("DURWARD_SHARED_DATA") else {
+        return println!("skipped: DURWARD_SHARED_DATA is not set");
+    };
+    let mut all = Reading::default();
+    for name in ["trace.json", "logs.json", "metrics.json"] {
+        let path = std::path::Path::new(&data).join("otlp/examples").join(name);
+        all.merge(reading(&std::fs::read(path).unwrap()));
+    }
+    insta::assert_debug_snapshot!(all);
+}
+
+fn one_span(more: Value) -> Reading {
+    let mut span = json!({"traceId": "5B8EFFF798038103D269B633813FC60C", "spanId": "EEE19B7EC3C1B174",
+        "name": "x", "startTimeUnixNano": "1795456613800247744", "endTimeUnixNano": 1_795_456_613_825_230_866_u64});
+    let Value::Object(more) = more else { panic!("not an object") };
+    span.as_object_mut().unwrap().extend(more);
+    let good = json!({"name": "good"});
+    reading(
+        json!({"resourceSpans": [{"scopeSpans": [{"spans": [good, span, good]}]}]})
+            .to_string()
+            .as_bytes(),
+    )
+}
+
+/// Scenario: JSON with nulls, upper-case ids, numbers as texts, unknown fields and values.
+/// Guarantees: read as the specification says.
+#[test]
+fn json_is_read_leniently() {
+    for more in [
+        json!({"attributes": null, "links": null, "status": null, "parentSpanId": null, "zzz": 1}),
+        json!({"attributes": [{"key": "a", "value": {"futureValue": {"x": 1}}}, {"key": "b", "value": null}, null]}),
+        json!({"events": [{"timeUnixNano": "5", "name": "e", "attributes": []}], "flags": 257, "droppedLinksCount": 1}),
+    ] {
+        let reading = one_span(more.clone());
+        assert_eq!(reading.rejects, [], "{more}");
+        assert_eq!(reading.spans[1].trace_id, "5b8efff798038103d269b633813fc60c");
+        assert_eq!(reading.spans[1].duration_ns, 24_983_122);
+    }
+    for empty in ["{}", r#"{"resourceSpans":[]}"#, r#"{"resourceSpans":null}"#] {
+        let items = with_context(|context| {
+            let mut reading = Reading::default();
+            read_json(Signal::Traces, empty.as_bytes(), context, &mut reading).unwrap();
+            reading.items()
+        });
+        assert_eq!(items, 0);
+    }
+}
+
+/// Scenario: one bad span between two good ones, in JSON and in protobuf, and inputs that are none.
+/// Guarantees: one reject, two rows; or one reject.
+#[test]
+fn bad_items_stand_alone() {
+    for more in [json!({"traceId": "zz"}), json!({"name": 7}), json!({"startTimeUnixNano": "soon"})]
+    {
+        let reading = one_span(more);
+        assert_eq!((reading.spans.len(), reading.rejects.len()), (2, 1));
+        assert_eq!(reading.rejects[0].position.as_deref(), Some("item 2"));
+    }
+    let span = |name: &str| Span { name: name.into(), trace_id: vec![1; 16], ..Span::default() };
+    let spans = vec![span("good"), span("CUT-HERE"), span("good")];
+    let request = ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            scope_spans: vec![ScopeSpans { spans, ..ScopeSpans::default() }],
+            ..ResourceSpans::default()
+        }],
+    };
+    let mut bytes = request.encode_to_vec();
+    let at = memchr::memmem::find(&bytes, b"CUT-HERE").unwrap();
+    bytes[at] = 0xff;
+    let reading = with_context(|context| {
+        let mut reading = Reading::default();
+        read_protobuf(Signal::Traces, &bytes, context, &mut reading).unwrap();
+        reading
+    });
+    assert_eq!((reading.spans.len(), reading.rejects.len()), (2, 1));
+    for bad in ["{", "{\"a\":1}", "\n\u{ff}garbage", "7"] {
+        let reading = self::reading(bad.as_bytes());
+        assert_eq!((reading.items(), reading.rejects.len()), (1, 1), "{bad}");
+    }
+}
+
+fn log_record(body: any_value::Value) -> Value {
+    let body = AnyValue { value: Some(body) };
+    json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{
+        "body": serde_json::to_value(body).unwrap(),
+        "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174",
+    }]}]}]})
+}
+
+/// Scenario: audit events in a body as text, bytes, list, cut text; texts that only speak of them.
+/// Guarantees: events are accesses with the trace as a claim; what was cut is a reject; the rest are logs.
+#[test]
+fn audit_events_are_found_in_bodies() {
+    use any_value::Value::{BytesValue, StringValue};
+    let event = r#"{"auditID":"a","stage":"ResponseComplete","requestReceivedTimestamp":"2026-11-23T17:56:57Z"}"#;
+    let check = |body: any_value::Value, expect: (usize, usize, usize)| {
+        let reading = reading(log_record(body.clone()).to_string().as_bytes());
+        let found = (reading.accesses.len(), reading.logs.len(), reading.rejects.len());
+        assert_eq!(found, expect, "{body:?}");
+        let claims: Vec<_> =
+            reading.accesses.iter().filter_map(|a| a.claimed_trace_id.as_deref()).collect();
+        assert!(claims.iter().all(|claim| *claim == "5b8efff798038103d269b633813fc60c"));
+    };
+    check(StringValue(event.into()), (1, 0, 0));
+    check(StringValue(Value::from(event).to_string()), (1, 0, 0));
+    check(BytesValue(event.into()), (1, 0, 0));
+    check(StringValue(format!(r#"{{"kind":"EventList","items":[{event},{event}]}}"#)), (2, 0, 0));
+    check(StringValue(event[..event.len() - 9].into()), (0, 0, 1));
+    check(StringValue("saw auditID a at stage ResponseComplete".into()), (0, 1, 0));
+    check(StringValue(r#"{"msg":"see auditID"}"#.into()), (0, 1, 0));
+    let attribute = |key: &str, value: &str| KeyValue {
+        key: key.into(),
+        value: Some(AnyValue { value: Some(StringValue(value.into())) }),
+        ..KeyValue::default()
+    };
+    let spread = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"attributes": [
+        serde_json::to_value(attribute("auditID", "a")).unwrap(),
+        serde_json::to_value(attribute("stage", "ResponseComplete")).unwrap(),
+        serde_json::to_value(attribute("requestReceivedTimestamp", "2026-11-23T17:56:57Z")).unwrap(),
+        serde_json::to_value(attribute("log.file.name", "audit.log")).unwrap(),
+    ]}]}]}]});
+    let spread = reading(spread.to_string().as_bytes());
+    let line = with_context(|context| read(Format::KubeAudit, event.as_bytes(), context));
+    assert_eq!(spread.accesses[0].event_id, line.accesses[0].event_id);
+}
+
+/// Scenario: items with and without a cluster, at listeners that have one, a default, or neither.
+/// Guarantees: the listener's word counts before the claim, the claim before the default.
+#[test]
+fn clusters_by_listener_claim_default() {
+    let request = |claim: &str| {
+        format!(
+            r#"{{"resourceSpans":[{{"resource":{{"attributes":[{claim}]}},"scopeSpans":[{{"spans":[{{"name":"x"}}]}}]}}]}}"#
+        )
+    };
+    let claim = request(r#"{"key":"k8s.cluster.name","value":{"stringValue":"claimed"}}"#);
+    let check = |input: &str,
+                 cluster: Option<&str>,
+                 default_cluster: Option<&str>,
+                 expect: Option<&str>| {
+        let reading = with_context(|context| {
+            read(Format::Otlp, input.as_bytes(), &Context { cluster, default_cluster, ..*context })
+        });
+        assert_eq!(reading.spans[0].cluster.as_deref(), expect);
+    };
+    check(&claim, Some("listener"), Some("default"), Some("listener"));
+    check(&claim, None, Some("default"), Some("claimed"));
+    check(&request(""), None, Some("default"), Some("default"));
+    check(&request(""), None, None, None);
+}

@@ -1,0 +1,83 @@
+//! Protobuf taken apart by hand as far as its items, each of which is then decoded by itself.
+//!
+//! <https://protobuf.dev/programming-guides/encoding/>
+
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use prost::Message;
+
+use super::super::Failure;
+use super::{Broken, Group};
+
+/// The groups of a request. In each signal `resource_*` is field 1 of the request; in it field 1 is
+/// the resource and field 2 the scopes; in these field 1 is the scope and field 2 the items.
+pub(super) fn groups<T: Message + Default>(bytes: &[u8]) -> Result<Vec<Group<T>>, Failure> {
+    let mut groups = Vec::new();
+    for (_, of_resource) in fields(bytes)?.into_iter().filter(|(number, _)| *number == 1) {
+        let parts = fields(of_resource)?;
+        let resource = first(&parts).and_then(|bytes| Resource::decode(bytes).ok());
+        let resource = resource.unwrap_or_default();
+        for (_, of_scope) in parts.iter().filter(|(number, _)| *number == 2) {
+            let group = Group { resource: resource.clone(), ..group(of_scope)? };
+            groups.push(group);
+        }
+    }
+    Ok(groups)
+}
+
+fn group<T: Message + Default>(bytes: &[u8]) -> Result<Group<T>, Failure> {
+    let parts = fields(bytes)?;
+    let scope = first(&parts).and_then(|bytes| InstrumentationScope::decode(bytes).ok());
+    let mut group = Group { scope: scope.unwrap_or_default(), ..Group::default() };
+    for (index, (_, item)) in parts.iter().filter(|(number, _)| *number == 2).enumerate() {
+        match T::decode(*item) {
+            Ok(item) => group.items.push(item),
+            Err(_) => group.broken.push(Broken {
+                bytes: item.to_vec(),
+                failure: Failure::new("not_otlp", "the item does not decode")
+                    .hint("a text in it may not be UTF-8: see the exporter's log"),
+                position: format!("item {}", index + 1),
+            }),
+        }
+    }
+    Ok(group)
+}
+
+/// The content of field 1.
+fn first<'a>(fields: &[(u64, &'a [u8])]) -> Option<&'a [u8]> {
+    fields.iter().find(|(number, _)| *number == 1).map(|(_, bytes)| *bytes)
+}
+
+/// The fields of a message that have a length; others are skipped.
+fn fields(mut bytes: &[u8]) -> Result<Vec<(u64, &[u8])>, Failure> {
+    let broken = || Failure::new("not_otlp", "the request is not protobuf");
+    let mut fields = Vec::new();
+    while !bytes.is_empty() {
+        let (tag, rest) = varint(bytes).ok_or_else(broken)?;
+        let (length, rest) = match tag & 7 {
+            0 => varint(rest).map(|(_, rest)| (0, rest)).ok_or_else(broken)?,
+            1 => (8, rest),
+            2 => varint(rest).ok_or_else(broken)?,
+            5 => (4, rest),
+            _ => return Err(broken()),
+        };
+        let length = usize::try_from(length).map_err(|_| broken())?;
+        let (content, rest) = rest.split_at_checked(length).ok_or_else(broken)?;
+        if tag & 7 == 2 {
+            fields.push((tag >> 3, content));
+        }
+        bytes = rest;
+    }
+    Ok(fields)
+}
+
+fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0;
+    for (index, byte) in bytes.iter().take(10).enumerate() {
+        value |= u64::from(byte & 0x7f).checked_shl(7 * u32::try_from(index).ok()?)?;
+        if byte & 0x80 == 0 {
+            return Some((value, bytes.get(index + 1..)?));
+        }
+    }
+    None
+}

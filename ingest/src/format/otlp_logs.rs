@@ -1,0 +1,201 @@
+//! Log records of OTLP in; audit events among them become accesses, the others
+//! [`Log`](logs::Log) rows.
+//!
+//! An audit event is met as the text of the body (filelog), as a map in it (`json_parser`), as a
+//! whole `EventList` (`webhookevent`), or spread over the attributes.
+
+use durward_schemas::Time;
+use durward_schemas::cell::Json;
+use durward_schemas::ids::EventId;
+use durward_schemas::tables as logs;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use serde_json::{Value, json};
+
+use super::otlp::{Origin, attributes, flag, hex, text, value};
+use super::{Context, Format, Reading, kube_audit};
+use crate::canonical;
+use crate::normalize;
+use crate::redact::mask_unparsed;
+
+/// The fields of an audit event, where they stand among other attributes.
+const AUDIT_FIELDS: &[&str] = &[
+    "kind",
+    "apiVersion",
+    "level",
+    "auditID",
+    "stage",
+    "requestURI",
+    "verb",
+    "user",
+    "impersonatedUser",
+    "authenticationMetadata",
+    "sourceIPs",
+    "userAgent",
+    "objectRef",
+    "responseStatus",
+    "requestObject",
+    "responseObject",
+    "requestReceivedTimestamp",
+    "stageTimestamp",
+    "annotations",
+];
+
+/// Reads log records of one resource and scope.
+pub(super) fn read(
+    items: Vec<LogRecord>,
+    origin: &Origin,
+    context: &Context<'_>,
+    reading: &mut Reading,
+) {
+    for record in &items {
+        match audit_events(record, context) {
+            Some(events) => reading.merge(events),
+            None => reading.logs.push(row(record, origin, context)),
+        }
+    }
+}
+
+/// What a record holds of audit events; `None` if it is a log record like any other.
+fn audit_events(record: &LogRecord, context: &Context<'_>) -> Option<Reading> {
+    let body = record.body.as_ref().and_then(|body| body.value.as_ref());
+    let mut reading = match body {
+        Some(Any::StringValue(text)) => in_text(text.as_bytes(), context),
+        Some(Any::BytesValue(bytes)) => in_text(bytes, context),
+        Some(Any::KvlistValue(_)) => in_map(value(record.body.as_ref()), context),
+        _ => None,
+    };
+    if reading.is_none() && record.attributes.iter().any(|pair| pair.key == "auditID") {
+        let fields =
+            record.attributes.iter().filter(|pair| AUDIT_FIELDS.contains(&pair.key.as_str()));
+        let fields = fields.map(|pair| (pair.key.clone(), value(pair.value.as_ref())));
+        reading = in_map(Value::Object(fields.collect()), context);
+    }
+    let mut reading = reading?;
+    for access in &mut reading.accesses {
+        access.claimed_trace_id = hex(&record.trace_id);
+        access.claimed_span_id = hex(&record.span_id);
+    }
+    Some(reading)
+}
+
+/// Events in a text: one, a list, or one that was cut.
+fn in_text(text: &[u8], context: &Context<'_>) -> Option<Reading> {
+    let starts = matches!(text.trim_ascii_start().first(), Some(b'{' | b'[' | b'"'));
+    let speaks = memchr::memmem::find(text, b"auditID").is_some();
+    if !starts || !speaks {
+        return None;
+    }
+    only_events(super::read(Format::KubeAudit, text, context))
+}
+
+/// An event, or a list of events, that was parsed into a map.
+fn in_map(map: Value, context: &Context<'_>) -> Option<Reading> {
+    let Value::Object(mut fields) = map else { return None };
+    let events = match fields.remove("items") {
+        Some(Value::Array(items)) if !fields.contains_key("auditID") => items,
+        Some(_) => return None,
+        None => vec![Value::Object(fields)],
+    };
+    let mut reading = Reading::default();
+    for event in events {
+        let bytes = event.to_string().into_bytes();
+        let Value::Object(event) = event else { return None };
+        match kube_audit::read_event(event, context) {
+            Ok(access) => reading.accesses.push(access),
+            Err(failure) => {
+                reading.rejects.push(context.reject(Format::KubeAudit, &bytes, &failure));
+            }
+        }
+    }
+    only_events(reading)
+}
+
+/// Nothing, if nothing in it claimed to be an audit event.
+fn only_events(reading: Reading) -> Option<Reading> {
+    let is_other = |reject: &logs::Reject| reject.reason == "not_an_audit_event";
+    let has_events = !reading.accesses.is_empty() || reading.rejects.iter().any(|r| !is_other(r));
+    has_events.then_some(reading)
+}
+
+fn row(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log {
+    let observed = Some(record.observed_time_unix_nano).filter(|nanos| *nanos > 0);
+    // A record that does not say when it happened happened when it was observed.
+    let claimed = Some(record.time_unix_nano).filter(|nanos| *nanos > 0).or(observed);
+    let claimed = claimed.map_or(context.received, Time::from_nanos);
+    let timed = normalize::believe_time(claimed, context.received);
+    let mut attributes = attributes(&record.attributes, context);
+    flag(&mut attributes, &timed);
+    if !record.event_name.is_empty() {
+        let name = context.keys.redactor().text(&record.event_name);
+        attributes.entry("event.name").or_insert(name.into());
+    }
+    let pod = |own: &[&str], of_resource: &Option<String>| {
+        text(&attributes, own).or_else(|| of_resource.clone())
+    };
+    let mut row = logs::Log {
+        time: timed.time,
+        trace_id: hex(&record.trace_id),
+        span_id: hex(&record.span_id),
+        service: origin.service.clone(),
+        severity_number: Some(i64::from(record.severity_number)).filter(|number| *number > 0),
+        severity_text: Some(record.severity_text.clone()).filter(|text| !text.is_empty()),
+        body: body_text(value(record.body.as_ref()), context),
+        cluster: context.cluster.map(str::to_owned),
+        namespace: pod(&["k8s.namespace.name"], &origin.namespace),
+        pod: pod(&["k8s.pod.name"], &origin.pod),
+        pod_uid: pod(&["k8s.pod.uid"], &origin.pod_uid),
+        observed_time: observed.map(Time::from_nanos),
+        attributes: Json(canonical::sorted(&Value::Object(attributes))),
+        resource_attributes: origin.attributes.clone(),
+        source: context.source.to_owned(),
+        ..logs::Log::default()
+    };
+    row.event_id = event_id(&row, record, context);
+    row
+}
+
+/// The body as text, redacted. A piece of JSON that was cut cannot be read and is masked unread.
+fn body_text(mut body: Value, context: &Context<'_>) -> Option<String> {
+    if let Value::String(text) = &body
+        && is_torn_json(text)
+    {
+        return Some(mask_unparsed(text.as_bytes()));
+    }
+    context.keys.redactor().json(&mut body);
+    match body {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(canonical::sorted(&other)),
+    }
+}
+
+/// Whether a text has the marks of JSON but is none: a line that a shipper cut in two.
+fn is_torn_json(text: &str) -> bool {
+    let marks = memchr::memmem::find_iter(text.as_bytes(), b"\":").count();
+    marks >= 2 && serde_json::from_str::<serde::de::IgnoredAny>(text).is_err()
+}
+
+fn event_id(row: &logs::Log, record: &LogRecord, context: &Context<'_>) -> EventId {
+    let content = json!([
+        row.trace_id,
+        row.span_id,
+        record.time_unix_nano,
+        row.severity_number,
+        row.severity_text,
+        row.body,
+        row.attributes.0,
+        row.resource_attributes.0,
+        // Without a time of its own a record is told apart by when it was observed.
+        (record.time_unix_nano == 0).then_some(record.observed_time_unix_nano),
+    ]);
+    let redactor = context.keys.redactor();
+    let content =
+        canonical::canonical(&content, &|text| redactor.without_markers(text).into_owned());
+    let nanos = if record.time_unix_nano > 0 {
+        record.time_unix_nano
+    } else {
+        record.observed_time_unix_nano
+    };
+    EventId::of(Time::from_nanos(nanos), context.cluster, content.as_bytes())
+}

@@ -1,0 +1,142 @@
+//! Spans of OTLP in, [`Span`](spans::Span) rows out.
+
+use durward_schemas::Time;
+use durward_schemas::cell::Json;
+use durward_schemas::ids::EventId;
+use durward_schemas::tables as spans;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
+use serde_json::{Map, Value, json};
+
+use super::otlp::{Origin, attributes, flag, hex, text};
+use super::{Context, Reading};
+use crate::canonical;
+use crate::normalize;
+
+/// Attributes that name a request, the canonical one first.
+const REQUEST_IDS: &[&str] =
+    &["http.request.header.x-request-id", "guid:x-request-id", "aws.request_id", "request_id"];
+/// Attributes that name the other end; there is no convention, so these are what is met.
+const PEERS: &[&str] = &["peer.spiffe.id", "source.principal", "spiffe.id"];
+
+/// Reads spans of one resource and scope.
+pub(super) fn read(
+    items: Vec<Span>,
+    origin: &Origin,
+    context: &Context<'_>,
+    reading: &mut Reading,
+) {
+    reading.spans.extend(items.iter().map(|span| row(span, origin, context)));
+}
+
+fn row(span: &Span, origin: &Origin, context: &Context<'_>) -> spans::Span {
+    let redact = |text: &str| context.keys.redactor().text(text);
+    let start = Time::from_nanos(span.start_time_unix_nano);
+    let timed = normalize::believe_time(start, context.received);
+    let mut attributes = attributes(&span.attributes, context);
+    flag(&mut attributes, &timed);
+    let duration_ns = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
+    let duration_ns = i64::try_from(duration_ns).unwrap_or(i64::MAX);
+    let status = span.status.clone().unwrap_or_default();
+    let pod = |own: &[&str], of_resource: &Option<String>| {
+        text(&attributes, own).or_else(|| of_resource.clone())
+    };
+    let mut row = spans::Span {
+        time: timed.time,
+        trace_id: hex(&span.trace_id).unwrap_or_default(),
+        span_id: hex(&span.span_id).unwrap_or_default(),
+        parent_span_id: hex(&span.parent_span_id),
+        service: origin.service.clone(),
+        name: redact(&span.name),
+        kind: kind(span.kind).to_owned(),
+        status_code: status_code(&status).to_owned(),
+        status_message: Some(redact(&status.message)).filter(|message| !message.is_empty()),
+        duration_ns,
+        end_time: timed.time.plus(duration_ns / 1000),
+        cluster: context.cluster.map(str::to_owned),
+        namespace: pod(&["k8s.namespace.name"], &origin.namespace),
+        pod: pod(&["k8s.pod.name"], &origin.pod),
+        pod_uid: pod(&["k8s.pod.uid"], &origin.pod_uid),
+        node: pod(&["k8s.node.name"], &origin.node),
+        workload: origin.workload.clone(),
+        audit_id: text(&attributes, &["audit-id"]),
+        request_id: text(&attributes, REQUEST_IDS),
+        peer_identity: text(&attributes, PEERS),
+        attributes: Json(canonical::sorted(&Value::Object(attributes))),
+        resource_attributes: origin.attributes.clone(),
+        scope: origin.scope.clone(),
+        links: list(&span.links, |link| link_json(link, context)),
+        events: list(&span.events, |event| event_json(event, context)),
+        source: context.source.to_owned(),
+        ..spans::Span::default()
+    };
+    row.event_id = event_id(&row, span, context);
+    row
+}
+
+/// The id of a span: its content, times as sent.
+fn event_id(row: &spans::Span, span: &Span, context: &Context<'_>) -> EventId {
+    let json = |text: &Option<Json>| text.as_ref().map(|json| json.0.clone());
+    let content = json!([
+        row.trace_id,
+        row.span_id,
+        row.parent_span_id,
+        row.name,
+        row.kind,
+        row.status_code,
+        row.status_message,
+        span.start_time_unix_nano,
+        span.end_time_unix_nano,
+        row.attributes.0,
+        row.resource_attributes.0,
+        json(&row.scope),
+        json(&row.links),
+        json(&row.events),
+    ]);
+    let redactor = context.keys.redactor();
+    let content =
+        canonical::canonical(&content, &|text| redactor.without_markers(text).into_owned());
+    let start = Time::from_nanos(span.start_time_unix_nano);
+    EventId::of(start, context.cluster, content.as_bytes())
+}
+
+fn list<T>(items: &[T], json: impl Fn(&T) -> Value) -> Option<Json> {
+    let is_empty = items.is_empty();
+    (!is_empty).then(|| Json(canonical::sorted(&items.iter().map(json).collect())))
+}
+
+fn link_json(link: &Link, context: &Context<'_>) -> Value {
+    let mut fields = Map::new();
+    fields.insert("trace_id".to_owned(), hex(&link.trace_id).into());
+    fields.insert("span_id".to_owned(), hex(&link.span_id).into());
+    if !link.attributes.is_empty() {
+        fields.insert("attributes".to_owned(), attributes(&link.attributes, context).into());
+    }
+    Value::Object(fields)
+}
+
+fn event_json(event: &Event, context: &Context<'_>) -> Value {
+    let name = context.keys.redactor().text(&event.name);
+    let time = Time::from_nanos(event.time_unix_nano).to_string();
+    json!({"name": name, "time": time, "attributes": attributes(&event.attributes, context)})
+}
+
+/// <https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/trace/v1/trace.proto>, `SpanKind`
+fn kind(kind: i32) -> &'static str {
+    match kind {
+        1 => "internal",
+        2 => "server",
+        3 => "client",
+        4 => "producer",
+        5 => "consumer",
+        _ => "unspecified",
+    }
+}
+
+fn status_code(status: &Status) -> &'static str {
+    match status.code {
+        1 => "ok",
+        2 => "error",
+        _ => "unset",
+    }
+}
