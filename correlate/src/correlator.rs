@@ -295,4 +295,4 @@ fn amendment(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

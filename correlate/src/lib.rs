@@ -15,6 +15,7 @@ mod change;
 pub mod checkpoint;
 pub mod correlator;
 pub mod deduplicate;
+pub mod doctor;
 pub mod explain;
 pub mod lake;
 pub mod query;

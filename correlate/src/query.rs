@@ -87,3 +87,6 @@ impl QueryError {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

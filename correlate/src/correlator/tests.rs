@@ -117,7 +117,7 @@ fn denied(access: Access) -> Access {
 const FRONTEND: &str = "system:serviceaccount:web:frontend";
 
 /// A day in ten requests.
-fn story() -> Vec<Access> {
+pub(crate) fn story() -> Vec<Access> {
     let read = |second| with_token(request(second, FRONTEND, "get", "configmaps", "settings"), "JTI=b");
     vec![
         role(1),
@@ -134,7 +134,7 @@ fn story() -> Vec<Access> {
 }
 
 /// Takes rows as records of the given sizes; the last size repeats.
-fn play(correlator: &mut Correlator, rows: Vec<Access>, cuts: &[usize]) -> Vec<Turn> {
+pub(crate) fn play(correlator: &mut Correlator, rows: Vec<Access>, cuts: &[usize]) -> Vec<Turn> {
     let mut turns = Vec::new();
     let mut position = 1;
     let mut rows = rows.into_iter().peekable();

@@ -78,7 +78,7 @@ async fn exchange(child: &mut Child, text: &[u8]) -> std::io::Result<(Vec<u8>, V
     Ok((output, complaint, status.success()))
 }
 
-fn decode(bytes: &[u8]) -> Result<Answer, QueryError> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Answer, QueryError> {
     let reader = StreamReader::try_new(bytes, None).map_err(|error| lost(&error))?;
     let schema = Arc::clone(&reader.schema());
     let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|error| lost(&error))?;

@@ -87,7 +87,8 @@ pub(crate) async fn open(
 /// Names in the order in which they can be made: what a view reads comes before it.
 fn needed(statement: &Statement) -> Result<Vec<String>, QueryError> {
     let mut order = Vec::new();
-    let all = matches!(statement, Statement::ShowTables { .. } | Statement::ShowColumns { .. });
+    let lists = matches!(statement, Statement::ShowTables { .. } | Statement::ShowColumns { .. });
+    let all = lists || asks_the_catalog(statement);
     let named = if all {
         view_names().into_iter().map(str::to_owned).collect()
     } else {
@@ -112,6 +113,18 @@ fn need(name: &str, order: &mut Vec<String>) -> Result<(), QueryError> {
     }
     order.push(name.to_owned());
     Ok(())
+}
+
+/// Whether a statement reads `information_schema`, which can only list what is open.
+fn asks_the_catalog(statement: &Statement) -> bool {
+    let asks = visit_relations(statement, |relation| {
+        let first = relation.0.first().and_then(|part| part.as_ident());
+        match first.is_some_and(|ident| ident.value.eq_ignore_ascii_case("information_schema")) {
+            true => std::ops::ControlFlow::Break(()),
+            false => std::ops::ControlFlow::Continue(()),
+        }
+    });
+    asks.is_break()
 }
 
 /// Names of tables and views in a statement; names of its own common table expressions do no harm.

@@ -1,0 +1,79 @@
+//! What the program counts of itself, in the Prometheus text format. Never a name of an identity.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Mutex;
+
+use durward_correlate::lake::Judged;
+use durward_schemas::record::Turn;
+use durward_schemas::values::severity;
+
+/// Counters and gauges by name and labels.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    values: Mutex<BTreeMap<(&'static str, String), i64>>,
+}
+
+/// Names with their kind and meaning, in the order in which they are shown.
+const NAMES: &[(&str, &str, &str)] = &[
+    ("durward_build_info", "gauge", "Version of the program."),
+    ("durward_ingest_events_total", "counter", "Rows by what became of them."),
+    ("durward_correlate_amendments_total", "counter", "Edges that became known later, by edge."),
+    ("durward_findings_total", "counter", "New versions of findings by severity."),
+    ("durward_incidents_total", "counter", "New versions of incidents."),
+    ("durward_notify_total", "counter", "Attempts to tell somebody by outcome."),
+    ("durward_log_position", "gauge", "Last position of the log that was taken."),
+    ("durward_log_end_position", "gauge", "Next position of the log."),
+    ("durward_log_bytes", "gauge", "Bytes of the log on disk."),
+    ("durward_state_entries", "gauge", "What the state holds by kind."),
+];
+
+impl Metrics {
+    /// Counts one turn.
+    pub(crate) fn turn(&self, turn: &Turn, judged: &Judged) {
+        let signals = turn.spans.len() + turn.logs.len() + turn.metrics.len();
+        self.add("durward_ingest_events_total", "outcome=\"accepted\"", turn.accesses.len() + signals);
+        self.add("durward_ingest_events_total", "outcome=\"duplicate\"", turn.duplicates);
+        self.add("durward_ingest_events_total", "outcome=\"rejected\"", turn.rejects.len());
+        for amendment in &turn.amendments {
+            self.add("durward_correlate_amendments_total", &format!("edge=\"{}\"", amendment.edge), 1);
+        }
+        for finding in &judged.findings {
+            let label = format!("severity=\"{}\"", severity::name(finding.severity_id));
+            self.add("durward_findings_total", &label, 1);
+        }
+        self.add("durward_incidents_total", "", judged.incidents.len());
+        for delivery in &judged.deliveries {
+            self.add("durward_notify_total", &format!("outcome=\"{}\"", delivery.outcome), 1);
+        }
+        self.set("durward_log_position", "", turn.last_position);
+    }
+
+    /// Sets a gauge.
+    pub(crate) fn set(&self, name: &'static str, labels: &str, value: i64) {
+        if let Ok(mut values) = self.values.lock() {
+            values.insert((name, labels.to_owned()), value);
+        }
+    }
+
+    fn add(&self, name: &'static str, labels: &str, count: usize) {
+        if let Ok(mut values) = self.values.lock() {
+            *values.entry((name, labels.to_owned())).or_insert(0) += i64::try_from(count).unwrap_or(i64::MAX);
+        }
+    }
+
+    /// The text that a scraper reads.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        let Ok(values) = self.values.lock() else { return text };
+        for (name, kind, help) in NAMES {
+            // Writing into a String does not fail.
+            let _written = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+            for ((_, labels), value) in values.iter().filter(|((found, _), _)| found == name) {
+                let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+                let _written = writeln!(text, "{name}{labels} {value}");
+            }
+        }
+        text
+    }
+}
