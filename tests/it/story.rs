@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use durward_correlate::deduplicate::Older;
 use durward_correlate::{Correlator, Settings};
+use durward_detect::{Detection, Judgement};
 use durward_ingest::{Context, Format, Keys, Reading, read};
 use durward_schemas::Time;
 use durward_schemas::record::{Content, Record, Turn};
@@ -29,15 +30,24 @@ pub(crate) fn unpacked(path: &std::path::Path) -> Vec<u8> {
 pub(crate) struct Stage {
     keys: Keys,
     position: i64,
-    pub(crate) correlator: Correlator,
+    correlator: Correlator,
+    detection: Detection,
     pub(crate) turns: Vec<Turn>,
+    pub(crate) judgements: Vec<Judgement>,
 }
 
 impl Stage {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let keys = Keys::open(dir.path()).expect("keys");
-        Self { keys, position: 0, correlator: Correlator::new(Settings::default()), turns: Vec::new() }
+        Self {
+            keys,
+            position: 0,
+            correlator: Correlator::new(Settings::default()),
+            detection: Detection::new(durward_detect::Settings::default(), &[]).expect("our rules"),
+            turns: Vec::new(),
+            judgements: Vec::new(),
+        }
     }
 
     pub(crate) fn read(&self, format: Format, bytes: &[u8]) -> Reading {
@@ -69,7 +79,9 @@ impl Stage {
             content.place(self.position, now);
             let record = Record { first_position: self.position, ingest_time: now, content };
             self.position += record.content.positions() as i64;
-            self.turns.push(self.correlator.turn(record, &Older::default()));
+            let turn = self.correlator.turn(record, &Older::default());
+            self.judgements.push(self.detection.observe(&turn));
+            self.turns.push(turn);
         }
     }
 }
