@@ -1,6 +1,7 @@
 //! What tests share: the lab's recordings of a real API server, and a context to read them in.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use durward_schemas::Time;
 use serde_json::Value;
@@ -55,13 +56,14 @@ pub(crate) fn frames(recording: &str, name: &str) -> Option<Vec<Frame>> {
 
 /// Runs `read` with a context of cluster `prod`, source `test`, received in November 2026.
 pub(crate) fn with_context<R>(read: impl FnOnce(&Context<'_>) -> R) -> R {
-    let keys = Keys::from_bytes(&[7; 32], [9; 32]);
+    // Compiling what secrets look like takes longer than most reads.
+    static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys::from_bytes(&[7; 32], [9; 32]));
     read(&Context {
         cluster: Some("prod"),
         source: "test",
         received: Time::parse("2026-11-25T00:00:00Z").unwrap(),
         as_of: None,
-        keys: &keys,
+        keys: &KEYS,
         trusted_proxies: &[],
         default_cluster: None,
     })

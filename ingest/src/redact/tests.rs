@@ -6,8 +6,10 @@ use crate::format::{Format, Reading, read};
 use crate::lab;
 use crate::lab::with_context;
 
-fn redactor() -> Redactor {
-    Redactor::new(&[7; 32])
+fn redactor() -> &'static Redactor {
+    static REDACTOR: std::sync::LazyLock<Redactor> =
+        std::sync::LazyLock::new(|| Redactor::new(&[7; 32]));
+    &REDACTOR
 }
 
 fn redacted(mut value: Value, body: Body) -> String {

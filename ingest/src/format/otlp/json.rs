@@ -2,7 +2,7 @@
 //! does not fit is a reject of its own. <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>
 
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::super::Failure;
 use super::{Broken, Group};
@@ -58,7 +58,7 @@ const VALUES: &[&str] = &[
     "bytesValue",
 ];
 
-/// A null member is an absent one, a null element an empty one, an unknown value none.
+/// What is null is absent, and so is a value of an unknown sort.
 fn lenient(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -67,11 +67,7 @@ fn lenient(value: &Value) -> Value {
             Value::Object(fields.map(|(key, value)| (key.clone(), lenient(value))).collect())
         }
         Value::Array(items) => {
-            let element = |item: &Value| match item {
-                Value::Null => Value::Object(Map::new()),
-                item => lenient(item),
-            };
-            Value::Array(items.iter().map(element).collect())
+            Value::Array(items.iter().filter(|item| !item.is_null()).map(lenient).collect())
         }
         other => other.clone(),
     }
