@@ -1,13 +1,27 @@
-//! What is owed to people.
+//! What is owed to people: the alert, the outbox that remembers it, and how it is told.
+//!
+//! 1. [`outbox`]: owe -> due -> settle, on disk, once for each version of an incident.
+//! 2. [`slack`] and [`text`]: an alert in the form of its place. Pure.
+//! 3. [`deliver`]: an alert to Slack; what came of it, as a row.
+
+pub mod deliver;
+pub mod outbox;
+pub mod slack;
+pub mod text;
 
 use durward_schemas::Time;
 use durward_schemas::ids::{IncidentId, LogPosition};
+use durward_schemas::values::severity;
 use serde::{Deserialize, Serialize};
 
+pub use deliver::{RouteError, SlackRoute};
+pub use outbox::{Due, Outbox, OutboxError, Pace};
+
 /// One version of one incident, in the words in which people are told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// The incident.
+    #[serde(with = "incident_id")]
     pub incident_id: IncidentId,
     /// Its version.
     pub version: i64,
@@ -18,8 +32,10 @@ pub struct Alert {
     /// The Kubernetes cluster.
     pub cluster: Option<String>,
     /// Time of the first event.
+    #[serde(with = "micros")]
     pub first_time: Time,
     /// Time of the latest event.
+    #[serde(with = "micros")]
     pub last_time: Time,
     /// Number of findings.
     pub finding_count: i64,
@@ -49,3 +65,60 @@ pub struct Story {
     /// One next step: a command or a question in SQL.
     pub next_step: String,
 }
+
+impl Alert {
+    /// Whether later evidence took everything back.
+    #[must_use]
+    pub fn is_taken_back(&self) -> bool {
+        self.severity_id <= severity::INFORMATIONAL
+    }
+
+    /// `HIGH`, in capitals for the head of a message.
+    #[must_use]
+    pub fn severity(&self) -> String {
+        severity::name(self.severity_id).to_uppercase()
+    }
+
+    /// `2 findings, 7 events, 17:58:09 to 17:58:11 UTC`.
+    #[must_use]
+    pub fn counts(&self) -> String {
+        use crate::sentence::count;
+        format!(
+            "{}, {}, {} to {} UTC",
+            count(self.finding_count, "finding"),
+            count(self.event_count, "event"),
+            self.first_time.clock(),
+            self.last_time.clock()
+        )
+    }
+}
+
+mod incident_id {
+    use durward_schemas::ids::IncidentId;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(id: &IncidentId, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(id.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<IncidentId, D::Error> {
+        String::deserialize(from).map(IncidentId)
+    }
+}
+
+mod micros {
+    use durward_schemas::Time;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    pub(super) fn serialize<S: Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_i64(time.0)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
+        i64::deserialize(from).map(Time)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod sample;

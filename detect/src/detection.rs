@@ -316,3 +316,6 @@ fn steps(turn: &Turn) -> Vec<(LogPosition, Step<'_>)> {
     steps.sort_by_key(|(position, _)| *position);
     steps
 }
+
+#[cfg(test)]
+mod tests;

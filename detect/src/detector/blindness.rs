@@ -75,3 +75,37 @@ fn next_step(row: &Access) -> String {
     let namespace = namespace.map(|name| format!(" -n {}", shell(name))).unwrap_or_default();
     format!("kubectl get {} {}{namespace} -o yaml", shell(resource), shell(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing;
+
+    fn check(verb: &str, group: &str, resource: &str, judged: bool, expected: &[i64]) {
+        let mut row = testing::row(&json!({
+            "user": {"username": "alice"},
+            "verb": verb,
+            "objectRef": {"resource": resource, "apiGroup": group, "name": "x"},
+            "responseStatus": {"code": 201},
+        }));
+        row.judged = judged;
+        let seen = |row: &Access| Blindness.judge(Seen { row, change: None });
+        assert!(seen(&row).is_empty(), "a whole event hides nothing");
+        row.truncated = true;
+        let hits = seen(&row);
+        assert_eq!(hits.iter().map(|hit| hit.severity_id).collect::<Vec<_>>(), expected);
+    }
+
+    /// Scenario: cut events of writes that decide, of other writes, and of reads; judged stages and others.
+    /// Guarantees: each is found, and weighs as much as what is hidden.
+    #[test]
+    fn cut_events_weigh_as_what_they_hide() {
+        check("create", "rbac.authorization.k8s.io", "roles", true, &[severity::MEDIUM]);
+        check("patch", "apps", "deployments", false, &[severity::MEDIUM]);
+        check("create", "", "pods", true, &[severity::MEDIUM]);
+        check("update", "", "configmaps", true, &[severity::LOW]);
+        check("list", "", "pods", true, &[severity::INFORMATIONAL]);
+    }
+}

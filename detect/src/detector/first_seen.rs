@@ -210,3 +210,58 @@ fn ratio(part: i64, whole: i64) -> f64 {
     let number = |n: i64| f64::from(i32::try_from(n).unwrap_or(i32::MAX));
     (number(part) + 0.5) / (number(whole) + 1.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(identity: &str, hour: i64, verb: &str, resource: &str) -> Access {
+        Access {
+            judged: true,
+            time: Time(hour * HOUR),
+            identity: Some(identity.into()),
+            identity_kind: IdentityKind::ServiceAccount,
+            namespace: Some("shop".into()),
+            decision: Decision::Allow,
+            verb: Some(verb.into()),
+            resource: Some(resource.into()),
+            ..Access::default()
+        }
+    }
+
+    /// Severity of the one hit, and whether it is still learning, of `identity` at `hour` among `peers`.
+    fn check(peers: usize, others_do_it: usize, hour: i64, expected: Option<(i64, bool)>) {
+        let mut judge = FirstSeen::new(&Settings::default());
+        let mut take = |row: Access| judge.judge(Seen { row: &row, change: None });
+        take(row("it", 0, "get", "pods"));
+        for peer in 0..peers {
+            let resource = if peer < others_do_it { "secrets" } else { "pods" };
+            take(row(&format!("peer-{peer}"), 0, "list", resource));
+        }
+        let hits = take(row("it", hour, "list", "secrets"));
+        assert_eq!(hits.first().map(|hit| (hit.severity_id, hit.learning)), expected);
+        assert!(take(row("it", hour, "list", "secrets")).is_empty(), "the second time is no first");
+    }
+
+    /// Scenario: a first listing of Secrets, early and late, with few and many peers.
+    /// Guarantees: nobody is told before a day and twenty peers; what peers do weighs less.
+    #[test]
+    fn it_learns_before_it_tells() {
+        check(30, 0, 23, Some((severity::INFORMATIONAL, true)));
+        check(19, 0, 30, Some((severity::INFORMATIONAL, true)));
+        check(20, 0, 24, Some((severity::MEDIUM, false)));
+        check(20, 1, 24, Some((severity::LOW, false)));
+    }
+
+    /// Scenario: first deeds that give nothing, are refused, or are a controller's.
+    /// Guarantees: they are no finding.
+    #[test]
+    fn only_sensitive_deeds_count() {
+        let mut judge = FirstSeen::new(&Settings::default());
+        let refused = Access { decision: Decision::Deny, ..row("a", 0, "list", "secrets") };
+        let node = Access { identity_kind: IdentityKind::Node, ..row("a", 0, "list", "secrets") };
+        for row in [row("a", 0, "list", "pods"), refused, node] {
+            assert!(judge.judge(Seen { row: &row, change: None }).is_empty());
+        }
+    }
+}

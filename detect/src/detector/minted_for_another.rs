@@ -91,3 +91,50 @@ impl Detector for MintedForAnother {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use durward_schemas::values::CredentialKind;
+
+    use super::*;
+
+    fn check(minter: &str, holder: &str, pod_on: Option<&str>, expected: Option<i64>) {
+        let who = Identity::kubernetes(None, holder);
+        let row = Access {
+            judged: true,
+            identity: who.name.clone(),
+            identity_kind: who.kind,
+            credential_id: Some("JTI=1".into()),
+            credential_kind: Some(CredentialKind::BoundToken),
+            minted_by: Some(minter.into()),
+            pod: pod_on.map(|_| "pod".into()),
+            node: pod_on.filter(|node| !node.is_empty()).map(Into::into),
+            ..Access::default()
+        };
+        let issuers = vec!["system:serviceaccount:vault:vault".into()];
+        let hits = MintedForAnother::new(issuers).judge(Seen { row: &row, change: None });
+        assert_eq!(hits.first().map(|hit| hit.severity_id), expected, "{minter} for {holder}");
+    }
+
+    /// Scenario: everybody who mints tokens, for themselves and for others.
+    /// Guarantees: workloads that mint for another are grave, people are not, issuers are nothing.
+    #[test]
+    fn who_mints_decides() {
+        let cart = "system:serviceaccount:shop:cart";
+        let backup = "system:serviceaccount:ops:backup";
+        let system = "system:serviceaccount:kube-system:cloud-provider";
+        check(backup, cart, None, Some(severity::HIGH));
+        check(backup, cart, Some("node-1"), Some(severity::HIGH));
+        check(cart, cart, None, None);
+        check("alice", cart, None, Some(severity::INFORMATIONAL));
+        check("alice", cart, Some("node-1"), Some(severity::LOW));
+        check("system:node:node-1", cart, Some("node-1"), None);
+        check("system:node:node-2", cart, Some("node-1"), Some(severity::HIGH));
+        // Before Kubernetes 1.30 a token does not say where its pod runs.
+        check("system:node:node-2", cart, Some(""), None);
+        check("system:kube-controller-manager", system, None, None);
+        check(system, "system:serviceaccount:kube-system:job-controller", None, None);
+        check(system, cart, None, Some(severity::HIGH));
+        check("system:serviceaccount:vault:vault", cart, None, None);
+    }
+}

@@ -55,3 +55,37 @@ impl Detector for MintedLater {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use durward_schemas::Time;
+    use durward_schemas::tables::Access;
+    use durward_schemas::time::MINUTE;
+
+    use super::*;
+
+    fn check(used: i64, minted: i64, suspect: Option<bool>, expected: usize) {
+        let row = Access {
+            judged: true,
+            time: Time(used),
+            time_suspect: suspect,
+            credential_id: Some("JTI=1".into()),
+            credential_issued_time: Some(Time(minted)),
+            ..Access::default()
+        };
+        let mut judge = MintedLater::new(MINUTE);
+        assert_eq!(judge.judge(Seen { row: &row, change: None }).len(), expected);
+        let later_stage = Access { judged: false, ..row };
+        assert!(judge.judge(Seen { row: &later_stage, change: None }).is_empty());
+    }
+
+    /// Scenario: uses after, a little before and long before the minting.
+    /// Guarantees: only what no difference of clocks explains is found.
+    #[test]
+    fn only_what_clocks_do_not_explain_is_found() {
+        check(10 * MINUTE, 9 * MINUTE, None, 0);
+        check(10 * MINUTE, 11 * MINUTE, None, 0);
+        check(10 * MINUTE, 11 * MINUTE + 1, None, 1);
+        check(10 * MINUTE, 20 * MINUTE, Some(true), 0);
+    }
+}

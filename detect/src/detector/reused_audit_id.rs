@@ -98,3 +98,47 @@ fn hit(row: &Access, audit_id: &str, first: &First) -> Hit {
         ..Hit::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(user: Option<&str>, verb: &str, uri: &str) -> Access {
+        Access {
+            judged: true,
+            event_id: EventId(format!("{user:?} {verb} {uri}")),
+            source_event_id: Some("id".into()),
+            identity: user.map(Into::into),
+            verb: Some(verb.into()),
+            request_uri: Some(uri.into()),
+            ..Access::default()
+        }
+    }
+
+    fn check(then: &Access, expected: usize) {
+        let mut judge = ReusedAuditId::default();
+        let first = row(Some("a"), "get", "/x");
+        assert!(judge.judge(Seen { row: &first, change: None }).is_empty());
+        let saved = judge.save().expect("it can be saved");
+        let mut judge = ReusedAuditId::default();
+        judge.restore(saved).expect("it can be read");
+        let hits = judge.judge(Seen { row: then, change: None });
+        assert_eq!(hits.len(), expected, "{:?}", then.event_id);
+        for hit in hits {
+            assert_eq!((hit.anchor.as_str(), hit.evidence), ("id", vec![first.event_id.clone()]));
+        }
+    }
+
+    /// Scenario: an id on the same request again, and on requests that differ in one thing.
+    /// Guarantees: user, verb or URI make it another request; a repetition, a 401 and another cluster do not.
+    #[test]
+    fn another_request_under_the_same_id() {
+        check(&row(Some("a"), "get", "/x"), 0);
+        check(&row(Some("b"), "get", "/x"), 1);
+        check(&row(Some("a"), "list", "/x"), 1);
+        check(&row(Some("a"), "get", "/y"), 1);
+        check(&row(None, "get", "/y"), 0);
+        check(&Access { judged: false, ..row(Some("b"), "get", "/x") }, 0);
+        check(&Access { cluster: Some("b".into()), ..row(Some("b"), "get", "/x") }, 0);
+    }
+}

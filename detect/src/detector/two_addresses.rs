@@ -157,7 +157,7 @@ fn hit(row: &Access, address: &str, home: &Home, census: Census) -> Hit {
         severity_id: if census.is_usual() { severity::INFORMATIONAL } else { severity::HIGH },
         evidence: home.event_id.as_deref().map(EventId::from).into_iter().collect(),
         unusual: Some(format!(
-            "{} of {others} bound to a pod here was used from a second address",
+            "{} of {others} bound to a pod here were used from a second address",
             census.several - 1
         )),
         ledger: vec![json!({
@@ -192,4 +192,78 @@ fn family(address: &str) -> &'static str {
 
 fn name(cluster: Option<&String>) -> String {
     cluster.cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(token: usize, address: &str) -> Access {
+        Access {
+            judged: true,
+            event_id: EventId(format!("{token} {address}")),
+            source_ip: Some(address.into()),
+            credential_id: Some(format!("JTI={token}").into()),
+            pod: Some("pod".into()),
+            pod_uid: Some(format!("uid-{token}")),
+            namespace: Some("shop".into()),
+            ..Access::default()
+        }
+    }
+
+    /// Severities of the hits of a sequence of uses.
+    fn check(judge: &mut TwoAddresses, uses: &[(usize, &str)], expected: &[i64]) {
+        let rows: Vec<Access> = uses.iter().map(|(token, address)| row(*token, address)).collect();
+        let hits = rows.iter().flat_map(|row| judge.judge(Seen { row, change: None }));
+        assert_eq!(hits.map(|hit| hit.severity_id).collect::<Vec<_>>(), expected, "{uses:?}");
+    }
+
+    fn with_pod(token: usize, ip: &str) -> TwoAddresses {
+        let mut judge = TwoAddresses::default();
+        let uid = Some(format!("uid-{token}"));
+        judge.learn(&Workload { pod_uid: uid, ip: Some(ip.into()), ..Workload::default() });
+        judge
+    }
+
+    const HIGH: i64 = severity::HIGH;
+
+    /// Scenario: a token at one address, at two, in either order, and at its pod's.
+    /// Guarantees: the second place is found; where the pod is known, any other place is, also the first.
+    #[test]
+    fn a_second_place_is_found() {
+        let new = TwoAddresses::default;
+        check(&mut new(), &[(1, "10.0.0.1"), (1, "10.0.0.1"), (2, "10.0.0.2")], &[]);
+        check(&mut new(), &[(1, "10.0.0.1"), (1, "198.51.100.7")], &[HIGH]);
+        check(&mut with_pod(1, "10.0.0.1"), &[(1, "10.0.0.1"), (1, "10.0.0.1")], &[]);
+        check(&mut with_pod(1, "10.0.0.1"), &[(1, "198.51.100.7"), (1, "10.0.0.1")], &[HIGH]);
+    }
+
+    /// Scenario: a pod with both families, a pod behind its node's address, credentials of no pod.
+    /// Guarantees: none of them is a second place; a second address of one family is.
+    #[test]
+    fn what_is_ordinary_is_no_evidence() {
+        let mut judge = with_pod(1, "10.0.0.1");
+        check(&mut judge, &[(1, "fd00::1"), (1, "10.0.0.1"), (1, "fd00::1")], &[]);
+        check(&mut judge, &[(1, "fd00::2")], &[HIGH]);
+        let node = Access { identity_kind: IdentityKind::Node, ..row(9, "192.0.2.1") };
+        assert!(judge.judge(Seen { row: &node, change: None }).is_empty());
+        check(&mut judge, &[(2, "10.0.0.2"), (2, "192.0.2.1")], &[]);
+        for address in ["10.0.0.3", "10.0.0.4"] {
+            let unbound = Access { pod_uid: None, ..row(3, address) };
+            assert!(judge.judge(Seen { row: &unbound, change: None }).is_empty());
+        }
+    }
+
+    /// Scenario: a cluster in which a pool of addresses gives every token several.
+    /// Guarantees: after the third it is known as usual and opens nothing; in a cluster where it is rare it stays grave.
+    #[test]
+    fn a_pool_of_addresses_is_learned() {
+        let pool: Vec<_> = (0..6).flat_map(|token| [(token, "10.0.0.1"), (token, "10.0.0.2")]).collect();
+        let expected = [HIGH, HIGH, 1, 1, 1, 1];
+        check(&mut TwoAddresses::default(), &pool, &expected);
+        let mut rare = TwoAddresses::default();
+        let many: Vec<_> = (0..50).map(|token| (token, "10.0.0.1")).collect();
+        check(&mut rare, &many, &[]);
+        check(&mut rare, &[(1, "10.0.0.2"), (2, "10.0.0.2"), (3, "10.0.0.2")], &[HIGH, HIGH, HIGH]);
+    }
 }
