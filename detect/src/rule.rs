@@ -72,6 +72,64 @@ impl Rule {
     }
 }
 
+/// A built-in rule, for a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The rule's id, as findings name it.
+    pub id: String,
+    /// What it is, in a few words.
+    pub title: String,
+    /// `low`, `medium`, `high` and so on.
+    pub level: &'static str,
+}
+
+/// Every built-in rule, by id.
+#[must_use]
+pub fn listed() -> Vec<Listed> {
+    let files = BUILT_IN.iter().map(|(name, text)| RuleFile { name: (*name).into(), text: (*text).into() });
+    let rules = files.filter_map(|file| read(&file, &mut Vec::new()).ok()).flatten();
+    let listed = rules.map(|rule| Listed {
+        level: durward_schemas::values::severity::name(rule.severity_id),
+        id: rule.id,
+        title: rule.title,
+    });
+    listed.collect()
+}
+
+/// A built-in rule, for people who look for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id, as `findings.rule_id` has it.
+    pub id: String,
+    /// What it finds, in a few words.
+    pub title: String,
+    /// `informational low medium high critical`.
+    pub level: &'static str,
+    /// Why that matters, in a sentence.
+    pub description: String,
+    /// MITRE ATT&CK techniques.
+    pub techniques: Vec<String>,
+}
+
+/// The built-in rules, by id.
+#[must_use]
+pub fn listed() -> Vec<Listed> {
+    let list = |rule: Rule| Listed {
+        level: severity::name(rule.severity_id),
+        id: rule.id,
+        title: rule.title,
+        description: rule.description,
+        techniques: rule.techniques,
+    };
+    load(&[]).unwrap_or_default().into_iter().map(list).collect()
+}
+
+/// The fields that rules may name, and the column that each is read from.
+pub fn fields() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let columns = field::FIELDS.iter().map(|field| (field.name, field.column));
+    columns.chain(field::OBJECTS.iter().map(|(name, column)| (*name, *column)))
+}
+
 /// Checks rules without using them; what was read as something else.
 ///
 /// # Errors
