@@ -59,11 +59,6 @@ pub(crate) enum Verb {
     /// Check, show or describe the configuration
     #[command(subcommand)]
     Config(ConfigVerb),
-    /// Print completions for a shell
-    Completions {
-        /// The shell
-        shell: Shell,
-    },
     /// Answer one question on standard input: what `query` starts
     #[command(hide = true)]
     SqlWorker,
@@ -81,13 +76,6 @@ pub(crate) enum Reference {
     Cli,
     Tables,
     Config,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Shell {
-    Bash,
-    Zsh,
-    Fish,
 }
 
 #[derive(Debug, Args)]

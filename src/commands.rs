@@ -1,8 +1,13 @@
 //! Each verb, a file each.
 
+mod config;
+mod doctor;
 mod explain;
 mod findings;
+mod ingest;
 mod query;
+mod reference;
+mod rules;
 
 use std::process::ExitCode;
 
@@ -15,8 +20,16 @@ pub(crate) fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
     match command_line.verb {
         Verb::SqlWorker => Ok(query::worker()),
         Verb::Query(args) => runtime()?.block_on(query::query(&data_dir_of(data_dir)?, &args)),
+        Verb::Ingest(args) => runtime()?.block_on(ingest::ingest(&data_dir_of(data_dir)?, args)),
         Verb::Explain(args) => runtime()?.block_on(explain::explain(&data_dir_of(data_dir)?, &args)),
         Verb::Who(args) => runtime()?.block_on(explain::who(&data_dir_of(data_dir)?, &args)),
+        Verb::Doctor(args) => runtime()?.block_on(doctor::doctor(&data_dir_of(data_dir)?, &args)),
+        Verb::Config(verb) => config::config(&verb),
+        Verb::Rules(verb) => rules::rules(&verb),
+        Verb::Reference { of } => {
+            print!("{}", reference::page(of));
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Findings(verb) => runtime()?.block_on(findings::findings(&data_dir_of(data_dir)?, verb)),
         _ => Err(Failure::usage("not here yet")),
     }

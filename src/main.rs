@@ -2,13 +2,21 @@
 //!
 //! This package is wiring and nothing else: the only place that knows the order of the stages.
 
+mod admin;
+mod checkpoint;
 mod cli;
+mod clock;
 mod commands;
+mod config;
 mod data_dir;
+mod deliver;
 mod failure;
+mod metrics;
+mod pipeline;
 mod render;
 mod sql;
 mod telemetry;
+mod web;
 
 use std::process::ExitCode;
 

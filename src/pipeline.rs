@@ -1,15 +1,19 @@
 //! The one loop: the next record of the log -> correlate -> detect -> the lake and the outbox.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use durward_correlate::deduplicate::Older;
 use durward_correlate::lake::{Judged, Lake};
 use durward_correlate::Correlator;
 use durward_detect::Detection;
-use durward_detect::alert::outbox::Outbox;
+use durward_detect::alert::{Alert, Outbox};
 use durward_ingest::log::{Log, Reader};
+use durward_schemas::Time;
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::{Record, Turn};
+use durward_schemas::tables::Delivery;
+use tokio::sync::mpsc;
 
 use crate::checkpoint;
 use crate::data_dir::DataDir;
@@ -24,12 +28,20 @@ const CHECKPOINT_EVERY: LogPosition = 200_000;
 /// What one turn of the loop reports to those who count.
 pub(crate) type Observer = Box<dyn FnMut(&Turn, &Judged) + Send>;
 
+/// Deliveries that wait to be written; more make the deliverer wait.
+const MOST_DELIVERIES: usize = 1_000;
+
+/// The outbox, between the loop that owes and the deliverer that tells.
+pub(crate) type SharedOutbox = Arc<Mutex<Outbox>>;
+
 /// The stages after the log, and how far they have come.
 pub(crate) struct Pipeline {
-    pub(crate) dir: DataDir,
-    pub(crate) lake: Lake,
-    pub(crate) outbox: Outbox,
-    log: Log,
+    dir: DataDir,
+    lake: Lake,
+    /// `None` where nobody is told: then nothing is owed.
+    outbox: Option<SharedOutbox>,
+    deliveries: (mpsc::Sender<Delivery>, mpsc::Receiver<Delivery>),
+    log: Arc<Log>,
     reader: Reader,
     correlator: Correlator,
     detection: Detection,
@@ -42,20 +54,25 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     /// Everything as the last checkpoint left it; the log tells the rest.
-    pub(crate) async fn open(dir: DataDir, log: Log, detect: durward_detect::Settings) -> anyhow::Result<Self> {
+    pub(crate) async fn open(
+        dir: DataDir,
+        log: Arc<Log>,
+        detect: durward_detect::Settings,
+        outbox: Option<SharedOutbox>,
+    ) -> anyhow::Result<Self> {
         let correlate = durward_correlate::Settings::default();
         let lake = Lake::open(&dir.lake(), dir.id()).await?;
-        let outbox = Outbox::open(&dir.outbox())?;
         let found = checkpoint::load(&dir.checkpoints(), correlate, &detect)?;
         let (reached, correlator, detection) = match found {
             Some(found) => (found.position, found.correlator, found.detection),
-            None => (-1, Correlator::new(correlate), Detection::new(detect, &[])?),
+            None => (0, Correlator::new(correlate), Detection::new(detect, &[])?),
         };
         let reader = log.reader(reached + 1);
         Ok(Self {
             dir,
             lake,
             outbox,
+            deliveries: mpsc::channel(MOST_DELIVERIES),
             reader,
             log,
             correlator,
@@ -72,6 +89,11 @@ impl Pipeline {
         self.observer = Some(observer);
     }
 
+    /// Where the deliverer says what came of its attempts.
+    pub(crate) fn deliveries(&self) -> mpsc::Sender<Delivery> {
+        self.deliveries.0.clone()
+    }
+
     /// Takes records until `stop` resolves; then what is in the log is taken to its end.
     pub(crate) async fn run(&mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         tokio::pin!(stop);
@@ -83,6 +105,7 @@ impl Pipeline {
             let due = self.waiting_since.map(|since| MOST_WAIT.saturating_sub(since.elapsed()));
             tokio::select! {
                 () = &mut stop => return self.catch_up().await,
+                Some(delivery) = self.deliveries.1.recv() => self.delivered(delivery),
                 () = self.reader.wait() => {}
                 () = sleep(due) => self.flush().await?,
             }
@@ -93,6 +116,9 @@ impl Pipeline {
     pub(crate) async fn catch_up(&mut self) -> anyhow::Result<()> {
         while let Some(record) = self.reader.next()? {
             self.take(record).await?;
+        }
+        while let Ok(delivery) = self.deliveries.1.try_recv() {
+            self.delivered(delivery);
         }
         self.flush().await?;
         self.checkpoint()
@@ -106,12 +132,12 @@ impl Pipeline {
         let turn = self.correlator.turn(record, &older);
         let judgement = self.detection.observe(&turn);
         // Owed before its position can be checkpointed: an alert is never lost between the two.
-        self.outbox.owe(&judgement.owed)?;
+        self.owe(&judgement.owed, turn.ingest_time)?;
         let judged = Judged {
             findings: judgement.findings,
             finding_events: judgement.finding_events,
             incidents: judgement.incidents,
-            deliveries: self.outbox.take_deliveries(),
+            deliveries: Vec::new(),
         };
         self.lake.stage(&turn, &judged);
         self.reached = turn.last_position;
@@ -126,6 +152,24 @@ impl Pipeline {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    fn owe(&self, alerts: &[Alert], now: Time) -> anyhow::Result<()> {
+        if let Some(outbox) = &self.outbox {
+            outbox.lock().unwrap_or_else(PoisonError::into_inner).owe(alerts, now)?;
+        }
+        Ok(())
+    }
+
+    /// A delivery is a row too, though no record of the log brought it.
+    fn delivered(&mut self, delivery: Delivery) {
+        let judged = Judged { deliveries: vec![delivery], ..Judged::default() };
+        let turn = Turn::default();
+        self.lake.stage(&turn, &judged);
+        if let Some(observer) = &mut self.observer {
+            observer(&turn, &judged);
+        }
+        self.waiting_since.get_or_insert_with(Instant::now);
     }
 
     async fn flush(&mut self) -> anyhow::Result<()> {

@@ -1,0 +1,142 @@
+//! `durward ingest`: files in, and back when all of it is durable, correlated, judged and queryable.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use durward_correlate::explain::{Ask, Fields};
+use durward_correlate::query::Limits;
+use durward_ingest::Keys;
+use durward_ingest::intake::{Intake, IntakeSettings};
+use durward_ingest::log::{Log, LogSettings};
+use durward_ingest::receive::files::{FileSettings, Ingested, Progress, ingest as read_files};
+use durward_schemas::Time;
+use durward_schemas::record::Content;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::cli::IngestArgs;
+use crate::clock;
+use crate::commands::findings::verdict;
+use crate::data_dir::{DataDir, readable_lake};
+use crate::failure::Failure;
+use crate::pipeline::Pipeline;
+use crate::render::Output;
+use crate::sql::Lake;
+
+/// Takes the files.
+pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode, Failure> {
+    let settings = settings(&args)?;
+    let dir = DataDir::take(data_dir)?;
+    let clock = clock::system();
+    let keys = Arc::new(Keys::open(dir.path())?);
+    let log = Arc::new(Log::open(&dir.log(), LogSettings::default(), Arc::clone(&clock))?);
+    // What lies in the past is judged, and nobody is woken for it: nothing is owed.
+    let mut pipeline =
+        Pipeline::open(dir, Arc::clone(&log), durward_detect::Settings::default(), None).await?;
+    let before = log.end();
+    let intake = Intake::new(log.appender(), keys, clock, IntakeSettings::default());
+    let (done, ended) = tokio::sync::oneshot::channel();
+    let paths = args.paths.clone();
+    let reader = tokio::task::spawn_blocking(move || {
+        let bar = bar();
+        let taken = read_files(&paths, &settings, &intake, &mut |progress| show(&bar, progress));
+        bar.finish_and_clear();
+        // The pipeline may have ended with an error of its own, which is told then.
+        let _gone = done.send(());
+        taken
+    });
+    pipeline
+        .run(async {
+            let _reader_is_gone = ended.await;
+        })
+        .await?;
+    let taken = reader.await??;
+    // The last counters of this call stand in the tick behind it.
+    log.append(vec![Content::Tick]).await?;
+    pipeline.catch_up().await?;
+    drop(pipeline);
+    let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
+    let counted = counted(&lake, before).await?;
+    tell(&taken, &counted, args.output)?;
+    verdict(&lake.dir, args.fail_on, &format!("AND log_position >= {before}")).await
+}
+
+fn settings(args: &IngestArgs) -> Result<FileSettings, Failure> {
+    let format = match args.format.as_str() {
+        "auto" => None,
+        name => Some(name.parse().map_err(|error| {
+            Failure::usage(error).hint("leave --format out, and the format is found out from the content")
+        })?),
+    };
+    let as_of = args.as_of.as_deref().map(|text| {
+        Time::parse(text).ok_or_else(|| {
+            Failure::usage(format!("--as-of {text}: this is no time")).hint("write 2026-07-23T10:00:00Z")
+        })
+    });
+    Ok(FileSettings {
+        cluster: args.cluster.clone(),
+        source: args.source.clone(),
+        format,
+        as_of: as_of.transpose()?,
+    })
+}
+
+fn bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {msg} {eta}");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn show(bar: &ProgressBar, progress: Progress) {
+    bar.set_length(progress.total);
+    bar.set_position(progress.bytes);
+    bar.set_message(format!("{} items durable", progress.items));
+}
+
+/// Accepted, duplicates and rejected of this call, by source.
+async fn counted(lake: &Lake, before: i64) -> Result<Vec<Fields>, Failure> {
+    let sql = format!(
+        "SELECT source, sum(accepted) AS accepted, sum(duplicates) AS duplicates, sum(rejected) AS rejected \
+         FROM source_counters WHERE log_position >= {before} GROUP BY source ORDER BY source"
+    );
+    Ok(lake.ask(&sql).await?)
+}
+
+fn tell(taken: &Ingested, counted: &[Fields], output: Output) -> Result<(), Failure> {
+    let sum = |column: &str| -> i64 {
+        counted.iter().filter_map(|row| row.get(column).and_then(Value::as_i64)).sum()
+    };
+    let (accepted, duplicates, rejected) = (sum("accepted"), sum("duplicates"), sum("rejected"));
+    let read = [
+        ("accesses", taken.accesses),
+        ("objects", taken.objects),
+        ("spans", taken.spans),
+        ("logs", taken.logs),
+        ("metrics", taken.metrics),
+        ("rejects", taken.rejects),
+    ];
+    let mut out = std::io::stdout().lock();
+    if output != Output::Table {
+        let read: serde_json::Map<String, Value> =
+            read.iter().map(|(table, rows)| ((*table).to_owned(), json!(rows))).collect();
+        let told = json!({
+            "files": taken.files, "bytes": taken.bytes, "read": read,
+            "accepted": accepted, "duplicates": duplicates, "rejected": rejected,
+        });
+        writeln!(out, "{told}")?;
+        return Ok(());
+    }
+    writeln!(out, "{} files, {} bytes", taken.files, taken.bytes)?;
+    for (table, rows) in read.iter().filter(|(_, rows)| *rows > 0) {
+        writeln!(out, "  {rows:>9} {table} read")?;
+    }
+    writeln!(out, "  {accepted:>9} new, {duplicates} duplicates, {rejected} new rejects")?;
+    if rejected > 0 {
+        writeln!(out, "look at rejects: durward query \"SELECT reason, detail, hint, position, head FROM rejects\"")?;
+    }
+    Ok(())
+}
