@@ -11,17 +11,20 @@
 
 mod canonical;
 pub mod format;
+pub mod intake;
 pub mod keys;
 #[cfg(test)]
 mod lab;
 pub mod log;
 pub mod network;
 pub mod normalize;
+pub mod receive;
 pub mod redact;
 pub mod seal;
 mod split;
 
 pub use format::{Context, Format, Reading, read};
+pub use intake::{Intake, IntakeSettings};
 pub use keys::{Keys, KeysError};
 pub use log::{Appended, Appender, Log, LogError, LogSettings, Reader, Refusal};
 pub use network::Network;

@@ -50,7 +50,7 @@ fn seal<R>(
 /// What the short columns of any row weigh together, roughly.
 const SHORT_COLUMNS: usize = 1_000;
 
-fn access_bytes(row: &Access) -> usize {
+pub(crate) fn access_bytes(row: &Access) -> usize {
     let long =
         [&row.request_object, &row.response_object, &row.annotations, &row.extra, &row.unmapped];
     let uri = row.request_uri.as_ref().map_or(0, String::len);
@@ -58,11 +58,11 @@ fn access_bytes(row: &Access) -> usize {
     SHORT_COLUMNS + uri + long
 }
 
-fn object_bytes(row: &Object) -> usize {
+pub(crate) fn object_bytes(row: &Object) -> usize {
     SHORT_COLUMNS + row.object.as_str().len()
 }
 
-fn span_bytes(row: &Span) -> usize {
+pub(crate) fn span_bytes(row: &Span) -> usize {
     let optional = [&row.scope, &row.links, &row.events];
     let optional: usize = optional.into_iter().flatten().map(|json| json.as_str().len()).sum();
     SHORT_COLUMNS
@@ -71,17 +71,17 @@ fn span_bytes(row: &Span) -> usize {
         + optional
 }
 
-fn log_bytes(row: &Log) -> usize {
+pub(crate) fn log_bytes(row: &Log) -> usize {
     let body = row.body.as_ref().map_or(0, String::len);
     SHORT_COLUMNS + row.attributes.as_str().len() + row.resource_attributes.as_str().len() + body
 }
 
-fn metric_bytes(row: &Metric) -> usize {
+pub(crate) fn metric_bytes(row: &Metric) -> usize {
     let buckets = row.buckets.as_ref().map_or(0, |json| json.as_str().len());
     SHORT_COLUMNS + row.attributes.as_str().len() + row.resource_attributes.as_str().len() + buckets
 }
 
-fn reject_bytes(row: &Reject) -> usize {
+pub(crate) fn reject_bytes(row: &Reject) -> usize {
     SHORT_COLUMNS + row.head.as_ref().map_or(0, String::len)
 }
 

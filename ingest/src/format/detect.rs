@@ -40,7 +40,7 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
                     if told.is_some() {
                         return told;
                     }
-                    if matches!(string.as_str(), "kind" | "metadata" | "items") {
+                    if is_key && matches!(string.as_str(), "metadata" | "items") {
                         weak = Some(Format::KubeList);
                     }
                     key = string;
@@ -107,6 +107,7 @@ mod tests {
         check("\u{feff} {\"resourceLogs\":[{", otlp);
         check("\u{a}\u{2}\u{3}", otlp);
         check("E1124 12:00:00 klog", None);
+        check(r#"{"kind":"attack","label":"stolen-token"}"#, None);
         check(r#"{"flow":{"time":"x"},"node_name":"n"}"#, None);
         check("", None);
     }

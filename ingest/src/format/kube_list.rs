@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Context, Failure, Format, Reading};
+use super::{Context, Failure, Format, MAX_ITEM, Reading};
 use crate::canonical;
 use crate::redact::Body;
 use crate::split::Item;
@@ -115,6 +115,9 @@ fn read_object(
     time: Time,
     context: &Context<'_>,
 ) -> Result<Object, Failure> {
+    if text.len() > MAX_ITEM {
+        return Err(Failure::new("too_large", "the object is larger than is read"));
+    }
     let mut object: Value = serde_json::from_str(text)?;
     let own = |key: &str| object.get(key).and_then(Value::as_str);
     let kind = own("kind").or(sort.map(|sort| sort.kind)).map(str::to_owned);

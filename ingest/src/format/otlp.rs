@@ -18,7 +18,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 use serde_json::Value;
 
-use super::{Context, Failure, Format, Reading, otlp_logs, otlp_metrics, otlp_traces};
+use super::{Context, Failure, Format, MAX_ITEM, Reading, otlp_logs, otlp_metrics, otlp_traces};
 use crate::split::Item;
 
 /// What a request carries.
@@ -62,6 +62,18 @@ pub(super) struct Broken {
     position: String,
 }
 
+impl Broken {
+    fn new(item: &[u8], failure: Failure, index: usize) -> Self {
+        let position = format!("item {}", index + 1);
+        Self { bytes: item.to_vec(), failure, position }
+    }
+
+    /// An item that is larger than is read.
+    fn too_large(item: &[u8], index: usize) -> Self {
+        Self::new(item, Failure::new("too_large", "the item is larger than is read"), index)
+    }
+}
+
 /// Reads a document of a file: JSON of any signals, or protobuf of the signal that fits.
 pub(super) fn read_item(
     item: &Item,
@@ -78,7 +90,7 @@ pub(super) fn read_item(
         return Err(Failure::new("not_otlp", "the document is no export request of OTLP"));
     }
     for signal in signals {
-        read_document(signal, &document, context, reading);
+        read_document(signal, &document, item.bytes.len(), context, reading);
     }
     Ok(())
 }
@@ -112,21 +124,33 @@ pub(crate) fn read_json(
     if !document.is_object() {
         return Err(Failure::new("not_otlp", "the body is no export request of OTLP"));
     }
-    read_document(signal, &document, context, reading);
+    read_document(signal, &document, bytes.len(), context, reading);
     Ok(())
 }
 
-fn read_document(signal: Signal, document: &Value, context: &Context<'_>, reading: &mut Reading) {
+fn read_document(
+    signal: Signal,
+    document: &Value,
+    length: usize,
+    context: &Context<'_>,
+    reading: &mut Reading,
+) {
     let levels = signal.levels();
+    let large = length > MAX_ITEM;
     match signal {
         Signal::Traces => {
-            read_groups(json::groups(document, levels), otlp_traces::read, context, reading);
+            read_groups(json::groups(document, large, levels), otlp_traces::read, context, reading);
         }
         Signal::Logs => {
-            read_groups(json::groups(document, levels), otlp_logs::read, context, reading);
+            read_groups(json::groups(document, large, levels), otlp_logs::read, context, reading);
         }
         Signal::Metrics => {
-            read_groups(json::groups(document, levels), otlp_metrics::read, context, reading);
+            read_groups(
+                json::groups(document, large, levels),
+                otlp_metrics::read,
+                context,
+                reading,
+            );
         }
     }
 }

@@ -78,7 +78,12 @@ impl Appender {
 
     /// Appends contents as one, for threads that may wait; not to be called from async code.
     pub fn append_blocking(&self, contents: Vec<Content>) -> Result<Appended, Refusal> {
-        self.enqueue(&contents)?.blocking_recv().unwrap_or(Err(Refusal::Closed))
+        self.append_slice_blocking(&contents)
+    }
+
+    /// As [`Appender::append_blocking`], for callers that may have to try again.
+    pub(crate) fn append_slice_blocking(&self, contents: &[Content]) -> Result<Appended, Refusal> {
+        self.enqueue(contents)?.blocking_recv().unwrap_or(Err(Refusal::Closed))
     }
 
     /// Hands `job` to the writer, waiting for a place in its queue.

@@ -4,12 +4,14 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::super::Failure;
+use super::super::{Failure, MAX_ITEM};
 use super::{Broken, Group};
 
-/// The groups of a request whose levels have these names.
+/// The groups of a request whose levels have these names; `is_large` tells that an item of it may
+/// be larger than is read.
 pub(super) fn groups<T: DeserializeOwned + Default>(
     document: &Value,
+    is_large: bool,
     [resources, scopes, items]: [&str; 3],
 ) -> Vec<Group<T>> {
     let mut groups = Vec::new();
@@ -22,15 +24,18 @@ pub(super) fn groups<T: DeserializeOwned + Default>(
             };
             for (index, item) in list(of_scope, items).iter().enumerate() {
                 match serde_json::from_value(lenient(item)) {
+                    _ if is_large && item.to_string().len() > MAX_ITEM => {
+                        group.broken.push(Broken::too_large(item.to_string().as_bytes(), index));
+                    }
                     Ok(item) => group.items.push(item),
-                    Err(_) => group.broken.push(Broken {
-                        bytes: item.to_string().into_bytes(),
-                        failure: Failure::new(
+                    Err(_) => {
+                        let failure = Failure::new(
                             "wrong_type",
                             "a field of the item is not what OTLP has there",
-                        ),
-                        position: format!("item {}", index + 1),
-                    }),
+                        );
+                        let bytes = item.to_string();
+                        group.broken.push(Broken::new(bytes.as_bytes(), failure, index));
+                    }
                 }
             }
             groups.push(group);

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
-use super::super::Failure;
+use super::super::{Failure, MAX_ITEM};
 use super::{Broken, Group};
 
 /// The groups of a request. In each signal `resource_*` is field 1 of the request; in it field 1 is
@@ -30,14 +30,14 @@ fn group<T: Message + Default>(bytes: &[u8]) -> Result<Group<T>, Failure> {
     let scope = first(&parts).and_then(|bytes| InstrumentationScope::decode(bytes).ok());
     let mut group = Group { scope: scope.unwrap_or_default(), ..Group::default() };
     for (index, (_, item)) in parts.iter().filter(|(number, _)| *number == 2).enumerate() {
+        let undecodable = || {
+            Failure::new("not_otlp", "the item does not decode")
+                .hint("a text in it may not be UTF-8: see the exporter's log")
+        };
         match T::decode(*item) {
+            _ if item.len() > MAX_ITEM => group.broken.push(Broken::too_large(item, index)),
             Ok(item) => group.items.push(item),
-            Err(_) => group.broken.push(Broken {
-                bytes: item.to_vec(),
-                failure: Failure::new("not_otlp", "the item does not decode")
-                    .hint("a text in it may not be UTF-8: see the exporter's log"),
-                position: format!("item {}", index + 1),
-            }),
+            Err(_) => group.broken.push(Broken::new(item, undecodable(), index)),
         }
     }
     Ok(group)

@@ -1,0 +1,16 @@
+//! The doors: bytes from outside in, readings out to the [`Intake`](crate::Intake).
+//!
+//! Each door is a file. A door refuses early and politely when there is no room, and says ok only
+//! when what it took is on the device.
+
+mod body;
+pub mod files;
+mod otlp;
+pub mod otlp_grpc;
+pub mod otlp_http;
+mod serve;
+pub mod tls;
+pub mod webhook;
+
+pub use otlp::OtlpSettings;
+pub use tls::{TlsError, TlsSettings};
