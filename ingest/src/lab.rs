@@ -1,12 +1,17 @@
 //! What tests share: the lab's recordings of a real API server, and a context to read them in.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::LazyLock;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
 
-use durward_schemas::Time;
+use durward_schemas::record::{Content, Receipt, Record};
+use durward_schemas::{Clock, Time};
 use serde_json::Value;
+use tokio::net::TcpListener;
 
-use crate::{Context, Keys};
+use crate::receive::TlsError;
+use crate::{Context, Intake, IntakeSettings, Keys, Log, LogSettings, Reading};
 
 /// One HTTP or gRPC request as it was sent.
 pub(crate) struct Frame {
@@ -67,4 +72,97 @@ pub(crate) fn with_context<R>(read: impl FnOnce(&Context<'_>) -> R) -> R {
         trusted_proxies: &[],
         default_cluster: None,
     })
+}
+
+/// A door that is open: its log, its intake, and what closes it.
+pub(crate) struct Open {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) log: Log,
+    pub(crate) intake: Intake,
+    pub(crate) address: SocketAddr,
+    close: tokio::sync::oneshot::Sender<()>,
+    served: tokio::task::JoinHandle<()>,
+}
+
+/// A log in a directory of its own, with an intake before it.
+pub(crate) fn intake(
+    log: LogSettings,
+    settings: IntakeSettings,
+) -> (tempfile::TempDir, Log, Intake) {
+    // The clients of tests need one, even in clear; whichever test comes first installs it.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let dir = tempfile::tempdir().unwrap();
+    let clock: Clock = Arc::new(|| Time::parse("2026-11-25T00:00:00Z").unwrap());
+    let log = Log::open(&dir.path().join("log"), log, Arc::clone(&clock)).unwrap();
+    let keys = Arc::new(Keys::open(dir.path()).unwrap());
+    let intake = Intake::new(log.appender(), keys, clock, settings);
+    (dir, log, intake)
+}
+
+impl Open {
+    /// Opens a door with `serve` on a port of its own.
+    pub(crate) async fn door<F>(
+        log: LogSettings,
+        settings: IntakeSettings,
+        serve: impl FnOnce(TcpListener, Intake, Pin<Box<dyn Future<Output = ()> + Send>>) -> F,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), TlsError>> + Send + 'static,
+    {
+        let (dir, log, intake) = intake(log, settings);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (close, closed) = tokio::sync::oneshot::channel::<()>();
+        let closed = Box::pin(async move { closed.await.unwrap() });
+        let serving = serve(listener, intake.clone(), closed);
+        let served = tokio::spawn(async move { serving.await.unwrap() });
+        Self { dir, log, intake, address, close, served }
+    }
+
+    /// Tells the door to close; gives what is served when it has.
+    pub(crate) fn begin_close(self) -> (tokio::task::JoinHandle<()>, Log, tempfile::TempDir) {
+        self.close.send(()).unwrap();
+        (self.served, self.log, self.dir)
+    }
+
+    /// Everything in the log.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        records(&self.log)
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+/// Everything in a log.
+pub(crate) fn records(log: &Log) -> Vec<Record> {
+    let mut reader = log.reader(0);
+    std::iter::from_fn(|| reader.next().unwrap()).collect()
+}
+
+/// All rows of the records, as one reading.
+pub(crate) fn rows(records: &[Record]) -> Reading {
+    let mut all = Reading::default();
+    for record in records {
+        match record.content.clone() {
+            Content::Accesses(rows) => all.accesses.extend(rows),
+            Content::Objects(rows) => all.objects.extend(rows),
+            Content::Spans(rows) => all.spans.extend(rows),
+            Content::Logs(rows) => all.logs.extend(rows),
+            Content::Metrics(rows) => all.metrics.extend(rows),
+            Content::Rejects(rows) => all.rejects.extend(rows),
+            Content::Received(_) | Content::Tick | Content::EndOfSource(_) => {}
+        }
+    }
+    all
+}
+
+/// All receipts of the records.
+pub(crate) fn receipts(records: &[Record]) -> Vec<Receipt> {
+    let receipt = |record: &Record| match &record.content {
+        Content::Received(receipt) => Some(receipt.clone()),
+        _ => None,
+    };
+    records.iter().filter_map(receipt).collect()
 }

@@ -21,6 +21,7 @@ pub mod normalize;
 pub mod receive;
 pub mod redact;
 pub mod seal;
+pub mod send;
 mod split;
 
 pub use format::{Context, Format, Reading, read};

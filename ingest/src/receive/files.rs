@@ -30,6 +30,8 @@ use crate::seal;
 pub const WINDOW_ROWS: usize = 4_096;
 /// Bytes of one file's rows that are held to be sorted.
 pub const WINDOW_BYTES: usize = 32 << 20;
+/// Of more files than these only those whose times overlap are open, and each is begun twice.
+const OPEN_FILES: usize = 16;
 /// How long a full log is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait between tries.
@@ -112,7 +114,11 @@ pub fn ingest(
     let paths = expand(paths)?;
     let mut sources = Vec::new();
     for path in &paths {
-        sources.push(Source::look(path, settings.format, &context)?);
+        let mut source = Source::look(path, settings.format, &context)?;
+        if paths.len() > OPEN_FILES {
+            source.park();
+        }
+        sources.push(source);
     }
     let mut call = Call::new(intake, &sources, progress);
     // Snapshots first: what existed before the events must be known when they are correlated.
@@ -255,4 +261,4 @@ impl<'a> Call<'a> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

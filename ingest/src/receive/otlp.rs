@@ -142,4 +142,4 @@ impl Door {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -145,4 +145,4 @@ impl Door {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -137,24 +137,26 @@ struct Input {
 }
 
 impl Source {
-    /// Looks at a file as far as its first rows, then closes it until it is due: there may be
-    /// thousands. Standard input can be read only once and stays open.
+    /// Opens a file and reads its first window, to know its earliest row.
     pub(super) fn look(
         path: &Path,
         format: Option<Format>,
         context: &Context<'_>,
     ) -> Result<Self, FilesError> {
-        let mut source = Self::open(path, format, Arc::default(), context)?;
-        source.first = source.time();
-        if source.first.is_some() && path != Path::new("-") {
-            source.is_parked = true;
-            source.input = None;
-            source.window.clear();
-        }
-        Ok(source)
+        Self::open(path, format, Arc::default(), context)
     }
 
-    /// Opens a file and reads as far as its first rows.
+    /// Closes the file until it is due: there may be thousands. Standard input can be read only
+    /// once and stays open.
+    pub(super) fn park(&mut self) {
+        self.first = self.time();
+        if self.first.is_some() && self.path != Path::new("-") {
+            self.is_parked = true;
+            self.input = None;
+            self.window = BinaryHeap::new();
+        }
+    }
+
     fn open(
         path: &Path,
         format: Option<Format>,
@@ -186,7 +188,7 @@ impl Source {
             bytes,
         };
         source.begin(Box::new(counted), context).map_err(failed)?;
-        source.fill(context, 1)?;
+        source.fill(context, WINDOW_ROWS)?;
         Ok(source)
     }
 
@@ -273,7 +275,7 @@ impl Source {
     fn read_chunk(&mut self, context: &Context<'_>) -> Result<(), FilesError> {
         let (Some(input), Some(format)) = (&mut self.input, self.format) else { return Ok(()) };
         let mut chunk = vec![0; CHUNK];
-        let (items, failure) = match input.reader.read(&mut chunk) {
+        let (items, torn) = match input.reader.read(&mut chunk) {
             Ok(0) => (input.finish(), None),
             Ok(length) => (input.take(chunk.get(..length).unwrap_or_default()), None),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -281,17 +283,24 @@ impl Source {
             Err(error) if is_torn(&error) => (input.finish(), Some(torn(&error))),
             Err(source) => return Err(FilesError::Read { path: self.path.clone(), source }),
         };
+        if items.is_end {
+            self.input = None;
+        }
+        if let Some(failure) = torn {
+            let rest: Vec<u8> = items.list.into_iter().flat_map(|item| item.bytes).collect();
+            let rest = if rest.is_empty() {
+                self.path.as_os_str().as_encoded_bytes().to_vec()
+            } else {
+                rest
+            };
+            self.reject(&rest, &failure, context);
+            return Ok(());
+        }
         let mut reading = Reading::default();
         for item in &items.list {
             format.read_item(item, context, &mut reading);
         }
-        if items.is_end {
-            self.input = None;
-        }
         self.hold(reading);
-        if let Some(failure) = failure {
-            self.reject(self.path.clone().as_os_str().as_encoded_bytes(), &failure, context);
-        }
         Ok(())
     }
 

@@ -1,0 +1,184 @@
+use std::io::Write;
+use std::path::Path;
+
+use durward_schemas::record::{Content, Record};
+
+use super::*;
+use crate::lab::{self, receipts, rows};
+use crate::{IntakeSettings, Log, LogSettings};
+
+fn event(second: u32, audit_id: &str) -> String {
+    let time = format!("2026-11-23T17:{:02}:{:02}.000000Z", second / 60, second % 60);
+    format!(
+        r#"{{"auditID":"{audit_id}","stage":"ResponseComplete","requestReceivedTimestamp":"{time}","stageTimestamp":"{time}"}}{}"#,
+        "\n"
+    )
+}
+
+fn settings() -> FileSettings {
+    FileSettings { cluster: Some("shop".into()), source: "files".into(), ..FileSettings::default() }
+}
+
+fn run(paths: &[PathBuf], settings: &FileSettings) -> (Ingested, Vec<Record>) {
+    let (_dir, log, intake) = lab::intake(LogSettings::default(), IntakeSettings::default());
+    let found = ingest(paths, settings, &intake, &mut |_| {}).unwrap();
+    assert_eq!(found.last, log.end() - 1);
+    (found, lab::records(&log))
+}
+
+fn write(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = dir.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn audit_ids(records: &[Record]) -> Vec<String> {
+    rows(records).accesses.into_iter().map(|access| access.source_event_id.unwrap()).collect()
+}
+
+/// Scenario: a recording's log, state and spans in one call.
+/// Guarantees: rows are lines, the state comes first, events are in order of time, and every file
+/// has its receipt before the end of the source.
+#[test]
+fn recordings_come_in_order() {
+    let Some(lab) = lab::lab() else { return };
+    let folder = lab.join("k8s/recordings/c-careless");
+    let names = ["audit.jsonl.zst", "client-spans.jsonl.zst", "state-start.json.zst"];
+    let paths: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+    let (found, records) = run(&paths, &settings());
+    let lines = |name: &str| {
+        lab::recorded("c-careless", name).unwrap().split(|b| *b == b'\n').count() as u64 - 1
+    };
+    assert_eq!((found.accesses, found.spans), (lines(names[0]), lines(names[1])));
+    assert_eq!((found.files, found.rejects), (3, 0));
+    assert!(matches!(records[0].content, Content::Objects(_)));
+    let times: Vec<_> = rows(&records).accesses.iter().map(|a| a.observed_time.unwrap()).collect();
+    assert!(times.is_sorted());
+    let items: i64 = receipts(&records).iter().map(|receipt| receipt.items).sum();
+    assert_eq!(items as u64, found.accesses + found.spans + found.objects);
+    assert_eq!(receipts(&records).len(), 3);
+    assert_eq!(records.last().unwrap().content, Content::EndOfSource("files".into()));
+}
+
+/// Scenario: two logs whose times interleave, a later one, one out of order within itself.
+/// Guarantees: one order of time over all of them, whatever the order of the paths.
+#[test]
+fn files_are_merged_by_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let odd: String = (0..500).map(|n| event(2 * n + 1, &format!("{:04}", 2 * n + 1))).collect();
+    let even: String = (0..500).rev().map(|n| event(2 * n, &format!("{:04}", 2 * n))).collect();
+    let later: String = (1000..1100).map(|n| event(n, &format!("{n:04}"))).collect();
+    let paths = [
+        write(dir.path(), "z/later.log", later.as_bytes()),
+        write(dir.path(), "odd.gz", &gzip(odd.as_bytes())),
+        write(dir.path(), "even.zst", &zstd::encode_all(even.as_bytes(), 1).unwrap()),
+    ];
+    let expect: Vec<String> = (0..1100).map(|n| format!("{n:04}")).collect();
+    assert_eq!(audit_ids(&run(&paths, &settings()).1), expect);
+    let all = [dir.path().to_owned()];
+    assert_eq!(audit_ids(&run(&all, &settings()).1), expect);
+}
+
+/// Scenario: more files than are held open, each of them some minutes of one day.
+/// Guarantees: all of them in order, each with its receipt.
+#[test]
+fn many_files_are_opened_when_they_are_due() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in 0..40 {
+        let lines: String =
+            (0..50).map(|n| event(40 * file + n, &format!("{:04}", 40 * file + n))).collect();
+        write(dir.path(), &format!("{}.log", (file * 7) % 40), lines.as_bytes());
+    }
+    let (found, records) = run(&[dir.path().to_owned()], &settings());
+    assert_eq!((found.files, found.accesses), (40, 2000));
+    assert!(audit_ids(&records).is_sorted());
+    assert!(receipts(&records).iter().all(|receipt| receipt.items == 50));
+}
+
+/// Scenario: files that are cut, unknown, empty, hidden, and protobuf, in a directory.
+/// Guarantees: what can be read is rows, what cannot is one reject each with what to do.
+#[test]
+fn every_file_is_accounted_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines: String = (0..20_000).map(|n| event(n % 3000, &n.to_string())).collect();
+    let packed = gzip(lines.as_bytes());
+    let check =
+        |name: &str, bytes: &[u8], expect: &dyn Fn(&Ingested) -> bool, reason: Option<&str>| {
+            let path = write(dir.path(), name, bytes);
+            let (found, records) = run(std::slice::from_ref(&path), &settings());
+            let reasons: Vec<_> =
+                rows(&records).rejects.into_iter().map(|reject| reject.reason).collect();
+            assert!(expect(&found), "{name}: {found:?}");
+            assert_eq!(reasons.first().map(String::as_str), reason, "{name}");
+            assert_eq!(reasons.len(), usize::from(reason.is_some()), "{name}");
+            std::fs::remove_file(path).unwrap();
+        };
+    check(
+        "cut.gz",
+        &packed[..packed.len() / 2],
+        &|f| (5_000..15_000).contains(&f.accesses),
+        Some("not_decompressed"),
+    );
+    check(
+        "torn.log",
+        &lines.as_bytes()[..lines.len() - 5],
+        &|f| f.accesses == 19_999,
+        Some("unclosed"),
+    );
+    check("notes.txt", b"Dear diary", &|f| f.accesses == 0, Some("unknown_format"));
+    check(
+        "policy.yaml",
+        b"apiVersion: audit.k8s.io/v1",
+        &|f| f.items() == 1,
+        Some("unknown_format"),
+    );
+    check("empty", b"", &|f| f.items() == 0 && f.files == 1, None);
+    check("magic.gz", b"\x1f\x8b", &|f| f.items() == 1, Some("not_decompressed"));
+    write(dir.path(), ".hidden", b"Dear diary");
+    assert_eq!(run(&[dir.path().to_owned()], &settings()).0.files, 0);
+    if let Some(lab) = lab::lab() {
+        let protobuf = lab.join("k8s/recordings/samples/otlp-export.pb");
+        assert!(run(&[protobuf], &settings()).0.spans > 300);
+    }
+}
+
+impl Ingested {
+    fn items(&self) -> u64 {
+        self.accesses + self.objects + self.spans + self.logs + self.metrics + self.rejects
+    }
+}
+
+/// Scenario: a path that is not there, a log that takes nothing.
+/// Guarantees: the error names the path; a closed log ends the call.
+#[test]
+fn errors_say_where() {
+    let (_dir, log, intake) = lab::intake(LogSettings::default(), IntakeSettings::default());
+    let missing = [PathBuf::from("/nowhere/audit.log")];
+    let error = ingest(&missing, &settings(), &intake, &mut |_| {}).unwrap_err();
+    assert_eq!(error.to_string(), "reading /nowhere/audit.log");
+    drop::<Log>(log);
+    let error = ingest(&[], &settings(), &intake, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, FilesError::Append(Refusal::Closed)));
+}
+
+/// Scenario: a large file is watched while it is read.
+/// Guarantees: progress only grows and ends at the whole.
+#[test]
+fn progress_grows_to_the_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines: String = (0..12_000).map(|n| event(n % 3000, &n.to_string())).collect();
+    let path = write(dir.path(), "audit.log", lines.as_bytes());
+    let (_dir, _log, intake) = lab::intake(LogSettings::default(), IntakeSettings::default());
+    let mut seen = Vec::new();
+    ingest(&[path], &settings(), &intake, &mut |progress| seen.push(progress)).unwrap();
+    assert!(seen.len() >= 3 && seen.is_sorted_by_key(|progress| (progress.bytes, progress.items)));
+    let whole = lines.len() as u64;
+    assert_eq!(*seen.last().unwrap(), Progress { bytes: whole, total: whole, items: 12_000 });
+}

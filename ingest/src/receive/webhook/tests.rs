@@ -1,0 +1,233 @@
+use std::collections::HashSet;
+use std::io;
+
+use durward_schemas::ids::EventId;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use reqwest::{Client, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::lab::{self, Open, receipts, rows};
+use crate::log::LogSettings;
+use crate::{IntakeSettings, format};
+
+const EVENT: &str = r#"{"auditID":"a","stage":"ResponseComplete","verb":"get","requestReceivedTimestamp":"2026-11-23T17:56:57Z"}"#;
+
+async fn open_with(log: LogSettings, settings: IntakeSettings, tls: Option<TlsSettings>) -> Open {
+    let webhook = WebhookSettings { source: "audit".into(), tls };
+    Open::door(log, settings, |listener, intake, close| serve(listener, webhook, intake, close))
+        .await
+}
+
+async fn open() -> Open {
+    open_with(LogSettings::default(), IntakeSettings::default(), None).await
+}
+
+async fn post(door: &Open, body: impl Into<reqwest::Body>) -> reqwest::Response {
+    let url = door.url("/v1/k8s-audit/shop?timeout=30s");
+    Client::new().post(url).body(body).send().await.unwrap()
+}
+
+/// Scenario: every batch that a real API server sent in a recording, bodies with tokens and Secrets
+/// included, posted again; then once more.
+/// Guarantees: each is answered 200 when its rows are in the log; they are among the file's, under
+/// the same ids; nothing in the log holds a token.
+#[tokio::test]
+async fn recorded_batches_are_taken() {
+    let Some(frames) = lab::frames("c-careless", "webhook.frames.zst") else { return };
+    let Some(file) = lab::recorded("c-careless", "audit.jsonl.zst") else { return };
+    let door = open().await;
+    for frame in &frames {
+        assert_eq!(frame.head["answered"], "200");
+        assert_eq!(post(&door, frame.body.clone()).await.status(), StatusCode::OK);
+    }
+    let context = door.intake.context(Some("shop"), "audit");
+    let file = format::read(format::Format::KubeAudit, &file, &context);
+    let ids: HashSet<&EventId> = file.accesses.iter().map(|access| &access.event_id).collect();
+    let records = door.records();
+    let found = rows(&records);
+    assert!(found.rejects.is_empty() && found.accesses.len() + 100 > ids.len());
+    assert!(found.accesses.iter().all(|access| ids.contains(&access.event_id)));
+    assert!(found.accesses.iter().all(|access| access.cluster.as_deref() == Some("shop")));
+    let items: i64 = receipts(&records).iter().map(|receipt| receipt.items).sum();
+    assert_eq!(
+        (receipts(&records).len(), items),
+        (frames.len(), i64::try_from(found.items()).unwrap())
+    );
+    let kept = format!("{records:?}");
+    assert!(!kept.contains("eyJhbGciOi"), "a token is in the log");
+}
+
+/// Scenario: batches with a bad item, without any good one, that are no JSON, empty, in chunks.
+/// Guarantees: 200 each, what can be read is rows, the rest rejects; a sender never tries again for
+/// what is in a batch.
+#[tokio::test]
+async fn no_batch_is_refused_for_its_content() {
+    let check = async |body: String, expect: (usize, usize)| {
+        let door = open().await;
+        let chunks: Vec<_> = body.as_bytes().chunks(7).map(bytes::Bytes::copy_from_slice).collect();
+        let chunks = chunks.into_iter().map(|chunk| Ok::<_, io::Error>(Frame::data(chunk)));
+        let chunked = reqwest::Body::wrap(StreamBody::new(futures::stream::iter(chunks)));
+        for answer in [post(&door, body.clone()).await, post(&door, chunked).await] {
+            assert_eq!(answer.status(), StatusCode::OK, "{body}");
+        }
+        let found = rows(&door.records());
+        let found = (found.accesses.len() / 2, found.rejects.len() / 2);
+        assert_eq!(found, expect, "{body}");
+    };
+    check(format!(r#"{{"kind":"EventList","items":[{EVENT},{{"kind":0}},{EVENT}]}}"#), (2, 1))
+        .await;
+    check(format!(r#"{{"items":[{EVENT},nope,{EVENT}]}}"#), (2, 1)).await;
+    check(r#"{"kind":0}"#.into(), (0, 1)).await;
+    check("not json".into(), (0, 1)).await;
+    check(format!(r#"{{"items":[{EVENT},"#), (1, 1)).await;
+    check(String::new(), (0, 0)).await;
+    check(r#"{"kind":"EventList","items":[]}"#.into(), (0, 0)).await;
+}
+
+/// Scenario: a batch of 60 MB with one item of 9 MB in its middle.
+/// Guarantees: 200, every item but that one is a row, that one is a reject with its length.
+#[tokio::test]
+async fn large_batches_are_taken_in_parts() {
+    let door = open().await;
+    let padded = |bytes: usize| {
+        EVENT.replacen("{", &format!(r#"{{"note":"{}","#, "a ".repeat(bytes / 2)), 1)
+    };
+    let mut items = vec![padded(1 << 20); 50];
+    items.insert(25, padded(9 << 20));
+    let answer = post(&door, format!(r#"{{"items":[{}]}}"#, items.join(","))).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let records = door.records();
+    let found = rows(&records);
+    assert_eq!((found.accesses.len(), found.rejects.len()), (50, 1));
+    assert_eq!(
+        (found.rejects[0].reason.as_str(), found.rejects[0].position.as_deref()),
+        ("too_large", Some("item 26"))
+    );
+    assert!(found.rejects[0].byte_length > 9 << 20);
+    assert_eq!(receipts(&records)[0].items, 51);
+}
+
+/// Scenario: a log that is full, and more requests under way than there is room for.
+/// Guarantees: 503 with `Retry-After: 30` at once, nothing kept, and the refusals are told by the
+/// next receipt.
+#[tokio::test]
+async fn load_is_shed_politely() {
+    let full = LogSettings { budget_bytes: 0, ..LogSettings::default() };
+    let door = open_with(full, IntakeSettings::default(), None).await;
+    let answer = post(&door, EVENT).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.headers()["retry-after"], "30");
+    assert!(door.records().is_empty());
+
+    let door = open().await;
+    let all = door.intake.reserve(usize::MAX).unwrap();
+    for _ in 0..2 {
+        assert_eq!(post(&door, EVENT).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    drop(all);
+    assert_eq!(post(&door, EVENT).await.status(), StatusCode::OK);
+    assert_eq!(receipts(&door.records())[0].refused, 2);
+}
+
+/// Scenario: other paths, methods and codings.
+/// Guarantees: each is told what is wrong; none of them can carry a batch of an API server.
+#[tokio::test]
+async fn other_requests_are_told() {
+    let door = open().await;
+    let client = Client::new();
+    let status =
+        async |request: reqwest::RequestBuilder| request.send().await.unwrap().status().as_u16();
+    assert_eq!(status(client.post(door.url("/v1/k8s-audit/"))).await, 404);
+    assert_eq!(status(client.post(door.url("/"))).await, 404);
+    assert_eq!(status(client.get(door.url("/v1/k8s-audit/shop"))).await, 405);
+    assert_eq!(status(client.post(door.url("/v1/k8s-audit/a%0Ab"))).await, 400);
+    let gzip = client.post(door.url("/v1/k8s-audit/shop")).header("content-encoding", "gzip");
+    assert_eq!(status(gzip).await, 415);
+    assert!(door.records().is_empty());
+}
+
+/// Scenario: the door is told to close while a batch is half sent.
+/// Guarantees: the batch is finished and answered 200, then the door is closed.
+#[tokio::test]
+async fn batches_under_way_are_finished() {
+    let door = open().await;
+    let address = door.address;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/k8s-audit/shop HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        EVENT.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The door asks for the body only when the request has begun.
+    let mut asked = [0; 25];
+    stream.read_exact(&mut asked).await.unwrap();
+    assert!(asked.starts_with(b"HTTP/1.1 100 Continue"));
+    let (served, log, _dir) = door.begin_close();
+    stream.write_all(EVENT.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    served.await.unwrap();
+    assert_eq!(rows(&lab::records(&log)).accesses.len(), 1);
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+/// Certificates for a door on loopback and for a client, of one authority, in PEM files.
+struct Authority {
+    dir: tempfile::TempDir,
+    root: String,
+    client: String,
+}
+
+fn authority() -> Authority {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let dir = tempfile::tempdir().unwrap();
+    let root_key = KeyPair::generate().unwrap();
+    let mut root = CertificateParams::new(vec![]).unwrap();
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root_certificate = root.self_signed(&root_key).unwrap();
+    let issuer = Issuer::new(root, root_key);
+    let leaf = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (certificate.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
+    };
+    let (certificate, key) = leaf("localhost");
+    let (client_certificate, client_key) = leaf("client");
+    let root = root_certificate.pem();
+    for (name, text) in [("ca.pem", &root), ("tls.pem", &certificate), ("tls.key", &key)] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    Authority { dir, root, client: client_certificate + &client_key }
+}
+
+/// Scenario: TLS with client certificates, asked by clients with and without one, and in clear.
+/// Guarantees: only the one with a certificate is heard, over HTTP/2; a bad key opens no door.
+#[tokio::test]
+async fn tls_asks_for_client_certificates() {
+    let authority = authority();
+    let path = |name: &str| authority.dir.path().join(name);
+    let tls = TlsSettings {
+        certificate: path("tls.pem"),
+        key: path("tls.key"),
+        client_ca: Some(path("ca.pem")),
+    };
+    let door =
+        open_with(LogSettings::default(), IntakeSettings::default(), Some(tls.clone())).await;
+    let url = format!("https://localhost:{}/v1/k8s-audit/shop", door.address.port());
+    let root = reqwest::Certificate::from_pem(authority.root.as_bytes()).unwrap();
+    let client =
+        || Client::builder().tls_certs_only([root.clone()]).resolve("localhost", door.address);
+    let identity = reqwest::Identity::from_pem(authority.client.as_bytes()).unwrap();
+    let known = client().identity(identity).build().unwrap();
+    let answer = known.post(&url).body(EVENT).send().await.unwrap();
+    assert_eq!((answer.status(), answer.version()), (StatusCode::OK, reqwest::Version::HTTP_2));
+    assert!(client().build().unwrap().post(&url).body(EVENT).send().await.is_err());
+    assert!(Client::new().post(door.url("/v1/k8s-audit/shop")).body(EVENT).send().await.is_err());
+    assert_eq!(rows(&door.records()).accesses.len(), 1);
+    let bad = TlsSettings { key: path("ca.pem"), ..tls };
+    assert!(matches!(bad.acceptor(), Err(TlsError::Pem { .. })));
+}
