@@ -293,3 +293,58 @@ fn views_say_what_a_row_is() {
     breach(views, "a/views/b.sql", "SELECT 1", expect);
     hold(views, &[".sql"]);
 }
+
+// === documents ===
+
+/// Whether `word` is a path from the root of the repository, and no pattern of paths.
+fn is_path(word: &str) -> bool {
+    const FOLDERS: &[&str] = &[
+        "schemas",
+        "ingest",
+        "correlate",
+        "detect",
+        "fixtures",
+        "src",
+        "tests",
+        "e2e",
+        "deploy",
+        "docs",
+    ];
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    word.split_once('/').is_some_and(|(folder, _)| FOLDERS.contains(&folder))
+        && word.chars().all(is_plain)
+}
+
+/// What a line of Markdown names: paths in backticks from the root, links from where the page is.
+fn named(page: &str, line: &str) -> Vec<String> {
+    let folder = page.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let quoted = line.split('`').skip(1).step_by(2).filter(|word| is_path(word)).map(str::to_owned);
+    let links = line.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+    let links = links.filter(|link| !link.is_empty() && !link.contains("://"));
+    quoted.chain(links.map(|link| format!("{folder}/{link}"))).collect()
+}
+
+fn documents(file: &File) -> Vec<String> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lines = file.lines().flat_map(|(number, line)| {
+        named(&file.path, line).into_iter().map(move |name| (number, name))
+    });
+    let missing = lines.filter(|(_, name)| !root.join(name.trim_start_matches('/')).exists());
+    missing.map(|(number, name)| format!("{}:{number}: there is no {name}", file.path)).collect()
+}
+
+/// Scenario: every path and link in every page.
+/// Guarantees: what a page names is there, so that its reader can follow.
+#[test]
+fn documents_name_what_is_there() {
+    let expect = "docs/a.md:2: there is no src/gone.rs";
+    breach(documents, "docs/a.md", "See `src/main.rs`, `src/*.rs`.\n`src/gone.rs`", expect);
+    let expect = "docs/a.md:1: there is no docs/gone.md";
+    breach(
+        documents,
+        "docs/a.md",
+        "[here](gone.md#part), [there](../README.md), [far](https://x.y)",
+        expect,
+    );
+    hold(documents, &[".md"]);
+}

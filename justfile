@@ -1,0 +1,60 @@
+# Verbs for people; CI runs `.ci/run` and nothing else.
+
+set positional-arguments
+
+default: check
+
+# What to run before a commit.
+check: fmt lint test
+
+# What must hold before a change lands: about an hour from nothing, minutes when warm.
+ci:
+    .ci/run
+
+fmt:
+    cargo fmt --all
+
+fmt-check:
+    cargo fmt --all --check
+
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+test *args:
+    cargo test --workspace "$@"
+
+# Write snapshots and .slt expectations anew; then read the diff.
+bless:
+    INSTA_UPDATE=always DURWARD_BLESS=1 cargo test --workspace
+    git diff --stat
+
+demo *args:
+    cargo run -- demo "$@"
+
+# Ask the data directory of DURWARD_DATA_DIR.
+sql query:
+    cargo run -- query "$1"
+
+# A real kube-apiserver, and a SIGKILL in the middle.
+e2e *args:
+    cargo build
+    e2e/run.py "${CARGO_TARGET_DIR:-target}/debug/durward" "$@"
+
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+# Each needs its tool: cargo install --locked cargo-deny typos-cli cargo-machete
+deny:
+    cargo deny --offline check bans licenses sources
+
+typos:
+    typos
+
+unused:
+    cargo machete
+
+# Write the reference pages that come from code anew; then read the diff.
+reference:
+    cargo build
+    for page in cli tables config; do "${CARGO_TARGET_DIR:-target}/debug/durward" reference $page > docs/reference/$page.md; done
+    git diff --stat docs/reference
