@@ -67,6 +67,31 @@ pub struct Story {
 }
 
 impl Alert {
+    /// A message that tells nothing, to see whether it arrives.
+    #[must_use]
+    pub fn test(now: Time) -> Self {
+        let story = Story {
+            title: "Test message of Durward".into(),
+            who: "whoever ran `durward notify test`".into(),
+            what: vec!["Nothing happened; messages arrive here".into()],
+            next_step: "durward findings list".into(),
+            ..Story::default()
+        };
+        Self {
+            incident_id: IncidentId::from("test"),
+            version: 1,
+            log_position: 0,
+            severity_id: severity::INFORMATIONAL,
+            cluster: None,
+            first_time: now,
+            last_time: now,
+            finding_count: 0,
+            event_count: 0,
+            techniques: Vec::new(),
+            story,
+        }
+    }
+
     /// Whether later evidence took everything back.
     #[must_use]
     pub fn is_taken_back(&self) -> bool {

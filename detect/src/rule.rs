@@ -72,30 +72,6 @@ impl Rule {
     }
 }
 
-/// A built-in rule, for a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// The rule's id, as findings name it.
-    pub id: String,
-    /// What it is, in a few words.
-    pub title: String,
-    /// `low`, `medium`, `high` and so on.
-    pub level: &'static str,
-}
-
-/// Every built-in rule, by id.
-#[must_use]
-pub fn listed() -> Vec<Listed> {
-    let files = BUILT_IN.iter().map(|(name, text)| RuleFile { name: (*name).into(), text: (*text).into() });
-    let rules = files.filter_map(|file| read(&file, &mut Vec::new()).ok()).flatten();
-    let listed = rules.map(|rule| Listed {
-        level: durward_schemas::values::severity::name(rule.severity_id),
-        id: rule.id,
-        title: rule.title,
-    });
-    listed.collect()
-}
-
 /// A built-in rule, for people who look for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
