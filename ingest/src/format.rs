@@ -17,6 +17,7 @@ use std::str::FromStr;
 use durward_schemas::Time;
 use durward_schemas::tables::{Access, Log, Metric, Object, Reject, Span};
 
+use crate::canonical;
 use crate::keys::Keys;
 use crate::network::Network;
 use crate::redact::mask_unparsed;
@@ -228,6 +229,12 @@ impl From<serde_json::Error> for Failure {
 }
 
 impl Context<'_> {
+    /// The text that ids are hashed over: canonical, and with a constant for each secret.
+    pub(crate) fn text_for_ids(&self, content: &serde_json::Value) -> String {
+        let redactor = self.keys.redactor();
+        canonical::canonical(content, &|text| redactor.without_markers(text).into_owned())
+    }
+
     /// Keeps an item that could not be read.
     pub(crate) fn reject_item(&self, format: Format, item: &Item, failure: &Failure) -> Reject {
         let mut reject = self.reject(format, &item.bytes, failure);

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use durward_schemas::ids::RejectId;
 
+use crate::hex::hex;
 use crate::redact::Redactor;
 
 /// Bytes in a key.
@@ -107,7 +108,7 @@ fn parse_key(line: &str) -> Option<[u8; KEY_BYTES]> {
 fn make_key(dir: &Path, name: &str) -> io::Result<String> {
     let mut key = [0; KEY_BYTES];
     File::open("/dev/urandom")?.read_exact(&mut key)?;
-    let text: String = key.iter().map(|byte| format!("{byte:02x}")).chain(["\n".into()]).collect();
+    let text = hex(&key) + "\n";
     let draft = dir.join(format!("{name}.new"));
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;

@@ -40,7 +40,11 @@ pub(crate) fn lab() -> Option<PathBuf> {
 pub(crate) fn recorded(recording: &str, name: &str) -> Option<Vec<u8>> {
     let path = lab()?.join("k8s/recordings").join(recording).join(name);
     let bytes = std::fs::read(&path).unwrap();
-    Some(if name.ends_with(".zst") { zstd::decode_all(bytes.as_slice()).unwrap() } else { bytes })
+    Some(if path.extension().is_some_and(|extension| extension == "zst") {
+        zstd::decode_all(bytes.as_slice()).unwrap()
+    } else {
+        bytes
+    })
 }
 
 /// The requests in a file of frames: a line of JSON that says how many bytes follow.

@@ -11,6 +11,7 @@
 
 mod canonical;
 pub mod format;
+mod hex;
 pub mod intake;
 pub mod keys;
 #[cfg(test)]

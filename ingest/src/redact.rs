@@ -17,6 +17,7 @@ use hmac::{Hmac, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 
+use crate::hex::hex;
 pub use place::Body;
 pub(crate) use text::decode as decode_base64;
 pub use unparsed::mask_unparsed;
@@ -71,11 +72,7 @@ impl Redactor {
         let mut mac = self.mac.clone();
         mac.update(secret);
         let digest = mac.finalize().into_bytes();
-        let mut marker = self.prefix.clone();
-        for byte in digest.iter().take(DIGITS / 2) {
-            marker.push_str(&format!("{byte:02x}"));
-        }
-        marker
+        self.prefix.clone() + &hex(digest.get(..DIGITS / 2).unwrap_or_default())
     }
 
     /// Redacts a body of a request or an answer, or an object as listed.

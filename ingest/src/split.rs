@@ -68,6 +68,15 @@ enum Key {
     Colon,
 }
 
+/// Whether the scan is in a string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    Outside,
+    Inside,
+    /// After a backslash.
+    Escaped,
+}
+
 /// Finds items in a stream of bytes.
 #[derive(Debug)]
 pub(crate) struct Splitter {
@@ -81,8 +90,7 @@ pub(crate) struct Splitter {
     string: Vec<u8>,
     brackets: Vec<u8>,
     deeper: usize,
-    in_string: bool,
-    is_escaped: bool,
+    quotes: Quotes,
     after_newline: bool,
     buffer: Vec<u8>,
     length: usize,
@@ -104,8 +112,7 @@ impl Splitter {
             string: Vec::new(),
             brackets: Vec::new(),
             deeper: 0,
-            in_string: false,
-            is_escaped: false,
+            quotes: Quotes::Outside,
             after_newline: true,
             buffer: Vec::new(),
             length: 0,
@@ -120,7 +127,7 @@ impl Splitter {
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Item> {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
-            at += if self.in_string && !self.is_escaped {
+            at += if self.quotes == Quotes::Inside {
                 self.string_bytes(bytes.get(at..).unwrap_or_default())
             } else {
                 self.byte(byte);
@@ -227,13 +234,13 @@ impl Splitter {
     }
 
     fn inside(&mut self, byte: u8) {
-        if self.in_string {
+        if self.quotes != Quotes::Outside {
             return self.inside_string(byte);
         }
         let is_scalar = self.state == State::Element && self.brackets.is_empty();
         match byte {
             b'"' => {
-                self.in_string = true;
+                self.quotes = Quotes::Inside;
                 self.string.clear();
             }
             b'[' if self.opens_items() => return self.open_list(true),
@@ -247,7 +254,7 @@ impl Splitter {
         }
         self.follow_key(byte);
         self.keep(&[byte]);
-        let is_closed = self.brackets.is_empty() && self.deeper == 0 && !self.in_string;
+        let is_closed = self.brackets.is_empty() && self.deeper == 0;
         if is_closed && matches!(byte, b'}' | b']') {
             self.end();
         }
@@ -255,11 +262,11 @@ impl Splitter {
 
     fn inside_string(&mut self, byte: u8) {
         self.keep(&[byte]);
-        match byte {
-            _ if self.is_escaped => self.is_escaped = false,
-            b'\\' => self.is_escaped = true,
-            b'"' => {
-                self.in_string = false;
+        match (self.quotes, byte) {
+            (Quotes::Escaped, _) => self.quotes = Quotes::Inside,
+            (_, b'\\') => self.quotes = Quotes::Escaped,
+            (_, b'"') => {
+                self.quotes = Quotes::Outside;
                 let is_items = self.brackets.len() == 1 && self.string == ITEMS;
                 self.key = if is_items { Key::Items } else { Key::Other };
                 if self.brackets.is_empty() {
@@ -311,7 +318,7 @@ impl Splitter {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if self.in_string && self.string.len() <= ITEMS.len() {
+        if self.quotes != Quotes::Outside && self.string.len() <= ITEMS.len() {
             self.string.extend_from_slice(bytes);
         }
         let before = self.length;
@@ -337,16 +344,16 @@ impl Splitter {
     fn emit(&mut self, fault: Option<Fault>) {
         let fault = if self.length > self.max { Some(Fault::TooLarge) } else { fault };
         let in_list = matches!(self.state, State::Element | State::List | State::Envelope);
-        let position = match in_list {
-            true => format!("item {}", self.index),
-            false => format!("line {}", self.item_line),
+        let position = if in_list {
+            format!("item {}", self.index)
+        } else {
+            format!("line {}", self.item_line)
         };
         let bytes = std::mem::take(&mut self.buffer);
         self.found.push(Item { bytes, length: self.length, position, fault });
         self.brackets.clear();
         self.deeper = 0;
-        self.in_string = false;
-        self.is_escaped = false;
+        self.quotes = Quotes::Outside;
     }
 }
 

@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn first_key_that_tells() {
         let check = |head: &str, expect: Option<Format>| {
-            assert_eq!(detect(head.as_bytes()), expect, "{head}")
+            assert_eq!(detect(head.as_bytes()), expect, "{head}");
         };
         let (audit, list, otlp) =
             (Some(Format::KubeAudit), Some(Format::KubeList), Some(Format::Otlp));

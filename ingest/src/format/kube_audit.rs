@@ -60,9 +60,7 @@ pub(crate) fn read_event(
     let version = check_kind(&mut event)?;
     let minted = minted_jti(&event);
     redact(&mut event, context);
-    let canonical = canonical::canonical(&Value::Object(event.clone()), &|text| {
-        context.keys.redactor().without_markers(text).into_owned()
-    });
+    let told = context.text_for_ids(&Value::Object(event.clone()));
     let mut event = Fields::new(event);
     let mut access = Access {
         provider: Provider::Kubernetes,
@@ -85,7 +83,7 @@ pub(crate) fn read_event(
     source(&mut access, &mut event, context)?;
     access.issued_credential_id = access.issued_credential_id.take().or(minted);
     access.unmapped = event.rest(version);
-    access.event_id = EventId::of(received, context.cluster, canonical.as_bytes());
+    access.event_id = EventId::of(received, context.cluster, told.as_bytes());
     access.request_key = request_key(&access, received, context);
     Ok(access)
 }

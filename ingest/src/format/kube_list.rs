@@ -140,16 +140,10 @@ fn read_object(
     let text = |key: &str| metadata.get(key).and_then(Value::as_str).map(str::to_owned);
     let (name, namespace, uid) =
         (text("name").ok_or_else(no_name)?, text("namespace"), text("uid"));
-    let content = canonical::canonical(&object, &|text| {
-        context.keys.redactor().without_markers(text).into_owned()
-    });
+    let told = format!("{api_group}/{kind} {}", context.text_for_ids(&object));
     Ok(Object {
         time,
-        event_id: EventId::of(
-            time,
-            context.cluster,
-            format!("{api_group}/{kind} {content}").as_bytes(),
-        ),
+        event_id: EventId::of(time, context.cluster, told.as_bytes()),
         cluster: context.cluster.map(str::to_owned),
         api_group,
         kind,

@@ -156,7 +156,7 @@ fn read_document(
 }
 
 /// Reads the items of one group.
-type Read<T> = fn(Vec<T>, &Origin, &Context<'_>, &mut Reading);
+type Read<T> = fn(&[T], &Origin, &Context<'_>, &mut Reading);
 
 fn read_groups<T>(
     groups: Vec<Group<T>>,
@@ -167,7 +167,7 @@ fn read_groups<T>(
     for group in groups {
         let origin = Origin::new(&group.resource, &group.scope, context);
         let context = Context { cluster: origin.cluster.as_deref(), ..*context };
-        read(group.items, &origin, &context, reading);
+        read(&group.items, &origin, &context, reading);
         for Broken { bytes, failure, position } in group.broken {
             let reject = context.reject(Format::Otlp, &bytes, &failure);
             let position = Some(position);

@@ -43,12 +43,12 @@ const AUDIT_FIELDS: &[&str] = &[
 
 /// Reads log records of one resource and scope.
 pub(super) fn read(
-    items: Vec<LogRecord>,
+    items: &[LogRecord],
     origin: &Origin,
     context: &Context<'_>,
     reading: &mut Reading,
 ) {
-    for record in &items {
+    for record in items {
         match audit_events(record, context) {
             Some(events) => reading.merge(events),
             None => reading.logs.push(row(record, origin, context)),
@@ -177,7 +177,7 @@ fn is_torn_json(text: &str) -> bool {
 }
 
 fn event_id(row: &logs::Log, record: &LogRecord, context: &Context<'_>) -> EventId {
-    let content = json!([
+    let told = json!([
         row.trace_id,
         row.span_id,
         record.time_unix_nano,
@@ -189,13 +189,10 @@ fn event_id(row: &logs::Log, record: &LogRecord, context: &Context<'_>) -> Event
         // Without a time of its own a record is told apart by when it was observed.
         (record.time_unix_nano == 0).then_some(record.observed_time_unix_nano),
     ]);
-    let redactor = context.keys.redactor();
-    let content =
-        canonical::canonical(&content, &|text| redactor.without_markers(text).into_owned());
     let nanos = if record.time_unix_nano > 0 {
         record.time_unix_nano
     } else {
         record.observed_time_unix_nano
     };
-    EventId::of(Time::from_nanos(nanos), context.cluster, content.as_bytes())
+    EventId::of(Time::from_nanos(nanos), context.cluster, context.text_for_ids(&told).as_bytes())
 }

@@ -28,12 +28,12 @@ struct Point<'a> {
 
 /// Reads metrics of one resource and scope.
 pub(super) fn read(
-    items: Vec<Metric>,
+    items: &[Metric],
     origin: &Origin,
     context: &Context<'_>,
     reading: &mut Reading,
 ) {
-    for metric in &items {
+    for metric in items {
         let Some(data) = &metric.data else { continue };
         let points = points(data);
         reading.metrics.extend(points.into_iter().map(|point| row(metric, point, origin, context)));
@@ -178,7 +178,7 @@ fn row(
         source: context.source.to_owned(),
         ..point.values
     };
-    let content = json!([
+    let told = json!([
         row.name,
         row.kind,
         row.unit,
@@ -192,10 +192,7 @@ fn row(
         point.start,
         point.time,
     ]);
-    let redactor = context.keys.redactor();
-    let content =
-        canonical::canonical(&content, &|text| redactor.without_markers(text).into_owned());
-    row.event_id = EventId::of(claimed, context.cluster, content.as_bytes());
+    row.event_id = EventId::of(claimed, context.cluster, context.text_for_ids(&told).as_bytes());
     row
 }
 

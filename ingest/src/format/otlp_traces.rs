@@ -20,12 +20,7 @@ const REQUEST_IDS: &[&str] =
 const PEERS: &[&str] = &["peer.spiffe.id", "source.principal", "spiffe.id"];
 
 /// Reads spans of one resource and scope.
-pub(super) fn read(
-    items: Vec<Span>,
-    origin: &Origin,
-    context: &Context<'_>,
-    reading: &mut Reading,
-) {
+pub(super) fn read(items: &[Span], origin: &Origin, context: &Context<'_>, reading: &mut Reading) {
     reading.spans.extend(items.iter().map(|span| row(span, origin, context)));
 }
 
@@ -77,7 +72,7 @@ fn row(span: &Span, origin: &Origin, context: &Context<'_>) -> spans::Span {
 /// The id of a span: its content, times as sent.
 fn event_id(row: &spans::Span, span: &Span, context: &Context<'_>) -> EventId {
     let json = |text: &Option<Json>| text.as_ref().map(|json| json.0.clone());
-    let content = json!([
+    let told = json!([
         row.trace_id,
         row.span_id,
         row.parent_span_id,
@@ -93,11 +88,8 @@ fn event_id(row: &spans::Span, span: &Span, context: &Context<'_>) -> EventId {
         json(&row.links),
         json(&row.events),
     ]);
-    let redactor = context.keys.redactor();
-    let content =
-        canonical::canonical(&content, &|text| redactor.without_markers(text).into_owned());
     let start = Time::from_nanos(span.start_time_unix_nano);
-    EventId::of(start, context.cluster, content.as_bytes())
+    EventId::of(start, context.cluster, context.text_for_ids(&told).as_bytes())
 }
 
 fn list<T>(items: &[T], json: impl Fn(&T) -> Value) -> Option<Json> {

@@ -1,3 +1,4 @@
+use durward_schemas::record::Content;
 use proptest::prelude::*;
 
 use super::*;
@@ -35,7 +36,8 @@ proptest! {
         for format in Format::ALL {
             for input in [bytes.as_slice(), pieces.concat().as_bytes()] {
                 let reading = with_context(|context| read(*format, input, context));
-                let sealed: usize = reading.clone().into_contents().iter().map(|c| c.positions()).sum();
+                let contents = reading.clone().into_contents();
+                let sealed: usize = contents.iter().map(Content::positions).sum();
                 prop_assert_eq!(sealed, reading.items());
             }
         }

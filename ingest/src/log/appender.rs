@@ -77,6 +77,10 @@ impl Appender {
     }
 
     /// Appends contents as one, for threads that may wait; not to be called from async code.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "as `append`, which owns them while it waits"
+    )]
     pub fn append_blocking(&self, contents: Vec<Content>) -> Result<Appended, Refusal> {
         self.append_slice_blocking(&contents)
     }

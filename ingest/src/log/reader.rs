@@ -44,6 +44,7 @@ impl Reader {
     }
 
     /// The next record, its rows placed; `None` if there is no more right now.
+    #[expect(clippy::should_implement_trait, reason = "no iterator: none means not yet")]
     pub fn next(&mut self) -> Result<Option<Record>, LogError> {
         while self.next < self.segments.end() {
             let (header, body) = self.frame()?;

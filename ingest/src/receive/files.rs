@@ -33,7 +33,7 @@ pub const WINDOW_BYTES: usize = 32 << 20;
 /// Of more files than these only those whose times overlap are open, and each is begun twice.
 const OPEN_FILES: usize = 16;
 /// How long a full log is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long to wait between tries.
 const PAUSE: Duration = Duration::from_millis(100);
 

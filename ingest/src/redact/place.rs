@@ -88,7 +88,7 @@ impl Redactor {
             Some("ConfigMap" | "ConfigMapList") => Place::ConfigMap,
             _ => place,
         };
-        let named = named_value(fields);
+        let named = name_of_value(fields);
         let mut changed = false;
         for (key, value) in fields.iter_mut() {
             changed |= match (place, key.as_str()) {
@@ -98,14 +98,17 @@ impl Redactor {
                 }
                 (_, LAST_APPLIED) => self.last_applied(value, place),
                 // Names a cloud session and opens nothing; it joins a cluster's events to the cloud's.
-                (_, "accessKeyId") => false,
-                (_, "value") if named.is_some() => self.named(value, place, named.as_deref()),
+                (_, "accessKeyId") if is_key_id(value) => false,
+                (_, "value") if named.is_some() => {
+                    self.named(value, place, named.as_deref().unwrap_or_default())
+                }
                 (_, "args" | "command") if value.is_array() => self.arguments(value),
                 (_, key) if is_leaf(value) && name::is_secret(key) => {
                     self.mask_leaves(value, &plain)
                 }
-                (Place::Secret | Place::ConfigMap, "data" | "items") => self.place(value, place),
-                (Place::Process, _) => self.place(value, place),
+                (Place::Secret | Place::ConfigMap, "data" | "items") | (Place::Process, _) => {
+                    self.place(value, place)
+                }
                 _ => self.place(value, Place::General),
             };
         }
@@ -113,8 +116,7 @@ impl Redactor {
     }
 
     /// The `value` beside a `name` (environment, headers) or in an operation of a JSON patch.
-    fn named(&self, value: &mut Value, place: Place, name: Option<&str>) -> bool {
-        let name = name.unwrap_or_default();
+    fn named(&self, value: &mut Value, place: Place, name: &str) -> bool {
         let last = name.rsplit('/').next().unwrap_or(name).replace("~1", "/").replace("~0", "~");
         let in_data = name.starts_with("/data") || name.starts_with("/stringData");
         if place == Place::Secret && in_data {
@@ -139,7 +141,7 @@ impl Redactor {
     }
 
     /// A command line: `--password=x`, and `--password` followed by `x`.
-    pub(super) fn arguments(&self, value: &mut Value) -> bool {
+    fn arguments(&self, value: &mut Value) -> bool {
         let Value::Array(items) = value else { return self.place(value, Place::Process) };
         let mut changed = false;
         let mut next_is_secret = false;
@@ -154,7 +156,8 @@ impl Redactor {
         changed
     }
 
-    fn argument(&self, argument: &mut String, is_secret: bool) -> bool {
+    /// One argument; `is_secret` if the one before it says so.
+    pub(super) fn argument(&self, argument: &mut String, is_secret: bool) -> bool {
         if is_secret {
             let masked = self.mask(argument);
             return std::mem::replace(argument, masked) != *argument;
@@ -211,7 +214,7 @@ impl Redactor {
 
 /// The name that a `value` in the same object goes by: `name` (environment, headers), `key`
 /// (attributes), or `path` (operations of a JSON patch).
-fn named_value(fields: &Map<String, Value>) -> Option<String> {
+fn name_of_value(fields: &Map<String, Value>) -> Option<String> {
     fields.get("value")?;
     let name = ["name", "key", "path"].into_iter().find_map(|key| fields.get(key));
     name?.as_str().map(str::to_owned)
@@ -219,6 +222,17 @@ fn named_value(fields: &Map<String, Value>) -> Option<String> {
 
 fn is_leaf(value: &Value) -> bool {
     matches!(value, Value::String(_) | Value::Number(_))
+}
+
+/// Whether every text is what clouds call an access key id: capitals and digits, and few.
+fn is_key_id(value: &Value) -> bool {
+    match value {
+        Value::String(text) => {
+            text.len() <= 32 && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        }
+        Value::Array(items) => items.iter().all(is_key_id),
+        _ => false,
+    }
 }
 
 /// JSON that somebody put into a text.

@@ -11,8 +11,11 @@ use super::name;
 /// Names in running text after which a secret stands; in lines and fields [`name::is_secret`] knows more.
 const NAMES: &str = r"(?:password|passwd|passphrase|\bpwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|secret[_-]?key|private[_-]?key|shared[_-]?access[_-]?signature|client[_-]?key[_-]?data|authorization|credentials?|\bsig|signature)";
 
+/// What else must hold of what a form caught.
+type Holds = fn(&str) -> bool;
+
 /// The forms, each with what else must hold of what its first participating group caught.
-const FORMS: &[(&str, fn(&str) -> bool)] = &[
+const FORMS: &[(&str, Holds)] = &[
     // PEM: the block between the lines, also when its end was cut off.
     (
         r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)",
@@ -56,7 +59,7 @@ const FORMS: &[(&str, fn(&str) -> bool)] = &[
 pub(super) struct Looks {
     /// Tells in one pass which forms are worth a search.
     any: RegexSet,
-    forms: Vec<(Regex, fn(&str) -> bool)>,
+    forms: Vec<(Regex, Holds)>,
     /// `name: value` or `name=value`, on a line of its own.
     line: Option<Regex>,
 }
@@ -129,7 +132,7 @@ impl Redactor {
         std::mem::replace(text, out) != *text
     }
 
-    fn replace(&self, text: &mut String, form: &Regex, holds: fn(&str) -> bool) -> bool {
+    fn replace(&self, text: &mut String, form: &Regex, holds: Holds) -> bool {
         let replaced = form.replace_all(text, |found: &Captures<'_>| {
             let whole = found.get(0).map_or("", |m| m.as_str());
             let Some(secret) = found.iter().skip(1).flatten().next() else {

@@ -5,6 +5,7 @@
 //! seems to stand outside quotes is text; therefore words outside quotes go too.
 
 use super::text::{is_token, is_uuid};
+use crate::hex::hex;
 use durward_schemas::Time;
 
 /// Bytes of a reject that are looked at.
@@ -96,8 +97,8 @@ pub fn mask_unparsed(bytes: &[u8]) -> String {
 
 /// Compressed, UTF-16 or other bytes: enough to recognise the sort by its first eight.
 fn binary(head: &[u8]) -> String {
-    let hex: Vec<String> = head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("binary: {}", hex.join(" "))
+    let bytes: Vec<String> = head.iter().take(8).map(|byte| hex(&[*byte])).collect();
+    format!("binary: {}", bytes.join(" "))
 }
 
 /// Text without quotes: short words stay, long runs and whatever follows `=` or `:` go.

@@ -3,23 +3,21 @@
 use super::Redactor;
 use super::name;
 use super::place::Place;
+use crate::hex::hex;
 
 /// Query parameters that sign or open what a URI names, beside those that [`name::is_secret`] knows.
 const SIGNS: &[&str] = &["sig", "signature", "x-amz-signature", "x-amz-credential", "code"];
 
 impl Redactor {
     pub(super) fn redact_uri(&self, uri: &str) -> String {
-        let Some((path, query)) = uri.split_once('?') else { return self.path(uri) };
+        let clean = |text: &str| Self::unless_clean(text, |text| self.string(text, Place::General));
+        let Some((path, query)) = uri.split_once('?') else { return clean(uri) };
         let mut next_is_secret = false;
         let mut parameters = Vec::new();
         for parameter in query.split('&') {
             parameters.push(self.parameter(parameter, &mut next_is_secret));
         }
-        format!("{}?{}", self.path(path), parameters.join("&"))
-    }
-
-    fn path(&self, path: &str) -> String {
-        self.unless_clean(path, |text| self.string(text, Place::General))
+        format!("{}?{}", clean(path), parameters.join("&"))
     }
 
     /// One `name=value`; `next_is_secret` carries `command=--password` to `command=hunter2`.
@@ -29,43 +27,35 @@ impl Redactor {
         let redacted = if name == "command" {
             let argument = decode(value);
             *next_is_secret = argument.starts_with('-') && name::is_secret(&argument);
-            self.unless_clean(value, |text| {
-                let mut list = serde_json::json!([text.as_str()]);
-                if was_named {
-                    list = serde_json::json!(["--password", text.as_str()]);
-                }
-                let changed = self.arguments(&mut list);
-                *text = list.as_array().and_then(|l| l.last()?.as_str()).unwrap_or("").to_owned();
-                changed
-            })
-        } else if !value.is_empty() && is_secret(name) {
+            Self::unless_clean(value, |text| self.argument(text, was_named))
+        } else if !value.is_empty() && is_secret_parameter(name) {
             self.mask(&decode(value))
         } else {
-            self.unless_clean(value, |text| self.string(text, Place::General))
+            Self::unless_clean(value, |text| self.string(text, Place::General))
         };
         if parameter.contains('=') { format!("{name}={redacted}") } else { redacted }
     }
 
     /// `encoded` as it was if `redact` finds nothing in what it says, so that its form stays.
-    fn unless_clean(&self, encoded: &str, redact: impl Fn(&mut String) -> bool) -> String {
+    fn unless_clean(encoded: &str, redact: impl Fn(&mut String) -> bool) -> String {
         let mut text = decode(encoded);
         if redact(&mut text) { encode(&text) } else { encoded.to_owned() }
     }
 }
 
-fn is_secret(parameter: &str) -> bool {
+fn is_secret_parameter(parameter: &str) -> bool {
     let parameter = decode(parameter).to_ascii_lowercase();
     name::is_secret(&parameter) || SIGNS.contains(&parameter.as_str())
 }
 
 /// Undoes percent-encoding and `+`; bytes that are not UTF-8 become U+FFFD.
-pub(crate) fn decode(text: &str) -> String {
+fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        let hex = bytes.get(at + 1..at + 3).and_then(|pair| std::str::from_utf8(pair).ok());
-        match (byte, hex.and_then(|pair| u8::from_str_radix(pair, 16).ok())) {
+        let pair = bytes.get(at + 1..at + 3).and_then(|pair| std::str::from_utf8(pair).ok());
+        match (byte, pair.and_then(|pair| u8::from_str_radix(pair, 16).ok())) {
             (b'%', Some(decoded)) => {
                 out.push(decoded);
                 at += 2;
@@ -84,10 +74,17 @@ fn encode(text: &str) -> String {
     for c in text.chars() {
         match c {
             ' ' => out.push('+'),
-            '%' | '&' | '+' | '#' | '?' | '"' => out.push_str(&format!("%{:02X}", u32::from(c))),
-            c if c.is_control() => out.push_str(&format!("%{:02X}", u32::from(c))),
+            '%' | '&' | '+' | '#' | '?' | '"' => percent(c, &mut out),
+            c if c.is_control() => percent(c, &mut out),
             c => out.push(c),
         }
     }
     out
+}
+
+fn percent(c: char, out: &mut String) {
+    for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+        out.push('%');
+        out.push_str(&hex(&[byte]).to_ascii_uppercase());
+    }
 }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::super::Context;
 use crate::canonical;
+use crate::hex;
 use crate::normalize::Timed;
 
 /// Owners of pods, the highest first.
@@ -136,7 +137,7 @@ pub(crate) fn text(attributes: &Map<String, Value>, keys: &[&str]) -> Option<Str
 /// An id as hex; none if it is empty or all zeros.
 pub(crate) fn hex(id: &[u8]) -> Option<String> {
     let is_set = id.iter().any(|byte| *byte != 0);
-    is_set.then(|| id.iter().map(|byte| format!("{byte:02x}")).collect())
+    is_set.then(|| hex::hex(id))
 }
 
 /// Keeps a claimed time that is not believed among the attributes, which have no column for it.

@@ -319,7 +319,7 @@ impl Source {
         let format = self.format.unwrap_or(Format::KubeAudit);
         let mut reject = context.reject(format, bytes, failure);
         if self.format.is_none() {
-            reject.format = UNKNOWN.to_owned();
+            UNKNOWN.clone_into(&mut reject.format);
         }
         self.hold(Reading { rejects: vec![reject], ..Reading::default() });
     }

@@ -62,7 +62,7 @@ fn recordings_come_in_order() {
     let times: Vec<_> = rows(&records).accesses.iter().map(|a| a.observed_time.unwrap()).collect();
     assert!(times.is_sorted());
     let items: i64 = receipts(&records).iter().map(|receipt| receipt.items).sum();
-    assert_eq!(items as u64, found.accesses + found.spans + found.objects);
+    assert_eq!(items.cast_unsigned(), found.accesses + found.spans + found.objects);
     assert_eq!(receipts(&records).len(), 3);
     assert_eq!(records.last().unwrap().content, Content::EndOfSource("files".into()));
 }

@@ -93,7 +93,7 @@ async fn no_batch_is_refused_for_its_content() {
 async fn large_batches_are_taken_in_parts() {
     let door = open().await;
     let padded = |bytes: usize| {
-        EVENT.replacen("{", &format!(r#"{{"note":"{}","#, "a ".repeat(bytes / 2)), 1)
+        EVENT.replacen('{', &format!(r#"{{"note":"{}","#, "a ".repeat(bytes / 2)), 1)
     };
     let mut items = vec![padded(1 << 20); 50];
     items.insert(25, padded(9 << 20));
