@@ -1,13 +1,16 @@
 //! Each verb, a file each.
 
 mod config;
+mod demo;
 mod doctor;
 mod explain;
 mod findings;
 mod ingest;
+mod notify;
 mod query;
 mod reference;
 mod rules;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -19,8 +22,11 @@ pub(crate) fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
     let data_dir = command_line.data_dir;
     match command_line.verb {
         Verb::SqlWorker => Ok(query::worker()),
+        Verb::Demo(args) => runtime()?.block_on(demo::demo(data_dir, &args)),
         Verb::Query(args) => runtime()?.block_on(query::query(&data_dir_of(data_dir)?, &args)),
         Verb::Ingest(args) => runtime()?.block_on(ingest::ingest(&data_dir_of(data_dir)?, args)),
+        Verb::Serve(args) => runtime()?.block_on(serve::serve(&data_dir_of(data_dir)?, &args)),
+        Verb::Notify(verb) => runtime()?.block_on(notify::notify(&verb)),
         Verb::Explain(args) => runtime()?.block_on(explain::explain(&data_dir_of(data_dir)?, &args)),
         Verb::Who(args) => runtime()?.block_on(explain::who(&data_dir_of(data_dir)?, &args)),
         Verb::Doctor(args) => runtime()?.block_on(doctor::doctor(&data_dir_of(data_dir)?, &args)),
@@ -31,7 +37,6 @@ pub(crate) fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Findings(verb) => runtime()?.block_on(findings::findings(&data_dir_of(data_dir)?, verb)),
-        _ => Err(Failure::usage("not here yet")),
     }
 }
 

@@ -14,6 +14,7 @@ mod failure;
 mod metrics;
 mod pipeline;
 mod render;
+mod server;
 mod sql;
 mod telemetry;
 mod web;

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use durward_correlate::deduplicate::Older;
-use durward_correlate::lake::{Judged, Lake};
+use durward_correlate::lake::{self, Judged, Lake};
 use durward_correlate::Correlator;
 use durward_detect::Detection;
 use durward_detect::alert::{Alert, Outbox};
 use durward_ingest::log::{Log, Reader};
-use durward_schemas::Time;
+use durward_schemas::{Clock, Time};
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::{Record, Turn};
 use durward_schemas::tables::Delivery;
@@ -26,7 +26,17 @@ const MOST_PENDING: usize = 20_000;
 const CHECKPOINT_EVERY: LogPosition = 200_000;
 
 /// What one turn of the loop reports to those who count.
-pub(crate) type Observer = Box<dyn FnMut(&Turn, &Judged) + Send>;
+pub(crate) type Observer = Box<dyn FnMut(&Turn, &Judged, &[Alert]) + Send>;
+
+/// The lake is cared for so often.
+const CARE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// What the lake's care needs to know.
+pub(crate) struct Care {
+    pub(crate) clock: Clock,
+    /// Rows that were recorded longer ago are dropped.
+    pub(crate) retention: Option<Duration>,
+}
 
 /// Deliveries that wait to be written; more make the deliverer wait.
 const MOST_DELIVERIES: usize = 1_000;
@@ -50,6 +60,8 @@ pub(crate) struct Pipeline {
     checkpointed: LogPosition,
     waiting_since: Option<Instant>,
     observer: Option<Observer>,
+    care: Option<Care>,
+    cared: Instant,
 }
 
 impl Pipeline {
@@ -82,11 +94,18 @@ impl Pipeline {
             checkpointed: reached,
             waiting_since: None,
             observer: None,
+            care: None,
+            cared: Instant::now(),
         })
     }
 
     pub(crate) fn observe(&mut self, observer: Observer) {
         self.observer = Some(observer);
+    }
+
+    /// From now on the lake is compacted and old rows are dropped, every hour.
+    pub(crate) fn care(&mut self, care: Care) {
+        self.care = Some(care);
     }
 
     /// Where the deliverer says what came of its attempts.
@@ -142,7 +161,7 @@ impl Pipeline {
         self.lake.stage(&turn, &judged);
         self.reached = turn.last_position;
         if let Some(observer) = &mut self.observer {
-            observer(&turn, &judged);
+            observer(&turn, &judged, &judgement.owed);
         }
         if self.lake.pending() > 0 {
             self.waiting_since.get_or_insert_with(Instant::now);
@@ -167,7 +186,7 @@ impl Pipeline {
         let turn = Turn::default();
         self.lake.stage(&turn, &judged);
         if let Some(observer) = &mut self.observer {
-            observer(&turn, &judged);
+            observer(&turn, &judged, &[]);
         }
         self.waiting_since.get_or_insert_with(Instant::now);
     }
@@ -176,9 +195,22 @@ impl Pipeline {
         self.lake.flush(self.reached).await?;
         self.flushed = self.reached;
         self.waiting_since = None;
+        if self.cared.elapsed() >= CARE_EVERY {
+            self.maintain().await?;
+        }
         if self.reached - self.checkpointed >= CHECKPOINT_EVERY {
             self.checkpoint()?;
         }
+        Ok(())
+    }
+
+    async fn maintain(&mut self) -> anyhow::Result<()> {
+        self.cared = Instant::now();
+        let Some(care) = &self.care else { return Ok(()) };
+        let retention = care.retention.map(|kept| i64::try_from(kept.as_micros()).unwrap_or(i64::MAX));
+        let wanted = lake::Care { retention, ..lake::Care::default() };
+        let done = self.lake.maintain((care.clock)(), wanted).await?;
+        tracing::info!(?done, "the lake was cared for");
         Ok(())
     }
 

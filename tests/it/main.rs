@@ -1,7 +1,11 @@
 //! One binary for everything that needs more than one stage.
 
 mod architecture;
+mod cli;
+mod crash;
 mod judgements;
+mod program;
 mod recordings;
+mod scenarios;
 mod story;
 mod tidy;

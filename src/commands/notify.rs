@@ -1,0 +1,27 @@
+//! `durward notify test`: does a message arrive?
+
+use std::process::ExitCode;
+
+use durward_detect::alert::Alert;
+
+use crate::cli::NotifyVerb;
+use crate::failure::{Code, Failure};
+use crate::{clock, config, server};
+
+/// Sends a test message by every route.
+pub(crate) async fn notify(verb: &NotifyVerb) -> Result<ExitCode, Failure> {
+    let NotifyVerb::Test { config, set } = verb;
+    let loaded = config::load(config.as_deref(), set)?;
+    let Some(route) = server::route(&loaded.config)? else {
+        return Err(Failure::new(Code::Config, anyhow::anyhow!("no route is configured"))
+            .hint("set slack.webhook_url_file: docs/how-to/slack.md"));
+    };
+    let clock = clock::system();
+    let delivery = route.deliver(&Alert::test(clock()), 1, clock()).await;
+    if delivery.outcome == "delivered" {
+        println!("slack: delivered");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let reason = delivery.error.unwrap_or_else(|| format!("HTTP {}", delivery.http_status.unwrap_or_default()));
+    Err(Failure::io(format!("slack: {}: {reason}", delivery.outcome)).hint("docs/how-to/slack.md says what each answer means"))
+}
