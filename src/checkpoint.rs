@@ -30,7 +30,11 @@ pub(crate) fn load(
                 return Ok(Some(Checkpoint { position, correlator, detection }));
             }
             Err(error) => {
-                tracing::warn!(checkpoint = position, error = format!("{error:#}"), "checkpoint passed over");
+                tracing::warn!(
+                    checkpoint = position,
+                    error = format!("{error:#}"),
+                    "checkpoint passed over"
+                );
             }
         }
     }
@@ -66,9 +70,11 @@ fn read(
     detect: &durward_detect::Settings,
 ) -> anyhow::Result<(Correlator, Detection)> {
     let bytes = std::fs::read(path)?;
-    let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(|| anyhow::anyhow!("it is cut short"))?;
+    let (length, rest) =
+        bytes.split_first_chunk::<8>().ok_or_else(|| anyhow::anyhow!("it is cut short"))?;
     let length = usize::try_from(u64::from_le_bytes(*length))?;
-    let (first, second) = rest.split_at_checked(length).ok_or_else(|| anyhow::anyhow!("it is cut short"))?;
+    let (first, second) =
+        rest.split_at_checked(length).ok_or_else(|| anyhow::anyhow!("it is cut short"))?;
     let correlator = Correlator::restore(correlate, first)?;
     let detection = Detection::restore(detect.clone(), &[], second)?;
     Ok((correlator, detection))

@@ -263,7 +263,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "d" => 86_400_000,
         _ => return Err("write a number and a unit: 250ms, 30s, 5m, 1h, 7d".into()),
     };
-    let number: u64 = number.parse().map_err(|_| "write a number and a unit, such as 30s".to_owned())?;
+    let number: u64 =
+        number.parse().map_err(|_| "write a number and a unit, such as 30s".to_owned())?;
     number.checked_mul(millis).map(Duration::from_millis).ok_or_else(|| "that is too long".into())
 }
 
@@ -278,6 +279,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         "GiB" => 1 << 30,
         _ => return Err("write a number and a unit: 512MiB, 1GiB".into()),
     };
-    let number: u64 = number.parse().map_err(|_| "write a number and a unit, such as 1GiB".to_owned())?;
+    let number: u64 =
+        number.parse().map_err(|_| "write a number and a unit, such as 1GiB".to_owned())?;
     number.checked_mul(bytes).ok_or_else(|| "that is too large".into())
 }

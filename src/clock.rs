@@ -6,7 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use durward_schemas::{Clock, Time};
 
 /// The clock of the machine.
-#[expect(clippy::disallowed_methods, reason = "this is where the clock that others are handed comes from")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where the clock that others are handed comes from"
+)]
 pub(crate) fn system() -> Clock {
     Arc::new(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -27,7 +27,9 @@ pub(crate) fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
         Verb::Ingest(args) => runtime()?.block_on(ingest::ingest(&data_dir_of(data_dir)?, args)),
         Verb::Serve(args) => runtime()?.block_on(serve::serve(&data_dir_of(data_dir)?, &args)),
         Verb::Notify(verb) => runtime()?.block_on(notify::notify(&verb)),
-        Verb::Explain(args) => runtime()?.block_on(explain::explain(&data_dir_of(data_dir)?, &args)),
+        Verb::Explain(args) => {
+            runtime()?.block_on(explain::explain(&data_dir_of(data_dir)?, &args))
+        }
         Verb::Who(args) => runtime()?.block_on(explain::who(&data_dir_of(data_dir)?, &args)),
         Verb::Doctor(args) => runtime()?.block_on(doctor::doctor(&data_dir_of(data_dir)?, &args)),
         Verb::Config(verb) => config::config(&verb),
@@ -36,7 +38,9 @@ pub(crate) fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
             print!("{}", reference::page(of));
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Findings(verb) => runtime()?.block_on(findings::findings(&data_dir_of(data_dir)?, verb)),
+        Verb::Findings(verb) => {
+            runtime()?.block_on(findings::findings(&data_dir_of(data_dir)?, verb))
+        }
     }
 }
 
@@ -50,8 +54,13 @@ fn data_dir_of(named: Option<std::path::PathBuf>) -> Result<std::path::PathBuf, 
     if let Some(named) = named {
         return Ok(named);
     }
-    let under = |name: &str, tail: &str| std::env::var_os(name).map(|dir| std::path::PathBuf::from(dir).join(tail));
-    under("XDG_STATE_HOME", "durward").or_else(|| under("HOME", ".local/state/durward")).ok_or_else(|| {
-        Failure::usage("no data directory was named").hint("name one with --data-dir or DURWARD_DATA_DIR")
-    })
+    let under = |name: &str, tail: &str| {
+        std::env::var_os(name).map(|dir| std::path::PathBuf::from(dir).join(tail))
+    };
+    under("XDG_STATE_HOME", "durward").or_else(|| under("HOME", ".local/state/durward")).ok_or_else(
+        || {
+            Failure::usage("no data directory was named")
+                .hint("name one with --data-dir or DURWARD_DATA_DIR")
+        },
+    )
 }

@@ -66,8 +66,18 @@ pub(crate) struct Listen {
 
 impl Default for Listen {
     fn default() -> Self {
-        let on = |port| Door { address: SocketAddr::from(([127, 0, 0, 1], port)), tls: None, cluster: None };
-        Self { audit: on(8443), otlp_grpc: on(4317), otlp_http: on(4318), web: on(8080), admin: on(9464) }
+        let on = |port| Door {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            tls: None,
+            cluster: None,
+        };
+        Self {
+            audit: on(8443),
+            otlp_grpc: on(4317),
+            otlp_http: on(4318),
+            web: on(8080),
+            admin: on(9464),
+        }
     }
 }
 
@@ -151,8 +161,9 @@ pub(crate) fn load(file: Option<&Path>, sets: &[String]) -> Result<Loaded, Failu
     let mut origins = BTreeMap::new();
     let mut value = plain(&Config::default());
     if let Some(path) = file {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::new(Code::Config, anyhow::anyhow!("reading {}: {error}", path.display())))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::new(Code::Config, anyhow::anyhow!("reading {}: {error}", path.display()))
+        })?;
         let typed = parse(path, &text)?;
         let given: Value = serde_saphyr::from_str(&text).unwrap_or_default();
         note(&given, "", "file", &mut origins);
@@ -160,13 +171,15 @@ pub(crate) fn load(file: Option<&Path>, sets: &[String]) -> Result<Loaded, Failu
     }
     for set in sets {
         let (key, text) = set.split_once('=').ok_or_else(|| {
-            Failure::usage(format!("--set {set}: there is no =")).hint("write --set listen.audit.address=127.0.0.1:0")
+            Failure::usage(format!("--set {set}: there is no ="))
+                .hint("write --set listen.audit.address=127.0.0.1:0")
         })?;
         put(&mut value, key, text)?;
         origins.insert(key.to_owned(), "--set");
     }
     let config: Config = serde_json::from_value(value).map_err(|error| {
-        Failure::new(Code::Config, anyhow::anyhow!("--set: {error}")).hint("`durward config show` lists the keys")
+        Failure::new(Code::Config, anyhow::anyhow!("--set: {error}"))
+            .hint("`durward config show` lists the keys")
     })?;
     check(&config)?;
     Ok(Loaded { config, origins })
@@ -199,11 +212,16 @@ fn check(config: &Config) -> Result<(), Failure> {
         return wrong(format!("retention: {reason}"), "write a number of days, such as 90d");
     }
     let doors = &config.listen;
-    for (name, door) in [("audit", &doors.audit), ("otlp_grpc", &doors.otlp_grpc), ("otlp_http", &doors.otlp_http)] {
+    for (name, door) in
+        [("audit", &doors.audit), ("otlp_grpc", &doors.otlp_grpc), ("otlp_http", &doors.otlp_http)]
+    {
         let client_ca = door.tls.as_ref().and_then(|tls| tls.client_ca_file.as_ref());
         if !door.address.ip().is_loopback() && client_ca.is_none() {
             return wrong(
-                format!("listen.{name}: {} is not on loopback and has no client certificates", door.address),
+                format!(
+                    "listen.{name}: {} is not on loopback and has no client certificates",
+                    door.address
+                ),
                 "whoever reaches this door can write history: set tls.cert_file, tls.key_file and tls.client_ca_file",
             );
         }
@@ -211,7 +229,10 @@ fn check(config: &Config) -> Result<(), Failure> {
     for (name, door) in [("web", &doors.web), ("admin", &doors.admin)] {
         if !door.address.ip().is_loopback() {
             return wrong(
-                format!("listen.{name}: {} is not on loopback, and this door has no authentication", door.address),
+                format!(
+                    "listen.{name}: {} is not on loopback, and this door has no authentication",
+                    door.address
+                ),
                 "keep it on 127.0.0.1 and put an authenticating proxy before it",
             );
         }
@@ -251,7 +272,8 @@ pub(crate) fn leaves(value: &Value, prefix: &str, found: &mut Vec<(String, Value
     match value {
         Value::Object(fields) if !fields.is_empty() => {
             for (name, value) in fields {
-                let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                let path =
+                    if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
                 leaves(value, &path, found);
             }
         }
@@ -259,7 +281,12 @@ pub(crate) fn leaves(value: &Value, prefix: &str, found: &mut Vec<(String, Value
     }
 }
 
-fn note(value: &Value, prefix: &str, origin: &'static str, origins: &mut BTreeMap<String, &'static str>) {
+fn note(
+    value: &Value,
+    prefix: &str,
+    origin: &'static str,
+    origins: &mut BTreeMap<String, &'static str>,
+) {
     let mut found = Vec::new();
     leaves(value, prefix, &mut found);
     origins.extend(found.into_iter().map(|(path, _)| (path, origin)));
@@ -273,8 +300,11 @@ fn put(value: &mut Value, key: &str, text: &str) -> Result<(), Failure> {
             *place = Value::Object(serde_json::Map::new());
         }
         let Value::Object(fields) = place else {
-            return Err(Failure::new(Code::Config, anyhow::anyhow!("--set {key}: {name} is inside a value"))
-                .hint("`durward config show` lists the keys"));
+            return Err(Failure::new(
+                Code::Config,
+                anyhow::anyhow!("--set {key}: {name} is inside a value"),
+            )
+            .hint("`durward config show` lists the keys"));
         };
         place = fields.entry(name).or_insert(Value::Null);
     }

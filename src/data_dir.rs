@@ -93,7 +93,13 @@ fn make(path: &Path) -> Result<(), Failure> {
 fn lock(path: &Path) -> Result<File, Failure> {
     let name = path.join("lock");
     let fail = |error: std::io::Error| Failure::io(format!("locking {}: {error}", path.display()));
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&name).map_err(fail)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&name)
+        .map_err(fail)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0).map_err(fail)?;
@@ -118,7 +124,8 @@ fn label(path: &Path) -> Result<Option<Label>, Failure> {
         Err(error) => return Err(Failure::io(format!("reading {}: {error}", name.display()))),
     };
     let label: Label = serde_json::from_str(&text).map_err(|error| {
-        Failure::io(format!("reading {}: {error}", name.display())).hint("is this a data directory of Durward?")
+        Failure::io(format!("reading {}: {error}", name.display()))
+            .hint("is this a data directory of Durward?")
     })?;
     if label.format > FORMAT {
         return Err(Failure::io(format!(
@@ -132,9 +139,12 @@ fn label(path: &Path) -> Result<Option<Label>, Failure> {
 }
 
 fn write_label(path: &Path) -> Result<Label, Failure> {
-    let fail = |error: std::io::Error| Failure::io(format!("labelling {}: {error}", path.display()));
+    let fail =
+        |error: std::io::Error| Failure::io(format!("labelling {}: {error}", path.display()));
     let mut random = [0_u8; 16];
-    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random)).map_err(fail)?;
+    File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut random))
+        .map_err(fail)?;
     let id = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let label = Label { format: FORMAT, id };
     let text = serde_json::to_string(&label).unwrap_or_default();

@@ -30,7 +30,10 @@ pub(crate) async fn run(
             }
             let settled = outbox.lock().unwrap_or_else(PoisonError::into_inner).settle(&delivery);
             if let Err(error) = settled {
-                tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "a delivery could not be noted; it may be told twice");
+                tracing::error!(
+                    error = format!("{:#}", anyhow::Error::from(error)),
+                    "a delivery could not be noted; it may be told twice"
+                );
             }
             // The row is worth less than the alert: if nobody takes rows any more, the telling goes on.
             let _stopping = report.send(delivery).await;

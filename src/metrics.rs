@@ -32,11 +32,19 @@ impl Metrics {
     /// Counts one turn.
     pub(crate) fn turn(&self, turn: &Turn, judged: &Judged) {
         let signals = turn.spans.len() + turn.logs.len() + turn.metrics.len();
-        self.add("durward_ingest_events_total", "outcome=\"accepted\"", turn.accesses.len() + signals);
+        self.add(
+            "durward_ingest_events_total",
+            "outcome=\"accepted\"",
+            turn.accesses.len() + signals,
+        );
         self.add("durward_ingest_events_total", "outcome=\"duplicate\"", turn.duplicates);
         self.add("durward_ingest_events_total", "outcome=\"rejected\"", turn.rejects.len());
         for amendment in &turn.amendments {
-            self.add("durward_correlate_amendments_total", &format!("edge=\"{}\"", amendment.edge), 1);
+            self.add(
+                "durward_correlate_amendments_total",
+                &format!("edge=\"{}\"", amendment.edge),
+                1,
+            );
         }
         for finding in &judged.findings {
             let label = format!("severity=\"{}\"", severity::name(finding.severity_id));
@@ -58,7 +66,8 @@ impl Metrics {
 
     fn add(&self, name: &'static str, labels: &str, count: usize) {
         if let Ok(mut values) = self.values.lock() {
-            *values.entry((name, labels.to_owned())).or_insert(0) += i64::try_from(count).unwrap_or(i64::MAX);
+            *values.entry((name, labels.to_owned())).or_insert(0) +=
+                i64::try_from(count).unwrap_or(i64::MAX);
         }
     }
 
@@ -70,7 +79,8 @@ impl Metrics {
             // Writing into a String does not fail.
             let _written = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
             for ((_, labels), value) in values.iter().filter(|((found, _), _)| found == name) {
-                let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+                let labels =
+                    if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
                 let _written = writeln!(text, "{name}{labels} {value}");
             }
         }

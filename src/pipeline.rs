@@ -3,16 +3,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use durward_correlate::Correlator;
 use durward_correlate::deduplicate::Older;
 use durward_correlate::lake::{self, Judged, Lake};
-use durward_correlate::Correlator;
 use durward_detect::Detection;
 use durward_detect::alert::{Alert, Outbox};
 use durward_ingest::log::{Log, Reader};
-use durward_schemas::{Clock, Time};
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::{Record, Turn};
 use durward_schemas::tables::Delivery;
+use durward_schemas::{Clock, Time};
 use tokio::sync::mpsc;
 
 use crate::checkpoint;
@@ -207,7 +207,8 @@ impl Pipeline {
     async fn maintain(&mut self) -> anyhow::Result<()> {
         self.cared = Instant::now();
         let Some(care) = &self.care else { return Ok(()) };
-        let retention = care.retention.map(|kept| i64::try_from(kept.as_micros()).unwrap_or(i64::MAX));
+        let retention =
+            care.retention.map(|kept| i64::try_from(kept.as_micros()).unwrap_or(i64::MAX));
         let wanted = lake::Care { retention, ..lake::Care::default() };
         let done = self.lake.maintain((care.clock)(), wanted).await?;
         tracing::info!(?done, "the lake was cared for");

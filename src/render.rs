@@ -63,7 +63,9 @@ fn json() -> JsonBuilder {
 }
 
 /// Rows as JSON objects, for those who build on them.
-pub(crate) fn objects(answer: &Answer) -> anyhow::Result<Vec<serde_json::Map<String, serde_json::Value>>> {
+pub(crate) fn objects(
+    answer: &Answer,
+) -> anyhow::Result<Vec<serde_json::Map<String, serde_json::Value>>> {
     let mut bytes = Vec::new();
     self::answer(answer, Output::Json, &mut bytes)?;
     Ok(serde_json::from_slice(&bytes)?)
@@ -71,7 +73,9 @@ pub(crate) fn objects(answer: &Answer) -> anyhow::Result<Vec<serde_json::Map<Str
 
 fn table(answer: &Answer) -> anyhow::Result<String> {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic);
     if let Some(width) = width() {
         table.set_width(width);
     }
@@ -79,10 +83,13 @@ fn table(answer: &Answer) -> anyhow::Result<String> {
     let mut rows = 0;
     for batch in &answer.batches {
         let options = options();
-        let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
+        let columns =
+            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
-            table.add_row(columns.iter().map(|column| escape::visible(&column.value(row).to_string())));
+            table.add_row(
+                columns.iter().map(|column| escape::visible(&column.value(row).to_string())),
+            );
         }
         rows += batch.num_rows();
     }
@@ -107,7 +114,8 @@ fn texts(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
     let options = options();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         let formatter = ArrayFormatter::try_new(column, &options)?;
-        let is_text = matches!(column.data_type(), DataType::Utf8 | DataType::Utf8View | DataType::List(_));
+        let is_text =
+            matches!(column.data_type(), DataType::Utf8 | DataType::Utf8View | DataType::List(_));
         let cell = |row: usize| {
             let text = column.is_valid(row).then(|| formatter.value(row).to_string())?;
             Some(if is_text { escape::csv(&text) } else { text })

@@ -82,7 +82,8 @@ impl Server {
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(alert.clone());
             }
         }));
-        pipeline.care(Care { clock: Arc::clone(&clock), retention: config.retention().ok().flatten() });
+        pipeline
+            .care(Care { clock: Arc::clone(&clock), retention: config.retention().ok().flatten() });
         let settings = IntakeSettings {
             default_cluster: config.default_cluster.clone(),
             trusted_proxies: networks,
@@ -125,7 +126,9 @@ impl Server {
 fn report(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) {
     match ended {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(error = format!("{error:#}"), "a door could not be held open"),
+        Ok(Err(error)) => {
+            tracing::error!(error = format!("{error:#}"), "a door could not be held open")
+        }
         Err(error) => tracing::error!(%error, "a door ended"),
     }
 }
@@ -165,8 +168,9 @@ impl Listeners {
 
 async fn bind(name: &str, door: &Door) -> Result<TcpListener, Failure> {
     TcpListener::bind(door.address).await.map_err(|error| {
-        Failure::io(format!("opening listen.{name} on {}: {error}", door.address))
-            .hint(format!("choose another with --set listen.{name}.address=127.0.0.1:0, or stop what holds it"))
+        Failure::io(format!("opening listen.{name} on {}: {error}", door.address)).hint(format!(
+            "choose another with --set listen.{name}.address=127.0.0.1:0, or stop what holds it"
+        ))
     })
 }
 
@@ -232,7 +236,8 @@ pub(crate) fn route(config: &Config) -> Result<Option<SlackRoute>, Failure> {
     let Some(file) = &config.slack.webhook_url_file else { return Ok(None) };
     let route = SlackRoute::from_file("slack", file);
     Ok(Some(route.map_err(|error| {
-        Failure::new(Code::Config, error).hint("slack.webhook_url_file names a file that holds nothing but the webhook's URL")
+        Failure::new(Code::Config, error)
+            .hint("slack.webhook_url_file names a file that holds nothing but the webhook's URL")
     })?))
 }
 

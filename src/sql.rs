@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use durward_correlate::explain::{Ask, Fields};
-use durward_correlate::query::{Answer, Limits, Question, QueryError, ask};
+use durward_correlate::query::{Answer, Limits, QueryError, Question, ask};
 use tokio::process::Command;
 
 use crate::render;

@@ -8,8 +8,12 @@ use tracing_subscriber::EnvFilter;
 pub(crate) fn start(verbose: u8) {
     let ours = match verbose {
         0 => "warn,buoyant_kernel=off",
-        1 => "warn,buoyant_kernel=off,durward=info,durward_ingest=info,durward_correlate=info,durward_detect=info",
-        _ => "info,buoyant_kernel=off,durward=debug,durward_ingest=debug,durward_correlate=debug,durward_detect=debug",
+        1 => {
+            "warn,buoyant_kernel=off,durward=info,durward_ingest=info,durward_correlate=info,durward_detect=info"
+        }
+        _ => {
+            "info,buoyant_kernel=off,durward=debug,durward_ingest=debug,durward_correlate=debug,durward_detect=debug"
+        }
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -62,25 +62,39 @@ async fn query(State(web): State<Web>, headers: HeaderMap, body: Bytes) -> Respo
     }
     let asked: Asked = match serde_json::from_slice(&body) {
         Ok(asked) => asked,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string(), Some("send {\"sql\": \"SELECT ...\"}")),
+        Err(error) => {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                &error.to_string(),
+                Some("send {\"sql\": \"SELECT ...\"}"),
+            );
+        }
     };
     let mut limits = Limits::default();
     if let Some(text) = &asked.timeout {
         match crate::cli::duration(text) {
             Ok(timeout) => limits.timeout = timeout.min(limits.timeout),
-            Err(reason) => return refuse(StatusCode::BAD_REQUEST, &format!("timeout: {reason}"), None),
+            Err(reason) => {
+                return refuse(StatusCode::BAD_REQUEST, &format!("timeout: {reason}"), None);
+            }
         }
     }
     limits.max_rows = asked.max_rows.unwrap_or(limits.max_rows).min(limits.max_rows);
     let Ok(Ok(_place)) = tokio::time::timeout(PATIENCE, web.places.acquire()).await else {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "too many queries at once", Some("try again in some seconds"));
+        return refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many queries at once",
+            Some("try again in some seconds"),
+        );
     };
     match sql::question(&web.lake, &asked.sql, limits).await {
         Ok(answer) => {
             let mut bytes = Vec::new();
             match render::answer(&answer, Output::Json, &mut bytes) {
                 Ok(()) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
-                Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}"), None),
+                Err(error) => {
+                    refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}"), None)
+                }
             }
         }
         Err(error) => failed(&error),
@@ -124,5 +138,6 @@ fn is_loopback(host: &str) -> bool {
         _ => host,
     };
     let name = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    name == "localhost"
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

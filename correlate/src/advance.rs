@@ -39,7 +39,11 @@ fn minting(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<N
     let minted = state.credentials.mint(access);
     for credential in &minted {
         let positions = state.recent.of_credential(&credential.credential_id);
-        news.push(News { edge: Edge::Lineage, positions, reason: "the minting of its credential was seen" });
+        news.push(News {
+            edge: Edge::Lineage,
+            positions,
+            reason: "the minting of its credential was seen",
+        });
     }
     turn.credentials.extend(minted);
 }
@@ -83,15 +87,23 @@ fn keep(
     } else if let Some(namespace) = &key.namespace {
         let place = (key.cluster.clone(), namespace.clone());
         let mut positions = state.recent.of_namespace(&place);
-        positions.retain(|position| state.recent.get(*position).is_some_and(|held| held.access.time >= from));
-        news.push(News { edge: Edge::Workload, positions, reason: "a change of its workload was seen" });
+        positions.retain(|position| {
+            state.recent.get(*position).is_some_and(|held| held.access.time >= from)
+        });
+        news.push(News {
+            edge: Edge::Workload,
+            positions,
+            reason: "a change of its workload was seen",
+        });
     }
 }
 
 /// The change after a late version did something else than it seemed to.
 fn tell_again(state: &mut State, key: &ObjectKey, from: Time) {
     let next = state.objects.history(key).iter().find(|version| version.from > from);
-    let Some((next, id)) = next.and_then(|next| Some((next, next.change.as_ref()?))) else { return };
+    let Some((next, id)) = next.and_then(|next| Some((next, next.change.as_ref()?))) else {
+        return;
+    };
     let Some(change) = state.changes.get(id) else { return };
     let summary = told_again(&state.objects, change, key, next);
     if let Some(change) = state.changes.get_mut(&id.clone()) {
@@ -127,10 +139,17 @@ fn pods(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News
     let (rows, is_news) = match (resource, access.subresource.as_deref(), verb) {
         ("pods", None, "create") => created_pod(state, &place, access, cause),
         ("pods", None, "delete") => {
-            let gone = access.object_name.as_deref().and_then(|pod| state.workloads.gone(&place, pod, cause));
+            let gone = access
+                .object_name
+                .as_deref()
+                .and_then(|pod| state.workloads.gone(&place, pod, cause));
             (gone.into_iter().collect(), false)
         }
-        ("replicasets" | "jobs" | "replicationcontrollers", None, "create" | "update" | "patch") => {
+        (
+            "replicasets" | "jobs" | "replicationcontrollers",
+            None,
+            "create" | "update" | "patch",
+        ) => {
             let body = access.response_object.as_ref().or(access.request_object.as_ref());
             let Some(body) = body.and_then(Body::read) else { return };
             let kind = body.kind.clone().unwrap_or_else(|| singular(resource).to_owned());
@@ -141,7 +160,11 @@ fn pods(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News
     turn.workloads.extend(rows);
     if is_news {
         let positions = state.recent.of_namespace(&place);
-        news.push(News { edge: Edge::Workload, positions, reason: "the owner of its pod was seen" });
+        news.push(News {
+            edge: Edge::Workload,
+            positions,
+            reason: "the owner of its pod was seen",
+        });
     }
 }
 
@@ -182,7 +205,11 @@ pub(crate) fn object(state: &mut State, object: &Object, turn: &mut Turn) -> Vec
         let place = (object.cluster.clone(), namespace.clone());
         listed_pod_or_owner(state, &place, object, cause, turn);
         let positions = state.recent.of_namespace(&place);
-        news.push(News { edge: Edge::Workload, positions, reason: "the owner of its pod was listed" });
+        news.push(News {
+            edge: Edge::Workload,
+            positions,
+            reason: "the owner of its pod was listed",
+        });
     }
     if is_kept(&object.kind) {
         listed_configuration(state, object, turn, &mut news);
@@ -191,7 +218,13 @@ pub(crate) fn object(state: &mut State, object: &Object, turn: &mut Turn) -> Vec
     news
 }
 
-fn listed_pod_or_owner(state: &mut State, place: &Place, object: &Object, cause: Cause, turn: &mut Turn) {
+fn listed_pod_or_owner(
+    state: &mut State,
+    place: &Place,
+    object: &Object,
+    cause: Cause,
+    turn: &mut Turn,
+) {
     if object.kind == "Pod" {
         if let Some(pod) = Pod::read(&object.object) {
             turn.workloads.extend(state.workloads.pod(place, &pod, cause));
@@ -214,7 +247,8 @@ fn listed_configuration(state: &mut State, object: &Object, turn: &mut Turn, new
     if state.objects.at(&key, object.time).is_some_and(|known| known.content == content) {
         return;
     }
-    let version = Version { from: object.time, position: object.log_position, content, change: None };
+    let version =
+        Version { from: object.time, position: object.log_position, content, change: None };
     let moment = Moment {
         time: object.time,
         change: None,

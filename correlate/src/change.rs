@@ -2,11 +2,11 @@
 //!
 //! Failed and dry-run requests change nothing, and the life of pods is no change.
 
-use durward_schemas::{Identity, Time};
 use durward_schemas::cell::Json;
 use durward_schemas::ids::ChangeId;
 use durward_schemas::tables::{Access, Change};
 use durward_schemas::values::{ChangeAction, ChangeKind, IdentityKind, Outcome};
+use durward_schemas::{Identity, Time};
 use serde_json::Value;
 
 use crate::rbac::SubjectKey;
@@ -75,7 +75,12 @@ const RESOURCES: &[(&str, &str, &str, ChangeKind)] = &[
     ("cilium.io", "ciliumnetworkpolicies", "CiliumNetworkPolicy", ChangeKind::NetworkPolicy),
     ("security.istio.io", "authorizationpolicies", "AuthorizationPolicy", ChangeKind::MeshPolicy),
     ("security.istio.io", "peerauthentications", "PeerAuthentication", ChangeKind::MeshPolicy),
-    ("security.istio.io", "requestauthentications", "RequestAuthentication", ChangeKind::MeshPolicy),
+    (
+        "security.istio.io",
+        "requestauthentications",
+        "RequestAuthentication",
+        ChangeKind::MeshPolicy,
+    ),
     (
         "certificates.k8s.io",
         "certificatesigningrequests",
@@ -94,13 +99,16 @@ pub(crate) struct Made {
 
 /// The object kind of an audited resource, if its writes are changes.
 pub(crate) fn kind_of(api_group: &str, resource: &str) -> Option<(&'static str, ChangeKind)> {
-    let row = RESOURCES.iter().find(|(group, name, ..)| *group == api_group && *name == resource)?;
+    let row =
+        RESOURCES.iter().find(|(group, name, ..)| *group == api_group && *name == resource)?;
     Some((row.2, row.3))
 }
 
 /// Whether objects of `kind` are configuration whose versions are kept.
 pub(crate) fn is_kept(kind: &str) -> bool {
-    RESOURCES.iter().any(|(_, _, object, change)| *object == kind && *change != ChangeKind::SecretReference)
+    RESOURCES
+        .iter()
+        .any(|(_, _, object, change)| *object == kind && *change != ChangeKind::SecretReference)
 }
 
 /// When a write took effect: at its answer, so that no request follows from itself.
@@ -130,7 +138,8 @@ pub(crate) fn changes(objects: &Objects, access: &Access) -> Vec<Made> {
 
 /// Object kind, change kind and action of a write that succeeded.
 fn write_of(access: &Access) -> Option<(&'static str, ChangeKind, ChangeAction)> {
-    let failed = access.outcome == Outcome::Failure || access.status_code.is_some_and(|code| code >= 300);
+    let failed =
+        access.outcome == Outcome::Failure || access.status_code.is_some_and(|code| code >= 300);
     if failed || access.dry_run == Some(true) {
         return None;
     }
@@ -140,7 +149,8 @@ fn write_of(access: &Access) -> Option<(&'static str, ChangeKind, ChangeAction)>
         "delete" | "deletecollection" => ChangeAction::Delete,
         _ => return None,
     };
-    let (kind, change_kind) = kind_of(access.api_group.as_deref().unwrap_or(""), access.resource.as_deref()?)?;
+    let (kind, change_kind) =
+        kind_of(access.api_group.as_deref().unwrap_or(""), access.resource.as_deref()?)?;
     match access.subresource.as_deref() {
         None => Some((kind, change_kind, action)),
         Some("approval") => Some((kind, change_kind, ChangeAction::Update)),
@@ -159,7 +169,11 @@ fn touched(objects: &Objects, access: &Access, kind: &str) -> Vec<(Option<String
 }
 
 /// What a `deletecollection` deleted: what its answer lists, else everything if nothing was selected.
-fn collection(objects: &Objects, access: &Access, kind: &str) -> Vec<(Option<String>, Option<Json>)> {
+fn collection(
+    objects: &Objects,
+    access: &Access,
+    kind: &str,
+) -> Vec<(Option<String>, Option<Json>)> {
     let answer = access.response_object.as_ref().and_then(parse);
     let items = answer.as_ref().and_then(|answer| answer.get("items")?.as_array().cloned());
     if let Some(items) = items {
@@ -275,16 +289,25 @@ fn one_change(
         source: access.source.clone(),
         ingest_time: access.ingest_time,
     };
-    let version =
-        Version { from, position: access.log_position, content, change: Some(change_id) };
+    let version = Version { from, position: access.log_position, content, change: Some(change_id) };
     Some(Made { change, object: key.map(|key| (key, version)) })
 }
 
 /// The sentence of a change again, after an earlier version of its object was seen.
-pub(crate) fn told_again(objects: &Objects, change: &Change, key: &ObjectKey, version: &Version) -> String {
+pub(crate) fn told_again(
+    objects: &Objects,
+    change: &Change,
+    key: &ObjectKey,
+    version: &Version,
+) -> String {
     let actor = Identity { kind: change.actor_kind, realm: None, name: Some(change.actor.clone()) };
     let actor = actor.short();
-    let deed = Deed { actor: &actor, resource: &change.resource, kind: change.kind, action: change.action };
+    let deed = Deed {
+        actor: &actor,
+        resource: &change.resource,
+        kind: change.kind,
+        action: change.action,
+    };
     summary::of(objects, deed, Some(key), &version.content, version.from).summary
 }
 
@@ -320,9 +343,12 @@ fn essence(kind: ChangeKind, json: &Json) -> Value {
         ChangeKind::RoleBinding | ChangeKind::ClusterRoleBinding => &["/subjects", "/roleRef"],
         ChangeKind::Workload => &["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"],
         ChangeKind::Namespace | ChangeKind::Node => &["/metadata/labels", "/spec"],
-        ChangeKind::ServiceAccount => {
-            &["/metadata/annotations", "/automountServiceAccountToken", "/secrets", "/imagePullSecrets"]
-        }
+        ChangeKind::ServiceAccount => &[
+            "/metadata/annotations",
+            "/automountServiceAccountToken",
+            "/secrets",
+            "/imagePullSecrets",
+        ],
         ChangeKind::AdmissionWebhook => &["/webhooks"],
         ChangeKind::CertificateApproval => &["/status/conditions"],
         _ => &["/spec"],
@@ -333,10 +359,12 @@ fn essence(kind: ChangeKind, json: &Json) -> Value {
 fn touches_template(access: &Access) -> bool {
     let sent = access.request_object.as_ref().and_then(parse);
     match sent {
-        Some(Value::Array(steps)) => steps.iter().any(|step| {
-            step["path"].as_str().is_some_and(|path| path.starts_with("/spec"))
-        }),
-        Some(object) => object.pointer("/spec/template").or(object.pointer("/spec/jobTemplate")).is_some(),
+        Some(Value::Array(steps)) => steps
+            .iter()
+            .any(|step| step["path"].as_str().is_some_and(|path| path.starts_with("/spec"))),
+        Some(object) => {
+            object.pointer("/spec/template").or(object.pointer("/spec/jobTemplate")).is_some()
+        }
         // The body was not logged: it may have.
         None => true,
     }

@@ -67,7 +67,10 @@ impl Correlator {
         let rest: Rest = sections.get_json("rest")?;
         let mut state = State {
             ids: Window::restore(sections.get_numbers("ids")?.into_iter(), rest.ids_forgotten),
-            judged: Window::restore(sections.get_numbers("judged")?.into_iter(), rest.judged_forgotten),
+            judged: Window::restore(
+                sections.get_numbers("judged")?.into_iter(),
+                rest.judged_forgotten,
+            ),
             ..State::default()
         };
         for change in sections.get_rows::<Change>("changes")? {
@@ -82,11 +85,14 @@ impl Correlator {
         for credential in sections.get_rows::<Credential>("credentials")? {
             state.credentials.restore(credential);
         }
-        for (row, controller) in sections.get_rows::<Workload>("workloads")?.into_iter().zip(controllers) {
+        for (row, controller) in
+            sections.get_rows::<Workload>("workloads")?.into_iter().zip(controllers)
+        {
             state.workloads.restore_pod(KnownPod { row, controller });
         }
         for (access, amended) in sections.get_rows::<Access>("recent")?.into_iter().zip(amended) {
-            let known = amended.into_iter().filter_map(|(edge, count)| Some((known_edge(&edge)?, count)));
+            let known =
+                amended.into_iter().filter_map(|(edge, count)| Some((known_edge(&edge)?, count)));
             state.recent.restore(Held { access, amended: known.collect() });
         }
         for counter in sections.get_rows::<SourceCounter>("sources")? {
@@ -179,7 +185,9 @@ impl Rest {
             spans: state.spans.iter().map(saved_span).collect(),
             amended: amended.collect(),
             last: last.collect(),
-            listed: listed.map(|((cluster, kind), time)| (cluster.clone(), kind.clone(), time.0)).collect(),
+            listed: listed
+                .map(|((cluster, kind), time)| (cluster.clone(), kind.clone(), time.0))
+                .collect(),
         }
     }
 
@@ -228,7 +236,8 @@ fn read_version(saved: SavedVersion) -> (ObjectKey, Version) {
         namespace: saved.namespace,
         name: saved.name,
     };
-    let content = if saved.gone { Content::Gone } else { Content::of(saved.body.map(Json).as_ref()) };
+    let content =
+        if saved.gone { Content::Gone } else { Content::of(saved.body.map(Json).as_ref()) };
     let change = saved.change.map(ChangeId);
     (key, Version { from: Time(saved.from), position: saved.position, content, change })
 }
@@ -323,7 +332,9 @@ impl Sections {
 
     fn get(&self, name: &str) -> Result<&[u8], CheckpointError> {
         let section = self.found.iter().find(|(found, _)| found == name);
-        section.map(|(_, bytes)| bytes.as_slice()).ok_or_else(|| wrong(format!("no section {name}")))
+        section
+            .map(|(_, bytes)| bytes.as_slice())
+            .ok_or_else(|| wrong(format!("no section {name}")))
     }
 
     fn get_json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<T, CheckpointError> {

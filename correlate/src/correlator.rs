@@ -37,7 +37,12 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         // Twenty minutes is the lateness of the slowest source, CloudTrail (DESIGN decision 11).
-        Self { lateness: 20 * MINUTE, most_recent: 50_000, most_ids: 2_000_000, most_spans: 100_000 }
+        Self {
+            lateness: 20 * MINUTE,
+            most_recent: 50_000,
+            most_ids: 2_000_000,
+            most_spans: 100_000,
+        }
     }
 }
 
@@ -97,32 +102,47 @@ impl Correlator {
 
     /// Takes one record.
     pub fn turn(&mut self, record: Record, older: &Older) -> Turn {
-        let positions = LogPosition::try_from(record.content.positions()).unwrap_or(LogPosition::MAX);
+        let positions =
+            LogPosition::try_from(record.content.positions()).unwrap_or(LogPosition::MAX);
         let mut turn = Turn {
             last_position: record.first_position + positions.max(1) - 1,
             ingest_time: record.ingest_time,
             is_tick: record.content == Content::Tick,
             ..Turn::default()
         };
-        self.state.recent.forget(record.ingest_time.plus(-self.settings.lateness), self.settings.most_recent);
+        self.state
+            .recent
+            .forget(record.ingest_time.plus(-self.settings.lateness), self.settings.most_recent);
         match record.content {
             Content::Accesses(rows) => {
                 rows.into_iter().for_each(|row| self.access(row, older, &mut turn));
             }
             Content::Objects(rows) => rows.iter().for_each(|row| self.object(row, &mut turn)),
-            Content::Spans(rows) => rows.into_iter().for_each(|row| self.span(row, older, &mut turn)),
+            Content::Spans(rows) => {
+                rows.into_iter().for_each(|row| self.span(row, older, &mut turn))
+            }
             Content::Logs(rows) => {
                 let new = |row: &durward_schemas::tables::Log| (row.event_id.clone(), row.time);
                 self.plain(rows, older, new, |row| &row.source, |turn| &mut turn.logs, &mut turn);
             }
             Content::Metrics(rows) => {
                 let new = |row: &durward_schemas::tables::Metric| (row.event_id.clone(), row.time);
-                self.plain(rows, older, new, |row| &row.source, |turn| &mut turn.metrics, &mut turn);
+                self.plain(
+                    rows,
+                    older,
+                    new,
+                    |row| &row.source,
+                    |turn| &mut turn.metrics,
+                    &mut turn,
+                );
             }
-            Content::Rejects(rows) => rows.into_iter().for_each(|row| self.reject(row, older, &mut turn)),
+            Content::Rejects(rows) => {
+                rows.into_iter().for_each(|row| self.reject(row, older, &mut turn))
+            }
             Content::Received(receipt) => self.state.sources.received(&receipt),
             Content::Tick => {
-                turn.source_counters = self.state.sources.tick(record.ingest_time, record.first_position);
+                turn.source_counters =
+                    self.state.sources.tick(record.ingest_time, record.first_position);
             }
             Content::EndOfSource(_) => {}
         }
@@ -151,7 +171,8 @@ impl Correlator {
         }
         self.state.sources.count(&row.source, row.time, Fate::Accepted);
         if row.is_deciding() {
-            let first = self.state.judged.insert(request_hash(&row.request_key), self.settings.most_ids);
+            let first =
+                self.state.judged.insert(request_hash(&row.request_key), self.settings.most_ids);
             row.judged = first && !older.request_keys.contains(row.request_key.as_str());
             if row.judged {
                 self.judge(&mut row, turn);
@@ -169,7 +190,11 @@ impl Correlator {
         }
         if let Some(audit_id) = &row.source_event_id {
             let positions = self.state.recent.of_audit_id(audit_id);
-            news.push(News { edge: Edge::Trace, positions, reason: "another request has its audit id" });
+            news.push(News {
+                edge: Edge::Trace,
+                positions,
+                reason: "another request has its audit id",
+            });
         }
         self.state.recent.add(row);
         self.amend(news, row.log_position, row.ingest_time, turn);
@@ -185,7 +210,8 @@ impl Correlator {
         held.access.duration_us = held.access.duration_us.max(row.duration_us);
         if columns(Edge::Outcome, &held.access) != before {
             let reason = "a later stage of the request was seen";
-            let amendment = amendment(held, Edge::Outcome, reason, row.log_position, row.ingest_time);
+            let amendment =
+                amendment(held, Edge::Outcome, reason, row.log_position, row.ingest_time);
             turn.amendments.push(amendment);
         }
     }

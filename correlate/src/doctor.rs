@@ -105,7 +105,8 @@ pub async fn examine(lake: &impl Ask) -> Result<(Vec<Fields>, Vec<Advice>), Quer
     let mut advice = Vec::new();
     for check in CHECKS {
         let rows = lake.ask(check.sql).await?;
-        let count = rows.first().and_then(|row| row.get("n")).and_then(Value::as_i64).unwrap_or_default();
+        let count =
+            rows.first().and_then(|row| row.get("n")).and_then(Value::as_i64).unwrap_or_default();
         if count > 0 {
             let finding = format!("{count} {}", check.finding);
             advice.push(Advice { lacks: check.lacks, finding, advice: check.advice });

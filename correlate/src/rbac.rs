@@ -87,8 +87,10 @@ impl<'a> Question<'a> {
             SubjectKind::User
         };
         let as_user = SubjectKey { kind: SubjectKind::User, name: self.user.to_owned() };
-        let groups =
-            self.groups.iter().map(|name| SubjectKey { kind: SubjectKind::Group, name: name.clone() });
+        let groups = self
+            .groups
+            .iter()
+            .map(|name| SubjectKey { kind: SubjectKind::Group, name: name.clone() });
         let mut all: Vec<_> = groups.collect();
         if kind == SubjectKind::ServiceAccount {
             all.push(SubjectKey { kind, name: self.user.to_owned() });
@@ -125,7 +127,8 @@ impl<'a> Question<'a> {
     }
 
     fn matches_name(&self, names: &[String]) -> bool {
-        names.is_empty() || self.name.is_some_and(|name| names.iter().any(|allowed| allowed == name))
+        names.is_empty()
+            || self.name.is_some_and(|name| names.iter().any(|allowed| allowed == name))
     }
 }
 

@@ -30,9 +30,10 @@ pub(crate) fn resolve(state: &State, edge: Edge, access: &mut Access) {
 fn workload(state: &State, access: &mut Access) {
     let place = pod_place(access);
     let pod = access.pod.as_deref();
-    let owner = place.as_ref().zip(pod).and_then(|(place, pod)| {
-        state.workloads.owner_of(place, pod, access.pod_uid.as_deref())
-    });
+    let owner = place
+        .as_ref()
+        .zip(pod)
+        .and_then(|(place, pod)| state.workloads.owner_of(place, pod, access.pod_uid.as_deref()));
     let key = owner.as_ref().and_then(|owner| {
         let (namespace, name) = owner.workload.split_once('/')?;
         Some(ObjectKey {
@@ -44,7 +45,8 @@ fn workload(state: &State, access: &mut Access) {
     });
     access.workload_change_id = key.and_then(|key| {
         let upto = state.objects.history(&key).iter().rev();
-        upto.filter(|version| version.from <= access.time).find_map(|version| version.change.clone())
+        upto.filter(|version| version.from <= access.time)
+            .find_map(|version| version.change.clone())
     });
     access.workload_evidence = owner.as_ref().map(|owner| owner.evidence);
     access.workload_kind = owner.as_ref().map(|owner| owner.kind.clone());
@@ -58,7 +60,8 @@ fn lineage(state: &State, access: &mut Access) {
     access.credential_issued_time = minted.and_then(|minted| minted.issued_time);
     access.credential_expires_time = minted.and_then(|minted| minted.expires_time);
     access.minted_by = minted.and_then(|minted| minted.issued_by.clone());
-    access.minted_by_credential_id = minted.and_then(|minted| minted.issued_by_credential_id.clone());
+    access.minted_by_credential_id =
+        minted.and_then(|minted| minted.issued_by_credential_id.clone());
     access.lineage_depth = minted.and_then(|minted| minted.depth);
     access.lineage_evidence = minted.map(|minted| minted.evidence);
 }
@@ -78,7 +81,8 @@ fn trace(state: &State, access: &mut Access) {
     let sharing = access.source_event_id.as_deref().map(|id| state.recent.of_audit_id(id));
     let sharing = sharing.unwrap_or_default();
     let others = sharing.iter().filter_map(|position| state.recent.get(*position));
-    let others: Vec<_> = others.filter(|held| held.access.request_key != access.request_key).collect();
+    let others: Vec<_> =
+        others.filter(|held| held.access.request_key != access.request_key).collect();
     let only_cluster = others.iter().all(|held| held.access.cluster == access.cluster);
     let edge = state.spans.of(access, others.len() + 1, only_cluster);
     access.trace_evidence = edge.as_ref().map(|edge| edge.evidence);

@@ -122,7 +122,8 @@ fn role(
     from: Time,
 ) -> Told {
     let texts = |content: Option<&Content>| -> BTreeSet<String> {
-        let rules = content.and_then(Content::seen).map_or(&[][..], |seen| seen.body.rules.as_slice());
+        let rules =
+            content.and_then(Content::seen).map_or(&[][..], |seen| seen.body.rules.as_slice());
         rules.iter().flat_map(permissions).collect()
     };
     let had = texts(objects.before(key, from).map(|version| &version.content));
@@ -152,13 +153,15 @@ fn holders(objects: &Objects, role: &ObjectKey, time: Time) -> Vec<SubjectKey> {
     let cluster = role.cluster.as_deref();
     let kinds = ["ClusterRoleBinding", "RoleBinding"];
     let bindings = kinds.iter().flat_map(|kind| objects.existing(cluster, kind, time));
-    let mine = bindings
-        .filter(|(key, version)| is_binding(key) && role_key(key, &version.content).as_ref() == Some(role));
+    let mine = bindings.filter(|(key, version)| {
+        is_binding(key) && role_key(key, &version.content).as_ref() == Some(role)
+    });
     let subjects: BTreeSet<SubjectKey> = mine
         .filter_map(|(key, version)| Some((key, version.content.seen()?)))
         .flat_map(|(key, seen)| {
             let all = seen.body.subjects.iter();
-            all.filter_map(|subject| SubjectKey::of(subject, key.namespace.as_deref())).collect::<Vec<_>>()
+            all.filter_map(|subject| SubjectKey::of(subject, key.namespace.as_deref()))
+                .collect::<Vec<_>>()
         })
         .collect();
     subjects.into_iter().take(MOST_LISTED).collect()

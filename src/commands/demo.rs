@@ -59,7 +59,8 @@ pub(crate) async fn demo(data_dir: Option<PathBuf>, args: &DemoArgs) -> Result<E
     let started = Instant::now();
     let temporary = tempfile::tempdir()?;
     let data = data_dir.unwrap_or_else(|| temporary.path().join("data"));
-    let scenario = durward_fixtures::scenario(STORY).context("the demo's story is part of the program")?;
+    let scenario =
+        durward_fixtures::scenario(STORY).context("the demo's story is part of the program")?;
     let cluster = scenario.expectation()?.cluster;
     let (receiver, received) = receiver().await?;
     let secret = temporary.path().join("slack-webhook-url");
@@ -69,7 +70,10 @@ pub(crate) async fn demo(data_dir: Option<PathBuf>, args: &DemoArgs) -> Result<E
     let server = Server::open(&data, &config, pace).await?;
     let addresses = server.addresses.clone();
     let last_alert = Arc::clone(&server.last_alert);
-    say(&format!("1. Everything runs in one process tree, on loopback ports:\n{}", doors(&addresses)))?;
+    say(&format!(
+        "1. Everything runs in one process tree, on loopback ports:\n{}",
+        doors(&addresses)
+    ))?;
     seed(&server, scenario, &cluster).await?;
     let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(server.run(async {
@@ -96,7 +100,8 @@ pub(crate) async fn demo(data_dir: Option<PathBuf>, args: &DemoArgs) -> Result<E
     drop(stop);
     running.await??;
     if message.is_none() {
-        return Err(Failure::io("the demo's incident was not told in time").hint("run it again with -v and look at the log"));
+        return Err(Failure::io("the demo's incident was not told in time")
+            .hint("run it again with -v and look at the log"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -110,7 +115,13 @@ fn say(text: &str) -> Result<(), Failure> {
 fn config(cluster: &str, secret: PathBuf) -> Config {
     let mut config = Config { default_cluster: Some(cluster.to_owned()), ..Config::default() };
     let listen = &mut config.listen;
-    for door in [&mut listen.audit, &mut listen.otlp_grpc, &mut listen.otlp_http, &mut listen.web, &mut listen.admin] {
+    for door in [
+        &mut listen.audit,
+        &mut listen.otlp_grpc,
+        &mut listen.otlp_http,
+        &mut listen.web,
+        &mut listen.admin,
+    ] {
         door.address.set_port(0);
     }
     config.listen.otlp_grpc.cluster = Some(cluster.to_owned());
@@ -158,7 +169,9 @@ async fn seed(server: &Server, scenario: &Scenario, cluster: &str) -> Result<(),
     let reading = read(Format::KubeList, state.as_bytes(), &context);
     let items = reading.items();
     server.intake.append(reading.into_contents()).await?;
-    say(&format!("   The cluster's {items} objects are known: roles, bindings, pods and their owners.\n"))
+    say(&format!(
+        "   The cluster's {items} objects are known: roles, bindings, pods and their owners.\n"
+    ))
 }
 
 /// Posts every batch and export in its order, without the recording's pauses.

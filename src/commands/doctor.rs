@@ -26,7 +26,8 @@ pub(crate) async fn doctor(data_dir: &Path, args: &DoctorArgs) -> Result<ExitCod
     }
     writeln!(out, "Sources")?;
     for source in &sources {
-        let text = |column: &str| source.get(column).and_then(Value::as_str).unwrap_or("-").to_owned();
+        let text =
+            |column: &str| source.get(column).and_then(Value::as_str).unwrap_or("-").to_owned();
         let count = |column: &str| source.get(column).and_then(Value::as_i64).unwrap_or_default();
         let line = format!(
             "{} ({}): {}, {} accepted, {} duplicates, {} rejected, last event {}",
@@ -45,7 +46,13 @@ pub(crate) async fn doctor(data_dir: &Path, args: &DoctorArgs) -> Result<ExitCod
         writeln!(out, "  nothing that was looked for")?;
     }
     for said in &advice {
-        writeln!(out, "  {} {}\n      {}", if said.lacks { "!" } else { "-" }, said.finding, said.advice)?;
+        writeln!(
+            out,
+            "  {} {}\n      {}",
+            if said.lacks { "!" } else { "-" },
+            said.finding,
+            said.advice
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -19,7 +19,10 @@ use crate::sql::Lake;
 pub(crate) async fn explain(data_dir: &Path, args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
     let Some(found) = explain::explain(&lake, &args.id).await? else {
-        return Err(nothing(&args.id, "event id, request key, audit id, finding id or incident id"));
+        return Err(nothing(
+            &args.id,
+            "event id, request key, audit id, finding id or incident id",
+        ));
     };
     let mut out = std::io::stdout().lock();
     if args.output == Output::Table {
@@ -34,7 +37,10 @@ pub(crate) async fn explain(data_dir: &Path, args: &ExplainArgs) -> Result<ExitC
 pub(crate) async fn who(data_dir: &Path, args: &WhoArgs) -> Result<ExitCode, Failure> {
     let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
     let Some(found) = explain::who(&lake, &args.id).await? else {
-        return Err(nothing(&args.id, "ServiceAccount (namespace/name), user name, pod or credential id"));
+        return Err(nothing(
+            &args.id,
+            "ServiceAccount (namespace/name), user name, pod or credential id",
+        ));
     };
     let mut out = std::io::stdout().lock();
     if args.output == Output::Table {
@@ -52,7 +58,8 @@ fn nothing(id: &str, kinds: &str) -> Failure {
 
 /// The title, its lines, and the parts below it.
 pub(crate) fn explanation(found: &Explanation, indent: usize) -> String {
-    let mut text = format!("{:indent$}{}\n{}", "", escape::visible(&found.title), lines(&found.lines, indent));
+    let mut text =
+        format!("{:indent$}{}\n{}", "", escape::visible(&found.title), lines(&found.lines, indent));
     for part in &found.parts {
         text.push('\n');
         text.push_str(&explanation(part, indent + 2));

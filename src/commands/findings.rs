@@ -26,7 +26,11 @@ pub(crate) async fn findings(data_dir: &Path, verb: FindingsVerb) -> Result<Exit
     }
 }
 
-async fn list(data_dir: &Path, output: Output, fail_on: Option<Severity>) -> Result<ExitCode, Failure> {
+async fn list(
+    data_dir: &Path,
+    output: Output,
+    fail_on: Option<Severity>,
+) -> Result<ExitCode, Failure> {
     let lake = readable_lake(data_dir)?;
     let answer = sql::question(&lake, LIST, Limits::default()).await?;
     render::answer(&answer, output, std::io::stdout().lock())?;
@@ -34,7 +38,11 @@ async fn list(data_dir: &Path, output: Output, fail_on: Option<Severity>) -> Res
 }
 
 /// Exit code 1 where findings of `fail_on` or above match `condition`.
-pub(crate) async fn verdict(lake: &Path, fail_on: Option<Severity>, condition: &str) -> Result<ExitCode, Failure> {
+pub(crate) async fn verdict(
+    lake: &Path,
+    fail_on: Option<Severity>,
+    condition: &str,
+) -> Result<ExitCode, Failure> {
     let Some(least) = fail_on else { return Ok(ExitCode::SUCCESS) };
     let lake = Lake { dir: lake.to_owned(), limits: Limits::default() };
     let sql = format!(
@@ -42,6 +50,7 @@ pub(crate) async fn verdict(lake: &Path, fail_on: Option<Severity>, condition: &
         least as i64
     );
     let rows = lake.ask(&sql).await?;
-    let found = rows.first().and_then(|row| row.get("n")).and_then(Value::as_i64).unwrap_or_default();
+    let found =
+        rows.first().and_then(|row| row.get("n")).and_then(Value::as_i64).unwrap_or_default();
     Ok(if found > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }

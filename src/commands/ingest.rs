@@ -67,12 +67,14 @@ fn settings(args: &IngestArgs) -> Result<FileSettings, Failure> {
     let format = match args.format.as_str() {
         "auto" => None,
         name => Some(name.parse().map_err(|error| {
-            Failure::usage(error).hint("leave --format out, and the format is found out from the content")
+            Failure::usage(error)
+                .hint("leave --format out, and the format is found out from the content")
         })?),
     };
     let as_of = args.as_of.as_deref().map(|text| {
         Time::parse(text).ok_or_else(|| {
-            Failure::usage(format!("--as-of {text}: this is no time")).hint("write 2026-07-23T10:00:00Z")
+            Failure::usage(format!("--as-of {text}: this is no time"))
+                .hint("write 2026-07-23T10:00:00Z")
         })
     });
     Ok(FileSettings {
@@ -136,7 +138,10 @@ fn tell(taken: &Ingested, counted: &[Fields], output: Output) -> Result<(), Fail
     }
     writeln!(out, "  {accepted:>9} new, {duplicates} duplicates, {rejected} new rejects")?;
     if rejected > 0 {
-        writeln!(out, "look at rejects: durward query \"SELECT reason, detail, hint, position, head FROM rejects\"")?;
+        writeln!(
+            out,
+            "look at rejects: durward query \"SELECT reason, detail, hint, position, head FROM rejects\""
+        )?;
     }
     Ok(())
 }

@@ -22,6 +22,9 @@ pub(crate) async fn notify(verb: &NotifyVerb) -> Result<ExitCode, Failure> {
         println!("slack: delivered");
         return Ok(ExitCode::SUCCESS);
     }
-    let reason = delivery.error.unwrap_or_else(|| format!("HTTP {}", delivery.http_status.unwrap_or_default()));
-    Err(Failure::io(format!("slack: {}: {reason}", delivery.outcome)).hint("docs/how-to/slack.md says what each answer means"))
+    let reason = delivery
+        .error
+        .unwrap_or_else(|| format!("HTTP {}", delivery.http_status.unwrap_or_default()));
+    Err(Failure::io(format!("slack: {}: {reason}", delivery.outcome))
+        .hint("docs/how-to/slack.md says what each answer means"))
 }

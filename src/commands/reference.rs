@@ -34,7 +34,11 @@ fn command(command: &mut clap::Command, above: &str, text: &mut String) {
     let help = command.clone().term_width(90).render_help();
     // Writing into a String does not fail.
     let _written = write!(text, "## `{name}`\n\n```text\n{}\n```\n\n", help.to_string().trim_end());
-    let below: Vec<_> = command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help").cloned().collect();
+    let below: Vec<_> = command
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
+        .cloned()
+        .collect();
     for mut sub in below {
         self::command(&mut sub, &format!("{name} "), text);
     }
@@ -42,13 +46,26 @@ fn command(command: &mut clap::Command, above: &str, text: &mut String) {
 
 fn tables() -> String {
     let mut text = format!("# Tables and views\n\n{MADE}\n");
-    text.push_str("Every stored table also has `date`, the UTC date on which the log took the row's cause.\n");
+    text.push_str(
+        "Every stored table also has `date`, the UTC date on which the log took the row's cause.\n",
+    );
     text.push_str("A versioned table is stored as `<name>_versions`; the bare name is a view of the latest version of each row.\n\n");
     for table in LAKE {
-        let _written = write!(text, "## `{}`\n\n{}\n\n| column | type | meaning |\n|---|---|---|\n", table.bare_name(), table.doc.trim());
+        let _written = write!(
+            text,
+            "## `{}`\n\n{}\n\n| column | type | meaning |\n|---|---|---|\n",
+            table.bare_name(),
+            table.doc.trim()
+        );
         for column in table.columns {
             let optional = if column.nullable { "?" } else { "" };
-            let _written = writeln!(text, "| `{}` | {}{optional} | {} |", column.name, column.kind.name(), column.doc.trim().replace('|', "\\|"));
+            let _written = writeln!(
+                text,
+                "| `{}` | {}{optional} | {} |",
+                column.name,
+                column.kind.name(),
+                column.doc.trim().replace('|', "\\|")
+            );
         }
         text.push('\n');
     }
@@ -62,7 +79,9 @@ fn tables() -> String {
 
 fn configuration() -> String {
     let schema: Value = serde_json::from_str(config::SCHEMA).unwrap_or_default();
-    let mut text = format!("# Configuration\n\n{MADE}\nYAML; every key has a default, and an unknown key is an error.\n\n| key | type | meaning |\n|---|---|---|\n");
+    let mut text = format!(
+        "# Configuration\n\n{MADE}\nYAML; every key has a default, and an unknown key is an error.\n\n| key | type | meaning |\n|---|---|---|\n"
+    );
     keys(&schema, &schema, "", &mut text);
     text
 }
@@ -71,14 +90,20 @@ fn keys(root: &Value, schema: &Value, prefix: &str, text: &mut String) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     for (name, property) in properties {
         let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        let target = property.get("$ref").and_then(Value::as_str).and_then(|at| root.pointer(at.trim_start_matches('#')));
+        let target = property
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(|at| root.pointer(at.trim_start_matches('#')));
         let inner = target.unwrap_or(property);
         let kind = match &inner["type"] {
             Value::String(kind) => kind.clone(),
-            Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+            Value::Array(kinds) => {
+                kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or ")
+            }
             _ => inner["const"].to_string(),
         };
-        let meaning = property["description"].as_str().or(inner["description"].as_str()).unwrap_or_default();
+        let meaning =
+            property["description"].as_str().or(inner["description"].as_str()).unwrap_or_default();
         let _written = writeln!(text, "| `{path}` | {kind} | {meaning} |");
         keys(root, inner, &path, text);
     }

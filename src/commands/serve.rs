@@ -26,7 +26,11 @@ fn tell(addresses: &Addresses, output: Output) {
     if output == Output::Table {
         eprintln!(
             "ready: audit webhook {} /v1/k8s-audit/CLUSTER, OTLP gRPC {}, OTLP HTTP {}, queries http://{}/api/v1/query, metrics http://{}/metrics",
-            addresses.audit, addresses.otlp_grpc, addresses.otlp_http, addresses.web, addresses.admin
+            addresses.audit,
+            addresses.otlp_grpc,
+            addresses.otlp_http,
+            addresses.web,
+            addresses.admin
         );
     } else {
         eprintln!("{}", serde_json::to_string(addresses).unwrap_or_default());

@@ -12,7 +12,8 @@ fn loaded(text: &str, sets: &[&str]) -> Result<Loaded, String> {
 /// Guarantees: it is refused with its line and the key that was meant.
 #[test]
 fn unknown_keys_are_refused_with_line_and_suggestion() {
-    let error = loaded("version: 1\nlisten:\n  audit:\n    adress: 127.0.0.1:0\n", &[]).unwrap_err();
+    let error =
+        loaded("version: 1\nlisten:\n  audit:\n    adress: 127.0.0.1:0\n", &[]).unwrap_err();
     assert!(error.contains("line 4") && error.contains("did you mean address"), "{error}");
 }
 
@@ -31,7 +32,8 @@ fn open_doors_need_client_certificates() {
 /// Guarantees: the command line wins, and each value knows where it came from.
 #[test]
 fn command_line_wins_over_the_file() {
-    let found = loaded("version: 1\ndefault_cluster: a\nretention: 90d\n", &["default_cluster=b"]).expect("valid");
+    let found = loaded("version: 1\ndefault_cluster: a\nretention: 90d\n", &["default_cluster=b"])
+        .expect("valid");
     assert_eq!(found.config.default_cluster.as_deref(), Some("b"));
     assert_eq!(found.origins.get("default_cluster"), Some(&"--set"));
     assert_eq!(found.origins.get("retention"), Some(&"file"));
@@ -47,7 +49,9 @@ fn schema_names_every_key() {
         let object = schema.pointer(pointer).and_then(Value::as_object);
         object.expect(pointer).keys().cloned().collect()
     };
-    let keys = |value: Value| -> Vec<String> { value.as_object().expect("an object").keys().cloned().collect() };
+    let keys = |value: Value| -> Vec<String> {
+        value.as_object().expect("an object").keys().cloned().collect()
+    };
     let default = plain(&Config::default());
     assert_eq!(names("/properties"), keys(default.clone()));
     assert_eq!(names("/properties/listen/properties"), keys(default["listen"].clone()));

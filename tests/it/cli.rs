@@ -17,14 +17,21 @@ fn ingest_twice_changes_nothing() {
     let place = Place::new();
     let first = place.ingest(scenario("stolen-token"));
     assert_eq!(first["duplicates"], 0);
-    let received = first["read"]["accesses"].as_i64().expect("a count") + first["read"]["objects"].as_i64().expect("a count");
+    let received = first["read"]["accesses"].as_i64().expect("a count")
+        + first["read"]["objects"].as_i64().expect("a count");
     assert_eq!(first["accepted"], received);
     let before = place.query("SELECT count(*) AS n, max(log_position) AS last FROM accesses");
     let findings = place.query("SELECT * FROM findings_versions ORDER BY finding_id, version");
     let second = place.ingest(scenario("stolen-token"));
     assert_eq!((&second["accepted"], &second["duplicates"]), (&0.into(), &received.into()));
-    assert_eq!(place.query("SELECT count(*) AS n, max(log_position) AS last FROM accesses"), before);
-    assert_eq!(place.query("SELECT * FROM findings_versions ORDER BY finding_id, version"), findings);
+    assert_eq!(
+        place.query("SELECT count(*) AS n, max(log_position) AS last FROM accesses"),
+        before
+    );
+    assert_eq!(
+        place.query("SELECT * FROM findings_versions ORDER BY finding_id, version"),
+        findings
+    );
 }
 
 /// Scenario: wrong JSON, deep nesting, `{"kind":0}`, missing and impossible times, broken UTF-8, U+0000, a cut gzip.
@@ -35,7 +42,16 @@ fn bad_input_is_kept_as_rejects() {
     let good = scenario("stolen-token").audit_lines().expect("lines").remove(0);
     let mut bytes = Vec::new();
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
-    for line in [good.as_bytes(), b"{\"kind\":0}", b"nonsense", b"{\"a\":", deep.as_bytes(), b"\xff\xfe{}", b"{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"}", b"\0"] {
+    for line in [
+        good.as_bytes(),
+        b"{\"kind\":0}",
+        b"nonsense",
+        b"{\"a\":",
+        deep.as_bytes(),
+        b"\xff\xfe{}",
+        b"{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"}",
+        b"\0",
+    ] {
         bytes.extend_from_slice(line);
         bytes.push(b'\n');
     }
@@ -45,7 +61,10 @@ fn bad_input_is_kept_as_rejects() {
     assert_eq!(told["read"]["accesses"], 1, "{told}");
     assert_eq!(place.count("accesses"), 1);
     let rejects = place.query("SELECT reason, detail, hint FROM rejects");
-    assert_eq!(i64::try_from(rejects.len()).expect("few"), told["rejected"].as_i64().expect("a count"));
+    assert_eq!(
+        i64::try_from(rejects.len()).expect("few"),
+        told["rejected"].as_i64().expect("a count")
+    );
     assert!(rejects.iter().all(|row| row["reason"].is_string() && row["detail"].is_string()));
     let cut = place.path("cut.gz");
     std::fs::write(&cut, [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2]).expect("a file");
@@ -75,17 +94,29 @@ fn data_directories_explain_themselves() {
 fn mistakes_have_their_codes() {
     let place = Place::new();
     place.ingest(scenario("quiet-monday"));
-    check(&place.run(&["query", "SELECT * FROM acesses"]), 2, &["no table or view acesses", "accesses"]);
+    check(
+        &place.run(&["query", "SELECT * FROM acesses"]),
+        2,
+        &["no table or view acesses", "accesses"],
+    );
     check(&place.run(&["query", "SELEC 1"]), 2, &["reading SQL"]);
     check(&place.run(&["query", "DROP TABLE accesses"]), 2, &["only reading is offered"]);
-    check(&place.run(&["query", "--max-rows", "3", "SELECT time FROM accesses"]), 2, &["more than 3 rows", "--max-rows"]);
+    check(
+        &place.run(&["query", "--max-rows", "3", "SELECT time FROM accesses"]),
+        2,
+        &["more than 3 rows", "--max-rows"],
+    );
     check(&place.run(&["query", "--timeout", "fast", "SELECT 1"]), 2, &["30s"]);
     check(&place.run(&["ingest", "--format", "xml", "Cargo.toml"]), 2, &["is not a format"]);
     check(&place.run(&["explain", "0000"]), 2, &["nothing is known of 0000"]);
     check(&place.run(&["frobnicate"]), 2, &["frobnicate"]);
     let config = place.path("durward.yaml");
     std::fs::write(&config, "version: 1\nlisten:\n  audti: {}\n").expect("a file");
-    check(&place.run(&["config", "check", config.to_str().expect("a path")]), 3, &["line 3", "did you mean audit"]);
+    check(
+        &place.run(&["config", "check", config.to_str().expect("a path")]),
+        3,
+        &["line 3", "did you mean audit"],
+    );
     check(&place.run(&["findings", "list", "--fail-on", "high"]), 0, &[]);
 }
 
@@ -96,7 +127,11 @@ fn queries_end_at_their_limits() {
     let place = Place::new();
     place.ingest(scenario("quiet-monday"));
     let product = "SELECT count(*) FROM accesses a, accesses b, accesses c, accesses d WHERE a.time < b.time OR c.time < d.time";
-    check(&place.run(&["query", "--timeout", "1s", product]), 2, &["took longer than 1 s", "--timeout"]);
+    check(
+        &place.run(&["query", "--timeout", "1s", product]),
+        2,
+        &["took longer than 1 s", "--timeout"],
+    );
     let wide = "SELECT string_agg(a.request_uri, ',') FROM accesses a, accesses b, accesses c GROUP BY b.event_id, c.event_id ORDER BY 1";
     let ran = place.run(&["query", "--timeout", "20s", "--memory", "16MiB", wide]);
     assert_eq!(ran.code, 2, "{ran:?}");
@@ -108,19 +143,34 @@ fn queries_end_at_their_limits() {
 fn answers_name_their_evidence() {
     let place = Place::new();
     place.ingest(scenario("operator-removes-binding"));
-    let refused = place.query("SELECT event_id FROM denials WHERE change_evidence = 'exact' LIMIT 1");
+    let refused =
+        place.query("SELECT event_id FROM denials WHERE change_evidence = 'exact' LIMIT 1");
     let id = refused[0]["event_id"].as_str().expect("an id");
-    check(&place.run(&["explain", id]), 0, &["refused", "alice deleted RoleBinding payments/ledger", "exact"]);
-    let json: serde_json::Value = serde_json::from_str(&place.run(&["explain", id, "-o", "json"]).out).expect("JSON");
+    check(
+        &place.run(&["explain", id]),
+        0,
+        &["refused", "alice deleted RoleBinding payments/ledger", "exact"],
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&place.run(&["explain", id, "-o", "json"]).out).expect("JSON");
     assert_eq!(json["facts"]["change"]["actor"], "alice");
-    check(&place.run(&["who", "payments/ledger"]), 0, &["Deployment payments/ledger", "credential", "refused"]);
+    check(
+        &place.run(&["who", "payments/ledger"]),
+        0,
+        &["Deployment payments/ledger", "credential", "refused"],
+    );
     check(&place.run(&["doctor"]), 0, &["Sources", "accepted"]);
     let stolen = Place::new();
     stolen.ingest(scenario("stolen-token"));
-    check(&stolen.run(&["findings", "list", "--fail-on", "high"]), 1, &["Token of a pod used from another address"]);
+    let listed = stolen.run(&["findings", "list", "-o", "csv", "--fail-on", "high"]);
+    check(&listed, 1, &["Token of a pod used from another address"]);
     let finding = stolen.query("SELECT finding_id FROM findings WHERE severity_id = 4 LIMIT 1");
     let id = finding[0]["finding_id"].as_str().expect("an id");
-    check(&stolen.run(&["findings", "show", &id[..8]]), 0, &["possible by", "credential", "minted"]);
+    check(
+        &stolen.run(&["findings", "show", &id[..8]]),
+        0,
+        &["possible by", "credential", "minted"],
+    );
     let csv = stolen.run(&["query", "-o", "csv", "SELECT time, title FROM findings LIMIT 1"]);
     check(&csv, 0, &["time,title\n"]);
 }
@@ -130,8 +180,13 @@ fn answers_name_their_evidence() {
 #[test]
 fn configuration_is_shown_and_described() {
     let place = Place::new();
-    check(&place.run(&["config", "show", "--set", "default_cluster=prod"]), 0, &["default_cluster: \"prod\"", "# --set", "# default"]);
-    let schema: serde_json::Value = serde_json::from_str(&place.run(&["config", "schema"]).out).expect("JSON");
+    check(
+        &place.run(&["config", "show", "--set", "default_cluster=prod"]),
+        0,
+        &["default_cluster: \"prod\"", "# --set", "# default"],
+    );
+    let schema: serde_json::Value =
+        serde_json::from_str(&place.run(&["config", "schema"]).out).expect("JSON");
     assert_eq!(schema["type"], "object");
     check(&place.run(&["rules", "list"]), 0, &["high", "anonymous"]);
 }

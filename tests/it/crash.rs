@@ -38,7 +38,15 @@ fn killed_ingest_loses_and_doubles_nothing() {
     place.ingest(story);
     let rows = "SELECT count(*) AS n, count(DISTINCT event_id) AS ids, sum(CASE WHEN judged THEN 1 ELSE 0 END) AS judged FROM accesses";
     assert_eq!(place.query(rows), calm.query(rows));
-    for table in ["changes", "credentials_versions", "workloads_versions", "grants_versions", "findings_versions", "incidents_versions", "finding_events"] {
+    for table in [
+        "changes",
+        "credentials_versions",
+        "workloads_versions",
+        "grants_versions",
+        "findings_versions",
+        "incidents_versions",
+        "finding_events",
+    ] {
         let count = format!("{table} WHERE 1 = 1");
         assert_eq!(place.count(&count), calm.count(&count), "{table}");
     }

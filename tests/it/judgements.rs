@@ -23,10 +23,19 @@ enum Expected {
 
 fn expected(scenario: &str, kind: &str) -> Expected {
     match scenario {
-        "stolen-token" | "mint-token" | "escalate" | "anonymous-access" | "admission-hooks"
-        | "reused-audit-id" | "stratus-create-admin-clusterrole" | "privileged-pod"
+        "stolen-token"
+        | "mint-token"
+        | "escalate"
+        | "anonymous-access"
+        | "admission-hooks"
+        | "reused-audit-id"
+        | "stratus-create-admin-clusterrole"
+        | "privileged-pod"
         | "stratus-hostpath-volume" => Expected::Incident,
-        "exec-in-pods" | "enumerate-secrets" | "delete-events" | "stratus-dump-secrets"
+        "exec-in-pods"
+        | "enumerate-secrets"
+        | "delete-events"
+        | "stratus-dump-secrets"
         | "stratus-steal-serviceaccount-token" => Expected::Finding,
         "oversized" => Expected::Blindness,
         "denied-storm" => Expected::Anything,
@@ -56,7 +65,10 @@ fn labels(dir: &Path) -> Vec<Label> {
             Label {
                 scenario: text("scenario"),
                 kind: text("kind"),
-                audit_ids: requests.iter().filter_map(|request| Some(request["audit_id"].as_str()?.to_owned())).collect(),
+                audit_ids: requests
+                    .iter()
+                    .filter_map(|request| Some(request["audit_id"].as_str()?.to_owned()))
+                    .collect(),
                 start: Time::parse(&text("start")).expect("a time"),
                 end: Time::parse(&text("end")).expect("a time"),
             }
@@ -92,12 +104,23 @@ fn play(dir: &Path, keep: impl Fn(&Access) -> bool) -> Played {
         start: Time::parse(start["time"].as_str().expect("a time")).expect("a time"),
     };
     for (turn, judgement) in stage.turns.iter().zip(&stage.judgements) {
-        played.accesses.extend(turn.accesses.iter().map(|row| (row.event_id.0.clone(), row.clone())));
-        played.findings.extend(judgement.findings.iter().map(|row| (row.finding_id.0.clone(), row.clone())));
-        for event in judgement.finding_events.iter().filter(|event| event.role == EventRole::Anchor) {
-            played.anchors.entry(event.finding_id.0.clone()).or_default().insert(event.event_id.0.clone());
+        played
+            .accesses
+            .extend(turn.accesses.iter().map(|row| (row.event_id.0.clone(), row.clone())));
+        played
+            .findings
+            .extend(judgement.findings.iter().map(|row| (row.finding_id.0.clone(), row.clone())));
+        for event in judgement.finding_events.iter().filter(|event| event.role == EventRole::Anchor)
+        {
+            played
+                .anchors
+                .entry(event.finding_id.0.clone())
+                .or_default()
+                .insert(event.event_id.0.clone());
         }
-        played.openers.extend(judgement.incidents.iter().map(|row| row.opened_by_finding_id.0.clone()));
+        played
+            .openers
+            .extend(judgement.incidents.iter().map(|row| row.opened_by_finding_id.0.clone()));
     }
     played
 }
@@ -107,12 +130,17 @@ impl Played {
     fn judged(&self, finding: &str) -> Vec<&Access> {
         let anchors = self.anchors.get(finding).into_iter().flatten();
         let rows = anchors.filter_map(|event| self.accesses.get(event));
-        rows.filter(|row| row.time >= self.start && row.identity.as_deref() != Some("lab-bootstrap")).collect()
+        rows.filter(|row| {
+            row.time >= self.start && row.identity.as_deref() != Some("lab-bootstrap")
+        })
+        .collect()
     }
 
     /// Findings whose anchor is one of the label's requests.
     fn of(&self, label: &Label) -> Vec<&Finding> {
-        let mine = |row: &&Access| row.source_event_id.as_ref().is_some_and(|id| label.audit_ids.contains(id));
+        let mine = |row: &&Access| {
+            row.source_event_id.as_ref().is_some_and(|id| label.audit_ids.contains(id))
+        };
         let found = self.findings.values();
         found
             .filter(|row| row.state != FindingState::Withdrawn)
@@ -122,7 +150,8 @@ impl Played {
 
     /// Whether a finding opened an incident, or alone would have.
     fn opens(&self, finding: &Finding) -> bool {
-        let alone = finding.severity_id >= severity::HIGH && finding.state != FindingState::Learning;
+        let alone =
+            finding.severity_id >= severity::HIGH && finding.state != FindingState::Learning;
         self.openers.contains(&finding.finding_id.0) || alone
     }
 
@@ -137,21 +166,34 @@ impl Played {
             Expected::NoIncident => !opens,
             Expected::Anything => true,
         };
-        let said: Vec<String> = findings.iter().map(|row| {
-            format!("{}{}:{}", severity::name(row.severity_id), if self.opens(row) { "!" } else { "" }, row.rule_id.as_deref().unwrap_or(&row.detector))
-        }).collect::<BTreeSet<_>>().into_iter().collect();
+        let said: Vec<String> = findings
+            .iter()
+            .map(|row| {
+                format!(
+                    "{}{}:{}",
+                    severity::name(row.severity_id),
+                    if self.opens(row) { "!" } else { "" },
+                    row.rule_id.as_deref().unwrap_or(&row.detector)
+                )
+            })
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
         (fine, said.join(", "))
     }
 
     /// Incidents that were opened on no label's requests.
     fn strays(&self, labels: &[Label]) -> Vec<String> {
-        let labelled: BTreeSet<&String> = labels.iter().flat_map(|label| &label.audit_ids).collect();
+        let labelled: BTreeSet<&String> =
+            labels.iter().flat_map(|label| &label.audit_ids).collect();
         let opened = self.openers.iter().filter_map(|id| self.findings.get(id));
         opened
             .filter(|row| row.state != FindingState::Withdrawn)
             .filter(|row| {
                 let judged = self.judged(&row.finding_id.0);
-                let mine = |row: &&Access| row.source_event_id.as_ref().is_some_and(|id| labelled.contains(id));
+                let mine = |row: &&Access| {
+                    row.source_event_id.as_ref().is_some_and(|id| labelled.contains(id))
+                };
                 !judged.is_empty() && !judged.iter().any(|access| mine(access))
             })
             .map(|row| format!("{} {}: {}", row.time, row.title, row.reason))
@@ -172,10 +214,16 @@ fn recordings_are_judged_whole() {
             let (fine, said) = played.verdict(label);
             println!("{name} {} {}: {said}", if fine { "ok   " } else { "WRONG" }, label.scenario);
             if !fine {
-                wrong.push(format!("{name} {} ({:?}): {said}", label.scenario, expected(&label.scenario, &label.kind)));
+                wrong.push(format!(
+                    "{name} {} ({:?}): {said}",
+                    label.scenario,
+                    expected(&label.scenario, &label.kind)
+                ));
             }
         }
-        wrong.extend(played.strays(&labels).into_iter().map(|stray| format!("{name} stray: {stray}")));
+        wrong.extend(
+            played.strays(&labels).into_iter().map(|stray| format!("{name} stray: {stray}")),
+        );
     }
     assert_eq!(wrong, Vec::<String>::new());
 }
@@ -188,10 +236,16 @@ fn stories_are_judged_alone() {
     let mut wrong = Vec::new();
     for name in ["a-production", "d-stratus", "f-production"] {
         for label in labels(&dir.join(name)).iter().filter(|label| label.kind != "benign") {
-            let within = |row: &Access| row.time >= label.start.plus(-1_000_000) && row.time <= label.end.plus(1_000_000);
+            let within = |row: &Access| {
+                row.time >= label.start.plus(-1_000_000) && row.time <= label.end.plus(1_000_000)
+            };
             let (fine, said) = play(&dir.join(name), within).verdict(label);
             if !fine {
-                wrong.push(format!("{name} {} ({:?}): {said}", label.scenario, expected(&label.scenario, &label.kind)));
+                wrong.push(format!(
+                    "{name} {} ({:?}): {said}",
+                    label.scenario,
+                    expected(&label.scenario, &label.kind)
+                ));
             }
         }
     }

@@ -42,7 +42,10 @@ impl Place {
 
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::cargo_bin("durward").expect("the program");
-        command.env("DURWARD_DATA_DIR", self.data()).env_remove("DURWARD_CONFIG").env_remove("RUST_LOG");
+        command
+            .env("DURWARD_DATA_DIR", self.data())
+            .env_remove("DURWARD_CONFIG")
+            .env_remove("RUST_LOG");
         command
     }
 

@@ -25,19 +25,37 @@ fn files_are_accounted_for() {
         stage.take(reading);
         let accesses: Vec<_> = stage.turns.iter().flat_map(|turn| &turn.accesses).collect();
         let judged = accesses.iter().filter(|row| row.judged).count();
-        let count = |f: fn(&durward_schemas::tables::Access) -> bool| accesses.iter().filter(|row| row.judged && f(row)).count();
+        let count = |f: fn(&durward_schemas::tables::Access) -> bool| {
+            accesses.iter().filter(|row| row.judged && f(row)).count()
+        };
         let workload = count(|row| row.workload.is_some());
         let pods = count(|row| row.pod.is_some());
         let minted = count(|row| row.lineage_evidence.is_some());
         let change = count(|row| row.change_id.is_some());
-        let rows = |f: fn(&durward_schemas::record::Turn) -> usize| stage.turns.iter().map(f).sum::<usize>();
-        println!("{} lines {lines} judged {judged} pods {pods} workload {workload} minted {minted} change {change} changes {} amendments {} credentials {} workloads {} grants {}",
-            path.display(), rows(|t| t.changes.len()), rows(|t| t.amendments.len()), rows(|t| t.credentials.len()), rows(|t| t.workloads.len()), rows(|t| t.grants.len()));
+        let rows = |f: fn(&durward_schemas::record::Turn) -> usize| {
+            stage.turns.iter().map(f).sum::<usize>()
+        };
+        println!(
+            "{} lines {lines} judged {judged} pods {pods} workload {workload} minted {minted} change {change} changes {} amendments {} credentials {} workloads {} grants {}",
+            path.display(),
+            rows(|t| t.changes.len()),
+            rows(|t| t.amendments.len()),
+            rows(|t| t.credentials.len()),
+            rows(|t| t.workloads.len()),
+            rows(|t| t.grants.len())
+        );
         for change in stage.turns.iter().flat_map(|turn| &turn.changes).rev().take(8) {
             println!("   {} {}", change.time, change.summary);
         }
-        for row in accesses.iter().filter(|row| row.judged && row.decision.as_str() == "deny" && row.change_id.is_some()).take(3) {
-            println!("   deny {:?} {:?} {:?} {:?}", row.identity, row.verb, row.resource, row.change_summary);
+        for row in accesses
+            .iter()
+            .filter(|row| row.judged && row.decision.as_str() == "deny" && row.change_id.is_some())
+            .take(3)
+        {
+            println!(
+                "   deny {:?} {:?} {:?} {:?}",
+                row.identity, row.verb, row.resource, row.change_summary
+            );
         }
     }
 }

@@ -23,9 +23,16 @@ fn stories_are_told_as_expected() {
              WHERE f.state <> 'withdrawn'",
         );
         for label in &expectation.labels {
-            let ids: BTreeSet<&str> = label.requests.iter().map(|request| request.audit_id.as_str()).collect();
-            let mine: Vec<&Value> = anchors.iter().filter(|row| ids.contains(row["audit_id"].as_str().unwrap_or(""))).collect();
-            let opens = mine.iter().any(|row| row["opened"] == true || (row["severity_id"].as_i64() >= Some(4) && row["state"] != "learning"));
+            let ids: BTreeSet<&str> =
+                label.requests.iter().map(|request| request.audit_id.as_str()).collect();
+            let mine: Vec<&Value> = anchors
+                .iter()
+                .filter(|row| ids.contains(row["audit_id"].as_str().unwrap_or("")))
+                .collect();
+            let opens = mine.iter().any(|row| {
+                row["opened"] == true
+                    || (row["severity_id"].as_i64() >= Some(4) && row["state"] != "learning")
+            });
             let fine = match label.said {
                 Said::Incident => opens,
                 Said::Finding => !mine.is_empty(),
@@ -44,7 +51,8 @@ fn edges(place: &Place, name: &str, expectation: &durward_fixtures::Expectation)
     let requests = expectation.labels.iter().flat_map(|label| &label.requests);
     for request in requests {
         let edges = &request.edges;
-        let mut mine = rows.iter().filter(|row| row["source_event_id"] == request.audit_id.as_str());
+        let mut mine =
+            rows.iter().filter(|row| row["source_event_id"] == request.audit_id.as_str());
         let (Some(row), None) = (mine.next(), mine.next()) else { continue };
         let same = |column: &str, expected: &Option<String>| {
             if let Some(expected) = expected {

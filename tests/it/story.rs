@@ -15,14 +15,17 @@ pub(crate) fn recordings(test: &str) -> Option<PathBuf> {
     let dir = shared.map(|shared| PathBuf::from(shared).join("../lab/k8s/recordings"));
     let found = dir.filter(|dir| dir.is_dir());
     if found.is_none() {
-        eprintln!("skipped {test}: set DURWARD_SHARED_DATA to the folder that has ../lab beside it");
+        eprintln!(
+            "skipped {test}: set DURWARD_SHARED_DATA to the folder that has ../lab beside it"
+        );
     }
     found
 }
 
 /// The lines or the document of a compressed file.
 pub(crate) fn unpacked(path: &std::path::Path) -> Vec<u8> {
-    let file = std::fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let file =
+        std::fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     zstd::decode_all(file).expect("a zstd file")
 }
 

@@ -29,7 +29,11 @@ fn request(second: i64, user: &str, verb: &str, resource: &str, name: &str) -> A
         request_key: RequestKey(format!("{second:032x}")),
         cluster: Some("prod".into()),
         identity: Some(user.into()),
-        identity_kind: if service_account { IdentityKind::ServiceAccount } else { IdentityKind::User },
+        identity_kind: if service_account {
+            IdentityKind::ServiceAccount
+        } else {
+            IdentityKind::User
+        },
         identity_realm: Some("prod".into()),
         namespace: service_account.then(|| parts[2].into()),
         service_account: service_account.then(|| parts[3].into()),
@@ -83,7 +87,10 @@ fn binding(second: i64, verb: &str, subject: &str) -> Access {
 fn role(second: i64) -> Access {
     let body = r#"{"kind":"Role","metadata":{"name":"reader","namespace":"web"},
         "rules":[{"verbs":["get"],"apiGroups":[""],"resources":["configmaps"]}]}"#;
-    Access { request_object: Some(Json(body.into())), ..request(second, "alice", "create", "roles", "reader") }
+    Access {
+        request_object: Some(Json(body.into())),
+        ..request(second, "alice", "create", "roles", "reader")
+    }
 }
 
 fn made_pod(second: i64) -> Access {
@@ -106,19 +113,15 @@ fn allowed(access: Access) -> Access {
 }
 
 fn denied(access: Access) -> Access {
-    Access {
-        decision: Decision::Deny,
-        outcome: Outcome::Failure,
-        status_code: Some(403),
-        ..access
-    }
+    Access { decision: Decision::Deny, outcome: Outcome::Failure, status_code: Some(403), ..access }
 }
 
 const FRONTEND: &str = "system:serviceaccount:web:frontend";
 
 /// A day in ten requests.
 pub(crate) fn story() -> Vec<Access> {
-    let read = |second| with_token(request(second, FRONTEND, "get", "configmaps", "settings"), "JTI=b");
+    let read =
+        |second| with_token(request(second, FRONTEND, "get", "configmaps", "settings"), "JTI=b");
     vec![
         role(1),
         binding(2, "create", "frontend"),
@@ -161,7 +164,8 @@ fn edges(turns: &[Turn]) -> BTreeMap<(String, &'static str), Option<serde_json::
             }
         }
         for row in &turn.amendments {
-            let values = row.values.as_ref().map(|json| serde_json::from_str(json.as_str()).expect("JSON"));
+            let values =
+                row.values.as_ref().map(|json| serde_json::from_str(json.as_str()).expect("JSON"));
             found.insert((row.request_key.0.clone(), row.edge.as_str()), values);
         }
     }
@@ -196,12 +200,18 @@ fn edges_tell_who_and_why() {
     assert_eq!(first.change_evidence, Some(Evidence::Exact));
     assert_eq!(
         refused.change_summary.as_deref(),
-        Some("alice deleted RoleBinding web/readers, which gave Role web/reader to ServiceAccount web/frontend")
+        Some(
+            "alice deleted RoleBinding web/readers, which gave Role web/reader to ServiceAccount web/frontend"
+        )
     );
     assert_eq!(refused.change_evidence, Some(Evidence::Exact));
     assert_eq!(last.change_time, Some(at(9)));
-    assert_eq!(whole.changes.last().and_then(|change| change.flap_of.clone()), Some(whole.changes[2].change_id.0.clone()));
-    let open: Vec<_> = whole.grants.iter().map(|grant| (grant.version, grant.valid_to.is_some())).collect();
+    assert_eq!(
+        whole.changes.last().and_then(|change| change.flap_of.clone()),
+        Some(whole.changes[2].change_id.0.clone())
+    );
+    let open: Vec<_> =
+        whole.grants.iter().map(|grant| (grant.version, grant.valid_to.is_some())).collect();
     assert_eq!(open, [(1, false), (2, true), (1, false)]);
 }
 
@@ -210,7 +220,13 @@ fn edges_tell_who_and_why() {
 #[test]
 fn one_request_is_judged_once() {
     let first = request(1, "alice", "watch", "configmaps", "");
-    let later = Access { event_id: EventId("later".into()), duration_us: Some(9), status_code: Some(500), outcome: Outcome::Failure, ..first.clone() };
+    let later = Access {
+        event_id: EventId("later".into()),
+        duration_us: Some(9),
+        status_code: Some(500),
+        outcome: Outcome::Failure,
+        ..first.clone()
+    };
     let whole = all(play(&mut Correlator::default(), vec![first.clone(), first, later], &[3]));
     assert_eq!(whole.accesses.iter().map(|row| row.judged).collect::<Vec<_>>(), [true, false]);
     assert_eq!(whole.duplicates, 1);
@@ -223,7 +239,8 @@ fn one_request_is_judged_once() {
 fn failed_writes_change_nothing() {
     let dry = Access { dry_run: Some(true), ..binding(1, "create", "a") };
     let refused = denied(binding(2, "create", "a"));
-    let conflict = Access { status_code: Some(409), outcome: Outcome::Failure, ..binding(3, "create", "a") };
+    let conflict =
+        Access { status_code: Some(409), outcome: Outcome::Failure, ..binding(3, "create", "a") };
     let whole = all(play(&mut Correlator::default(), vec![dry, refused, conflict], &[3]));
     assert_eq!((whole.changes, whole.grants), (vec![], vec![]));
 }

@@ -61,7 +61,10 @@ async fn judged(lake: &impl Ask, findings: Vec<Fields>) -> Result<Explanation, Q
     );
     let parts = accesses_explained(lake, &accesses).await?;
     let lines = findings.iter().map(|row| {
-        line("finding", format!("{} ({}): {}", text(row, "title"), severity(row), text(row, "reason")))
+        line(
+            "finding",
+            format!("{} ({}): {}", text(row, "title"), severity(row), text(row, "reason")),
+        )
     });
     let title = findings.first().map(|row| text(row, "title").to_owned()).unwrap_or_default();
     Ok(Explanation { title, lines: lines.collect(), facts: json!({ "findings": findings }), parts })
@@ -84,7 +87,8 @@ async fn one(lake: &impl Ask, access: Fields) -> Result<Explanation, QueryError>
     let chain = some(&access, "credential_id").map(chain_of);
     let spans = some(&access, "trace_id")
         .map(|id| format!("SELECT service, name, kind, time, duration_ns FROM spans WHERE trace_id = {} ORDER BY time LIMIT 20", literal(id)));
-    let change = some(&access, "change_id").map(|id| format!("SELECT * FROM changes WHERE change_id = {}", literal(id)));
+    let change = some(&access, "change_id")
+        .map(|id| format!("SELECT * FROM changes WHERE change_id = {}", literal(id)));
     let known = "SELECT count(*) AS grants, min(recorded_time) AS since FROM grants_versions";
     let ask = |sql: Option<String>| async move {
         match sql {
@@ -106,7 +110,10 @@ async fn one(lake: &impl Ask, access: Fields) -> Result<Explanation, QueryError>
     lines.extend(trace(&access, spans.len()).map(|text| line("trace", text)));
     lines.push(line("seen from", seen_from(&access)));
     lines.extend(findings.iter().map(|row| {
-        line("finding", format!("{} ({}): {}", text(row, "title"), severity(row), text(row, "reason")))
+        line(
+            "finding",
+            format!("{} ({}): {}", text(row, "title"), severity(row), text(row, "reason")),
+        )
     }));
     let title = title(&access);
     let facts = json!({ "access": access, "lineage": chain, "change": change.first(), "spans": spans, "findings": findings });
@@ -173,14 +180,19 @@ fn who(access: &Fields) -> String {
             };
             format!("{told} of {} {workload} ({grade}: {how})", text(access, "workload_kind"))
         }
-        (None, _) if some(access, "pod").is_some() => format!("{told} (workload unknown: its pod was not seen)"),
+        (None, _) if some(access, "pod").is_some() => {
+            format!("{told} (workload unknown: its pod was not seen)")
+        }
         (None, _) => told,
     }
 }
 
 fn credential(access: &Fields) -> String {
     let Some(id) = some(access, "credential_id") else {
-        return format!("not named by the source ({})", some(access, "credential_kind").unwrap_or("unknown"));
+        return format!(
+            "not named by the source ({})",
+            some(access, "credential_kind").unwrap_or("unknown")
+        );
     };
     let Some(by) = some(access, "minted_by") else {
         return format!("{id} (its minting was not seen)");
@@ -198,7 +210,9 @@ fn mintings(access: &Fields, chain: &[Fields]) -> Option<String> {
     let mut names = Vec::new();
     let mut current = some(access, "credential_id")?.to_owned();
     while names.len() < MOST_MINTINGS {
-        let Some(row) = chain.iter().find(|row| text(row, "credential_id") == current) else { break };
+        let Some(row) = chain.iter().find(|row| text(row, "credential_id") == current) else {
+            break;
+        };
         let Some(parent) = some(row, "issued_by_credential_id") else { break };
         names.push(format!("{} of {}", parent, some(row, "issued_by").unwrap_or("?")));
         current = parent.to_owned();

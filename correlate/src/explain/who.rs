@@ -65,7 +65,10 @@ pub async fn who(lake: &impl Ask, id: &str) -> Result<Option<Portrait>, QueryErr
     lines.extend(credentials.iter().map(|row| line("credential", credential(row))));
     lines.extend(addresses.iter().map(|row| line("seen from", address(row))));
     if grants.is_empty() {
-        lines.push(line("may", "unknown: no binding that names it was seen; its groups may have some"));
+        lines.push(line(
+            "may",
+            "unknown: no binding that names it was seen; its groups may have some",
+        ));
     }
     lines.extend(grants.iter().map(|row| line("may", grant(row))));
     lines.extend(denials.iter().map(|row| line("refused", denial(row))));
@@ -131,7 +134,11 @@ fn credential(row: &Fields) -> String {
         (Some(by), Some(time)) => format!("minted {time} by {by}"),
         _ => "its minting was not seen".to_owned(),
     };
-    format!("{}, {minted}, used {} times", text(row, "credential_id"), number(row, "uses").unwrap_or_default())
+    format!(
+        "{}, {minted}, used {} times",
+        text(row, "credential_id"),
+        number(row, "uses").unwrap_or_default()
+    )
 }
 
 fn address(row: &Fields) -> String {
@@ -144,8 +151,10 @@ fn address(row: &Fields) -> String {
 }
 
 fn grant(row: &Fields) -> String {
-    let place = some(row, "namespace").map_or_else(|| "everywhere".to_owned(), |namespace| format!("in {namespace}"));
-    let since = some(row, "since").map_or_else(|| "since before we looked".to_owned(), |since| format!("since {since}"));
+    let place = some(row, "namespace")
+        .map_or_else(|| "everywhere".to_owned(), |namespace| format!("in {namespace}"));
+    let since = some(row, "since")
+        .map_or_else(|| "since before we looked".to_owned(), |since| format!("since {since}"));
     format!(
         "{} permissions {place} by {} of {}, {since}",
         number(row, "permissions").unwrap_or_default(),
@@ -165,6 +174,7 @@ fn denial(row: &Fields) -> String {
 }
 
 fn finding(row: &Fields) -> String {
-    let severity = durward_schemas::values::severity::name(number(row, "severity_id").unwrap_or_default());
+    let severity =
+        durward_schemas::values::severity::name(number(row, "severity_id").unwrap_or_default());
     format!("{} ({severity}) {}: {}", text(row, "title"), text(row, "time"), text(row, "reason"))
 }

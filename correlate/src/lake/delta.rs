@@ -70,7 +70,8 @@ impl DeltaLog {
             source,
         })?;
         let app = format!("{owner}/{}", table.name);
-        let (delta, is_new) = load_or_create(dir, table).await.map_err(fail("opening", table.name))?;
+        let (delta, is_new) =
+            load_or_create(dir, table).await.map_err(fail("opening", table.name))?;
         let covered = covered(&delta, &app).await.map_err(fail("opening", table.name))?;
         if is_new {
             sync_directory(&path.join("_delta_log"))?;
@@ -119,7 +120,11 @@ impl DeltaLog {
         Ok(writer.flush().await?.into_iter().map(Action::Add).collect())
     }
 
-    async fn commit(&mut self, actions: Vec<Action>, upto: LogPosition) -> Result<u64, DeltaTableError> {
+    async fn commit(
+        &mut self,
+        actions: Vec<Action>,
+        upto: LogPosition,
+    ) -> Result<u64, DeltaTableError> {
         let transaction = Transaction::new(&self.app, upto);
         let properties = CommitProperties::default().with_application_transaction(transaction);
         let operation = DeltaOperation::Write {
@@ -162,7 +167,8 @@ impl DeltaLog {
                 "SELECT DISTINCT {column} FROM t WHERE {column} IN ({}) AND log_position < {before} AND {condition}",
                 list.join(",")
             );
-            let batches = context.sql(&sql).await.map_err(&failed)?.collect().await.map_err(&failed)?;
+            let batches =
+                context.sql(&sql).await.map_err(&failed)?.collect().await.map_err(&failed)?;
             for batch in batches {
                 let texts = arrow::compute::cast(batch.column(0), &DataType::Utf8);
                 let texts = texts.map_err(|error| failed(error.into()))?;
@@ -212,7 +218,11 @@ async fn covered(table: &DeltaTable, app: &str) -> Result<LogPosition, DeltaTabl
 /// Flushes a directory, so that the names in it are on the device.
 fn sync_directory(path: &Path) -> Result<(), LakeError> {
     let synced = File::open(path).and_then(|directory| directory.sync_all());
-    synced.map_err(|source| LakeError::Disk { doing: "flushing directory", path: path.to_owned(), source })
+    synced.map_err(|source| LakeError::Disk {
+        doing: "flushing directory",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 pub(super) fn fail(

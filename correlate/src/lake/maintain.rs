@@ -54,10 +54,11 @@ impl Lake {
                 && !name.ends_with("_versions")
             {
                 let oldest = now.plus(-retention).0.div_euclid(DAY);
-                let before = datafusion::prelude::col("date")
-                    .lt(datafusion::prelude::lit(datafusion::scalar::ScalarValue::Date32(
-                        Some(i32::try_from(oldest).unwrap_or(i32::MAX)),
-                    )));
+                let before = datafusion::prelude::col("date").lt(datafusion::prelude::lit(
+                    datafusion::scalar::ScalarValue::Date32(Some(
+                        i32::try_from(oldest).unwrap_or(i32::MAX),
+                    )),
+                ));
                 let (table, metrics) = delta
                     .table
                     .clone()

@@ -10,7 +10,7 @@ use arrow_ipc::reader::StreamReader;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use crate::query::{Fault, Limits, Question, QueryError};
+use crate::query::{Fault, Limits, QueryError, Question};
 
 /// How long a worker may take over its deadline before it is killed.
 const GRACE: Duration = Duration::from_secs(1);
@@ -90,7 +90,10 @@ fn complaint_of(complaint: &[u8], limits: Limits) -> QueryError {
     let text = String::from_utf8_lossy(complaint);
     let spoken = text.lines().rev().find_map(|line| serde_json::from_str(line).ok());
     spoken.unwrap_or_else(|| {
-        let message = format!("the query worker was ended; {} MiB of memory are its limit", limits.memory >> 20);
+        let message = format!(
+            "the query worker was ended; {} MiB of memory are its limit",
+            limits.memory >> 20
+        );
         QueryError::limit(message, "narrow the query with WHERE, or raise --memory")
     })
 }

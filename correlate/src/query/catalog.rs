@@ -48,8 +48,18 @@ const KEYS: &[(&str, &[&str])] = &[
     (
         "grants",
         &[
-            "cluster", "subject_kind", "subject", "verb", "api_group", "resource", "object_name",
-            "non_resource_url", "namespace", "role", "binding", "valid_from",
+            "cluster",
+            "subject_kind",
+            "subject",
+            "verb",
+            "api_group",
+            "resource",
+            "object_name",
+            "non_resource_url",
+            "namespace",
+            "role",
+            "binding",
+            "valid_from",
         ],
     ),
     ("findings", &["finding_id"]),
@@ -61,7 +71,8 @@ const KEYS: &[(&str, &[&str])] = &[
 pub fn view_names() -> Vec<&'static str> {
     let tables = LAKE.iter().map(|table| table.name);
     let latest = KEYS.iter().map(|(name, _)| *name);
-    let mut names: Vec<_> = tables.chain(latest).chain(VIEWS.iter().map(|view| view.name)).collect();
+    let mut names: Vec<_> =
+        tables.chain(latest).chain(VIEWS.iter().map(|view| view.name)).collect();
     names.sort_unstable();
     names
 }
@@ -106,7 +117,8 @@ fn need(name: &str, order: &mut Vec<String>) -> Result<(), QueryError> {
     }
     if let Some(sql) = definition(name) {
         let parsed = Parser::parse_sql(&PostgreSqlDialect {}, &sql);
-        let parsed = parsed.map_err(|error| QueryError::statement(format!("reading view {name}: {error}")))?;
+        let parsed = parsed
+            .map_err(|error| QueryError::statement(format!("reading view {name}: {error}")))?;
         for inner in parsed.iter().flat_map(relations) {
             need(&inner, order)?;
         }
@@ -157,7 +169,8 @@ fn definition(name: &str) -> Option<String> {
 
 /// The latest version of each row.
 fn latest(table: &Table, keys: &[&str]) -> String {
-    let columns: Vec<_> = table.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
+    let columns: Vec<_> =
+        table.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
     let columns = columns.join(", ");
     let keys = keys.join(", ");
     format!(
@@ -168,7 +181,11 @@ fn latest(table: &Table, keys: &[&str]) -> String {
     )
 }
 
-async fn open_table(context: &SessionContext, lake: &Path, table: &Table) -> Result<(), QueryError> {
+async fn open_table(
+    context: &SessionContext,
+    lake: &Path,
+    table: &Table,
+) -> Result<(), QueryError> {
     let fail = |error: &dyn std::fmt::Display| {
         QueryError::data(
             format!("opening table {}: {error}", table.name),

@@ -21,8 +21,20 @@ const SHORTER: &str = "make the statement shorter, or split it";
 
 /// Functions that make long values from short ones, read files or describe the server: not offered.
 const REFUSED_FUNCTIONS: [&str; 14] = [
-    "repeat", "lpad", "rpad", "array_repeat", "list_repeat", "array_resize", "list_resize", "range",
-    "generate_series", "gen_series", "space", "levenshtein", "version", "get_field_by_pointer",
+    "repeat",
+    "lpad",
+    "rpad",
+    "array_repeat",
+    "list_repeat",
+    "array_resize",
+    "list_resize",
+    "range",
+    "generate_series",
+    "gen_series",
+    "space",
+    "levenshtein",
+    "version",
+    "get_field_by_pointer",
 ];
 
 /// The one statement in `sql`, if it may be asked.
@@ -36,7 +48,8 @@ pub(crate) fn statement(sql: &str) -> Result<Statement, QueryError> {
     let tokens = tokens.map_err(|error| QueryError::statement(format!("reading SQL: {error}")))?;
     bounded(&tokens)?;
     let parsed = Parser::parse_sql(&dialect, sql);
-    let mut statements = parsed.map_err(|error| QueryError::statement(format!("reading SQL: {error}")))?;
+    let mut statements =
+        parsed.map_err(|error| QueryError::statement(format!("reading SQL: {error}")))?;
     match (statements.pop(), statements.pop()) {
         (Some(one), None) => readonly(one),
         (None, _) => Err(QueryError::statement("no statement was given")),
@@ -55,7 +68,8 @@ fn bounded(tokens: &[Token]) -> Result<(), QueryError> {
             Token::Word(word) => {
                 let word = word.value.as_str();
                 let chains = ["AND", "OR", "NOT", "UNION", "INTERSECT", "EXCEPT", "CASE", "JOIN"];
-                operators += usize::from(chains.iter().any(|chain| word.eq_ignore_ascii_case(chain)));
+                operators +=
+                    usize::from(chains.iter().any(|chain| word.eq_ignore_ascii_case(chain)));
             }
             Token::Number(..) | Token::SingleQuotedString(_) | Token::Comma | Token::Period => {}
             _ => operators += 1,
@@ -82,7 +96,9 @@ fn readonly(statement: Statement) -> Result<Statement, QueryError> {
         | Statement::ShowTables { .. }
         | Statement::ShowColumns { .. }
         | Statement::ExplainTable { .. } => Ok(statement),
-        _ => Err(QueryError::statement("only reading is offered: SELECT, EXPLAIN, DESCRIBE, SHOW TABLES")),
+        _ => Err(QueryError::statement(
+            "only reading is offered: SELECT, EXPLAIN, DESCRIBE, SHOW TABLES",
+        )),
     }
 }
 

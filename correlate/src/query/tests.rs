@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use durward_schemas::tables::{Finding, FindingEvent, Incident};
 use durward_schemas::values::{EventRole, FindingState, IdentityKind};
-use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner, default_column_validator, default_validator};
+use sqllogictest::{
+    AsyncDB, DBOutput, DefaultColumnType, Runner, default_column_validator, default_validator,
+};
 
 use super::*;
 use crate::correlator::{Correlator, tests};
@@ -40,7 +42,8 @@ fn judged(event_id: durward_schemas::ids::EventId, log_position: i64) -> Judged 
         identity_kind: Some(IdentityKind::ServiceAccount),
         ..Finding::default()
     };
-    let second = Finding { version: 2, severity_id: 4, state: FindingState::Alerted, ..finding.clone() };
+    let second =
+        Finding { version: 2, severity_id: 4, state: FindingState::Alerted, ..finding.clone() };
     let event = FindingEvent {
         finding_id: "f1".into(),
         version: 1,
@@ -49,8 +52,19 @@ fn judged(event_id: durward_schemas::ids::EventId, log_position: i64) -> Judged 
         log_position,
         ..FindingEvent::default()
     };
-    let incident = Incident { incident_id: "i1".into(), version: 1, log_position, opened_by_finding_id: "f1".into(), ..Incident::default() };
-    Judged { findings: vec![finding, second], finding_events: vec![event], incidents: vec![incident], deliveries: Vec::new() }
+    let incident = Incident {
+        incident_id: "i1".into(),
+        version: 1,
+        log_position,
+        opened_by_finding_id: "f1".into(),
+        ..Incident::default()
+    };
+    Judged {
+        findings: vec![finding, second],
+        finding_events: vec![event],
+        incidents: vec![incident],
+        deliveries: Vec::new(),
+    }
 }
 
 /// Asks in this process: what a worker would do, without the process.
@@ -66,11 +80,20 @@ impl AsyncDB for Here {
         let options = FormatOptions::new().with_null("NULL");
         let mut rows = Vec::new();
         for batch in &answer.batches {
-            let columns: Vec<_> = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).expect("text")).collect();
+            let columns: Vec<_> = batch
+                .columns()
+                .iter()
+                .map(|column| ArrayFormatter::try_new(column, &options).expect("text"))
+                .collect();
             let cell = |text: String| if text.is_empty() { "(empty)".to_owned() } else { text };
-            rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|column| cell(column.value(row).to_string())).collect()));
+            rows.extend((0..batch.num_rows()).map(|row| {
+                columns.iter().map(|column| cell(column.value(row).to_string())).collect()
+            }));
         }
-        Ok(DBOutput::Rows { types: vec![DefaultColumnType::Any; answer.schema.fields().len()], rows })
+        Ok(DBOutput::Rows {
+            types: vec![DefaultColumnType::Any; answer.schema.fields().len()],
+            rows,
+        })
     }
 
     async fn shutdown(&mut self) {}
@@ -93,12 +116,24 @@ async fn slt() {
     for entry in std::fs::read_dir(files).expect("slt files") {
         let path = entry.expect("an entry").path();
         let lake = dir.path().to_owned();
-        let mut runner = Runner::new(move || { let lake = lake.clone(); async move { Ok(Here(lake)) } });
+        let mut runner = Runner::new(move || {
+            let lake = lake.clone();
+            async move { Ok(Here(lake)) }
+        });
         if std::env::var_os("DURWARD_BLESS").is_some() {
-            let updated = runner.update_test_file(&path, " ", default_validator, sqllogictest::default_normalizer, default_column_validator);
+            let updated = runner.update_test_file(
+                &path,
+                " ",
+                default_validator,
+                sqllogictest::default_normalizer,
+                default_column_validator,
+            );
             updated.await.expect("a blessed file");
         } else {
-            runner.run_file_async(&path).await.unwrap_or_else(|error| panic!("{}", error.display(false)));
+            runner
+                .run_file_async(&path)
+                .await
+                .unwrap_or_else(|error| panic!("{}", error.display(false)));
         }
     }
 }
@@ -110,7 +145,8 @@ fn views_are_described_and_complete() {
     for view in VIEWS {
         assert!(view.sql.starts_with("-- One row for each "), "{}", view.name);
     }
-    let flagship = VIEWS.iter().find(|view| view.name == "correlated_events").expect("the flagship");
+    let flagship =
+        VIEWS.iter().find(|view| view.name == "correlated_events").expect("the flagship");
     let bodies = ["request_object", "response_object", "unmapped", "judged"];
     let columns = durward_schemas::tables::LAKE[0].columns.iter().map(|column| column.name);
     for column in columns.filter(|name| !bodies.contains(name)) {
@@ -169,6 +205,7 @@ async fn too_many_rows_are_an_error() {
     let dir = tempfile::tempdir().expect("a directory");
     lake(dir.path()).await;
     let limits = Limits { max_rows: 3, ..Limits::default() };
-    let error = ask_here(dir.path(), "SELECT time FROM accesses", limits).await.expect_err("too many");
+    let error =
+        ask_here(dir.path(), "SELECT time FROM accesses", limits).await.expect_err("too many");
     assert_eq!(error.to_string(), "the answer has more than 3 rows");
 }

@@ -12,7 +12,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 
-use crate::query::{Limits, Question, QueryError, catalog, guard};
+use crate::query::{Limits, QueryError, Question, catalog, guard};
 
 /// Planning recurses over expressions; this much stack carries every statement that the guard lets through.
 const STACK_BYTES: usize = 64 << 20;
@@ -26,7 +26,10 @@ const PROGRAM_BYTES: u64 = 2 << 30;
 pub fn work(mut input: impl Read, output: impl Write + Send + 'static) -> Result<(), QueryError> {
     let mut text = String::new();
     let internal = |error: &dyn std::fmt::Display| {
-        QueryError::data(format!("in the query worker: {error}"), "this is a bug in Durward; please report it")
+        QueryError::data(
+            format!("in the query worker: {error}"),
+            "this is a bug in Durward; please report it",
+        )
     };
     input.read_to_string(&mut text).map_err(|error| internal(&error))?;
     let question: Question = serde_json::from_str(&text).map_err(|error| internal(&error))?;

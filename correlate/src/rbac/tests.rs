@@ -40,7 +40,8 @@ fn rules_match_as_the_api_server_matches() {
     check(log, &asked("get", "", "pods", "a"), false);
     let all = r#"{"verbs":["*"],"apiGroups":["*"],"resources":["*"]}"#;
     check(all, &asked("create", "", "pods/exec", "a"), true);
-    let named = r#"{"verbs":["get"],"apiGroups":[""],"resources":["secrets"],"resourceNames":["db"]}"#;
+    let named =
+        r#"{"verbs":["get"],"apiGroups":[""],"resources":["secrets"],"resourceNames":["db"]}"#;
     check(named, &asked("get", "", "secrets", "db"), true);
     check(named, &asked("get", "", "secrets", "other"), false);
     check(named, &asked("get", "", "secrets", ""), false);

@@ -118,7 +118,9 @@ impl Credentials {
         while let Some((key, steps)) = waiting.pop() {
             let (root, depth) = self.chain(&key);
             let Some(credential) = self.known.get_mut(&key) else { continue };
-            if credential.depth == Some(depth) && credential.root_credential_id.as_ref() == Some(&root) {
+            if credential.depth == Some(depth)
+                && credential.root_credential_id.as_ref() == Some(&root)
+            {
                 continue;
             }
             if steps > 0 {
@@ -166,7 +168,8 @@ fn issued_by(access: &Access) -> Option<Credential> {
     let bound = asked.spec.bound_object_ref.unwrap_or_default();
     let to_pod = bound.kind.as_deref() == Some("Pod");
     let expires = answered.status.expiration_timestamp.as_deref().and_then(Time::parse);
-    let asked_until = asked.spec.expiration_seconds.map(|seconds| access.time.plus(seconds * 1_000_000));
+    let asked_until =
+        asked.spec.expiration_seconds.map(|seconds| access.time.plus(seconds * 1_000_000));
     Some(Credential {
         credential_id: id,
         recorded_time: access.ingest_time,

@@ -42,7 +42,12 @@ pub(crate) struct Moment<'a> {
 
 impl Grants {
     /// Looks at the bindings that `key` touches as they are at `moment`; opened and closed grants.
-    pub(crate) fn refresh(&mut self, objects: &Objects, key: &ObjectKey, moment: &Moment) -> Vec<Grant> {
+    pub(crate) fn refresh(
+        &mut self,
+        objects: &Objects,
+        key: &ObjectKey,
+        moment: &Moment,
+    ) -> Vec<Grant> {
         if is_binding(key) {
             return self.refresh_binding(objects, key, moment);
         }
@@ -76,7 +81,12 @@ impl Grants {
         self.open.values().map(BTreeMap::len).sum()
     }
 
-    fn refresh_binding(&mut self, objects: &Objects, binding: &ObjectKey, moment: &Moment) -> Vec<Grant> {
+    fn refresh_binding(
+        &mut self,
+        objects: &Objects,
+        binding: &ObjectKey,
+        moment: &Moment,
+    ) -> Vec<Grant> {
         if let Some(version) = objects.at(binding, moment.time) {
             self.index_role(binding, &version.content);
         }
@@ -113,7 +123,8 @@ impl Grants {
 fn granted(objects: &Objects, binding: &ObjectKey, moment: &Moment) -> BTreeMap<GrantKey, Grant> {
     let mut all = BTreeMap::new();
     let Some(version) = objects.at(binding, moment.time) else { return all };
-    let (Some(seen), Some(role)) = (version.content.seen(), role_key(binding, &version.content)) else {
+    let (Some(seen), Some(role)) = (version.content.seen(), role_key(binding, &version.content))
+    else {
         return all;
     };
     let rules = rules_at(objects, &role, moment.time);

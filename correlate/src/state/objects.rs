@@ -102,8 +102,9 @@ impl Objects {
     /// Adds a version where it belongs in time; true if none is later.
     pub(crate) fn insert(&mut self, key: ObjectKey, version: Version) -> bool {
         let versions = self.versions.entry(key).or_default();
-        let at = versions
-            .partition_point(|other| (other.from, other.position) <= (version.from, version.position));
+        let at = versions.partition_point(|other| {
+            (other.from, other.position) <= (version.from, version.position)
+        });
         versions.insert(at, version);
         let newest = at + 1 == versions.len();
         if versions.len() > MOST_VERSIONS {

@@ -12,7 +12,8 @@ use crate::rbac::{Question, SubjectKey};
 use crate::state::objects::{Content, ObjectKey, Objects, Version};
 
 /// Groups that everybody is in: a change for them is no change of one identity.
-const EVERYBODY: [&str; 3] = ["system:authenticated", "system:unauthenticated", "system:serviceaccounts"];
+const EVERYBODY: [&str; 3] =
+    ["system:authenticated", "system:unauthenticated", "system:serviceaccounts"];
 
 /// Bindings by the subjects that they ever named. Derived from [`Objects`].
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -69,7 +70,8 @@ impl Policy {
                 for touched in touched_objects(objects, binding) {
                     for version in objects.history(&touched) {
                         let Some(change) = version.change.clone() else { continue };
-                        let newer = latest.as_ref().is_none_or(|(other, _)| order(version) > order(other));
+                        let newer =
+                            latest.as_ref().is_none_or(|(other, _)| order(version) > order(other));
                         let lost = || {
                             let then = version.from;
                             grants(objects, binding, &subject, question, then.plus(-1))
@@ -93,14 +95,22 @@ impl Policy {
         question: &Question,
         time: Time,
     ) -> Option<ChangeId> {
-        let own = question.subjects().into_iter().filter(|subject| !EVERYBODY.contains(&subject.name.as_str()));
-        let bindings = own.flat_map(|subject| self.bindings_of(cluster, &subject).collect::<Vec<_>>());
+        let own = question
+            .subjects()
+            .into_iter()
+            .filter(|subject| !EVERYBODY.contains(&subject.name.as_str()));
+        let bindings =
+            own.flat_map(|subject| self.bindings_of(cluster, &subject).collect::<Vec<_>>());
         let touched = bindings.flat_map(|binding| touched_objects(objects, binding));
         let changes = touched.filter_map(|key| latest_change(objects, &key, time));
         changes.max_by_key(|(order, _)| *order).map(|(_, change)| change)
     }
 
-    fn bindings_of(&self, cluster: Option<&str>, subject: &SubjectKey) -> impl Iterator<Item = &ObjectKey> {
+    fn bindings_of(
+        &self,
+        cluster: Option<&str>,
+        subject: &SubjectKey,
+    ) -> impl Iterator<Item = &ObjectKey> {
         let key = (cluster.map(str::to_owned), subject.clone());
         self.bindings.get(&key).into_iter().flatten()
     }
@@ -143,7 +153,8 @@ fn grants(
     }
     let Some(version) = objects.at(binding, time) else { return false };
     let Some(seen) = version.content.seen() else { return false };
-    let names = |named| SubjectKey::of(named, binding.namespace.as_deref()).as_ref() == Some(subject);
+    let names =
+        |named| SubjectKey::of(named, binding.namespace.as_deref()).as_ref() == Some(subject);
     let Some(role) = role_key(binding, &version.content) else { return false };
     seen.body.subjects.iter().any(names)
         && rules_at(objects, &role, time).iter().any(|rule| question.allowed_by(rule))

@@ -58,7 +58,12 @@ impl Spans {
     ///
     /// Exact only when no other request has that prefix, method and path agree and the times nest
     /// (DESIGN decision 8); the audit id alone is chosen by clients.
-    pub(crate) fn of(&self, access: &Access, requests: usize, only_cluster: bool) -> Option<TraceEdge> {
+    pub(crate) fn of(
+        &self,
+        access: &Access,
+        requests: usize,
+        only_cluster: bool,
+    ) -> Option<TraceEdge> {
         let audit_id = access.source_event_id.as_deref()?;
         let numbers = self.by_audit_id.get(prefix(audit_id))?.iter();
         let candidates = numbers.filter_map(|number| self.facts.get(number)).map(|(_, span)| span);

@@ -139,7 +139,10 @@ impl Workloads {
     /// A pod is gone; its last version.
     pub(crate) fn gone(&mut self, place: &Place, pod: &str, cause: Cause) -> Option<Workload> {
         let here = |row: &Workload| {
-            row.cluster == place.0 && row.namespace == place.1 && row.pod == pod && row.valid_to.is_none()
+            row.cluster == place.0
+                && row.namespace == place.1
+                && row.pod == pod
+                && row.valid_to.is_none()
         };
         let row = &mut self.pods.values_mut().find(|known| here(&known.row))?.row;
         row.valid_to = Some(cause.time);
@@ -151,7 +154,12 @@ impl Workloads {
     ///
     /// Exact when its object was seen; derived when an owner that controllers make pods for is the
     /// pod name's prefix (DESIGN decision 8).
-    pub(crate) fn owner_of(&self, place: &Place, pod: &str, uid: Option<&str>) -> Option<Ownership> {
+    pub(crate) fn owner_of(
+        &self,
+        place: &Place,
+        pod: &str,
+        uid: Option<&str>,
+    ) -> Option<Ownership> {
         if let Some(known) = uid.and_then(|uid| self.pods.get(&(place.0.clone(), uid.to_owned()))) {
             let known = &known.row;
             return Some(Ownership {
@@ -161,7 +169,8 @@ impl Workloads {
             });
         }
         let owners = self.owners.get(place)?;
-        let made = prefixes(pod).find_map(|prefix| owners.get_key_value(prefix).filter(|(_, owner)| owner.has_pods));
+        let made = prefixes(pod)
+            .find_map(|prefix| owners.get_key_value(prefix).filter(|(_, owner)| owner.has_pods));
         let (name, owner) = made?;
         let (kind, name) = match &owner.above {
             Some((kind, name)) => (kind, name),
@@ -175,7 +184,9 @@ impl Workloads {
     }
 
     /// Everything, for a checkpoint.
-    pub(crate) fn iter(&self) -> (impl Iterator<Item = &KnownPod>, &BTreeMap<Place, BTreeMap<String, Owner>>) {
+    pub(crate) fn iter(
+        &self,
+    ) -> (impl Iterator<Item = &KnownPod>, &BTreeMap<Place, BTreeMap<String, Owner>>) {
         (self.order.iter().filter_map(|key| self.pods.get(key)), &self.owners)
     }
 
