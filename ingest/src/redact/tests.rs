@@ -363,6 +363,28 @@ fn no_canary_survives() {
     }
 }
 
+/// Scenario: all canaries, and what is left of them when they are cut, through the log.
+/// Guarantees: none of them is in any byte of the data directory, nor in what readers get.
+#[test]
+fn no_canary_is_written() {
+    let canaries = Canaries::plant();
+    let secrets = finder(&canaries.secrets);
+    let (dir, log, intake) =
+        lab::intake(crate::LogSettings::default(), crate::IntakeSettings::default());
+    for (format, document) in &canaries.documents {
+        let context = intake.context(Some("prod"), "test");
+        for input in [document.as_bytes(), &document.as_bytes()[..document.len() / 2]] {
+            log.append_blocking(read(*format, input, &context).into_contents()).unwrap();
+        }
+    }
+    let records = format!("{:?}", lab::records(&log));
+    assert!(!secrets.is_match(&records) && records.len() > 100_000);
+    for name in std::fs::read_dir(dir.path().join("log")).unwrap() {
+        let bytes = std::fs::read(name.unwrap().path()).unwrap();
+        assert!(!secrets.is_match(&String::from_utf8_lossy(&bytes)));
+    }
+}
+
 /// Scenario: a recording whose policy logs tokens and Secrets.
 /// Guarantees: none of their values is in any row, nor in a reject of the log cut at 200 places.
 #[test]
