@@ -96,6 +96,7 @@ pub(crate) struct Door {
 }
 
 /// TLS of one door.
+#[expect(clippy::struct_field_names, reason = "keys that name files say so")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tls {

@@ -145,7 +145,7 @@ fn write_label(path: &Path) -> Result<Label, Failure> {
     File::open("/dev/urandom")
         .and_then(|mut source| source.read_exact(&mut random))
         .map_err(fail)?;
-    let id = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = format!("{:032x}", u128::from_le_bytes(random));
     let label = Label { format: FORMAT, id };
     let text = serde_json::to_string(&label).unwrap_or_default();
     write_durably(&path.join("format.json"), text.as_bytes()).map_err(fail)?;

@@ -29,7 +29,7 @@ const CHECKPOINT_EVERY: LogPosition = 200_000;
 pub(crate) type Observer = Box<dyn FnMut(&Turn, &Judged, &[Alert]) + Send>;
 
 /// The lake is cared for so often.
-const CARE_EVERY: Duration = Duration::from_secs(3_600);
+const CARE_EVERY: Duration = Duration::from_hours(1);
 
 /// What the lake's care needs to know.
 pub(crate) struct Care {

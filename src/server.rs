@@ -25,7 +25,7 @@ use crate::pipeline::{Care, Pipeline};
 use crate::{clock, deliver, web};
 
 /// Time passes in the log by a tick a minute.
-const TICK_EVERY: Duration = Duration::from_secs(60);
+const TICK_EVERY: Duration = Duration::from_mins(1);
 
 /// Where the doors are, as `serve -o json` says it.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -127,7 +127,7 @@ fn report(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) {
     match ended {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::error!(error = format!("{error:#}"), "a door could not be held open")
+            tracing::error!(error = format!("{error:#}"), "a door could not be held open");
         }
         Err(error) => tracing::error!(%error, "a door ended"),
     }

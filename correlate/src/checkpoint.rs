@@ -45,11 +45,11 @@ impl Correlator {
         out.rows("changes", &state.changes.values().cloned().collect::<Vec<Change>>());
         out.rows("grants", &state.grants.iter().cloned().collect::<Vec<Grant>>());
         out.rows("credentials", &state.credentials.iter().cloned().collect::<Vec<Credential>>());
-        let pods: Vec<Workload> = state.workloads.iter().0.map(|pod| pod.row.clone()).collect();
+        let pods: Vec<Workload> = state.workloads.parts().0.map(|pod| pod.row.clone()).collect();
         out.rows("workloads", &pods);
         let recent: Vec<Access> = state.recent.iter().map(|held| held.access.clone()).collect();
         out.rows("recent", &recent);
-        let counters: Vec<SourceCounter> = state.sources.iter().0.cloned().collect();
+        let counters: Vec<SourceCounter> = state.sources.parts().0.cloned().collect();
         out.rows("sources", &counters);
         out.finish()
     }
@@ -160,7 +160,7 @@ struct SavedSpan {
 
 impl Rest {
     fn of(state: &State) -> Self {
-        let (pods, owners) = state.workloads.iter();
+        let (pods, owners) = state.workloads.parts();
         let owners = owners.iter().flat_map(|(place, owners)| {
             owners.iter().map(|(name, owner)| SavedOwner {
                 cluster: place.0.clone(),
@@ -174,7 +174,7 @@ impl Rest {
         let amended = state.recent.iter().map(|held| {
             held.amended.iter().map(|(edge, count)| ((*edge).to_owned(), *count)).collect()
         });
-        let last = state.sources.iter().1.iter().map(|(source, time)| (source.clone(), time.0));
+        let last = state.sources.parts().1.iter().map(|(source, time)| (source.clone(), time.0));
         let listed = state.listed.iter();
         Self {
             ids_forgotten: state.ids.has_forgotten(),

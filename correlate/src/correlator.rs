@@ -115,11 +115,19 @@ impl Correlator {
             .forget(record.ingest_time.plus(-self.settings.lateness), self.settings.most_recent);
         match record.content {
             Content::Accesses(rows) => {
-                rows.into_iter().for_each(|row| self.access(row, older, &mut turn));
+                for row in rows {
+                    self.access(row, older, &mut turn);
+                }
             }
-            Content::Objects(rows) => rows.iter().for_each(|row| self.object(row, &mut turn)),
+            Content::Objects(rows) => {
+                for row in &rows {
+                    self.object(row, &mut turn);
+                }
+            }
             Content::Spans(rows) => {
-                rows.into_iter().for_each(|row| self.span(row, older, &mut turn))
+                for row in rows {
+                    self.span(row, older, &mut turn);
+                }
             }
             Content::Logs(rows) => {
                 let new = |row: &durward_schemas::tables::Log| (row.event_id.clone(), row.time);
@@ -137,7 +145,9 @@ impl Correlator {
                 );
             }
             Content::Rejects(rows) => {
-                rows.into_iter().for_each(|row| self.reject(row, older, &mut turn))
+                for row in rows {
+                    self.reject(row, older, &mut turn);
+                }
             }
             Content::Received(receipt) => self.state.sources.received(&receipt),
             Content::Tick => {

@@ -113,28 +113,32 @@ pub(crate) fn lookup(content: &Content, ids: &Window, requests: &Window) -> Opti
     };
     match content {
         Content::Accesses(rows) => {
-            rows.iter()
-                .for_each(|row| add("accesses", row.event_id.as_str(), event_hash(&row.event_id)));
+            for row in rows {
+                add("accesses", row.event_id.as_str(), event_hash(&row.event_id));
+            }
             let keys = rows.iter().map(|row| &row.request_key);
             let unheld = keys.filter(|key| !requests.contains(request_hash(key)));
             ask.request_keys = unheld.map(|key| key.as_str().to_owned()).collect();
         }
         Content::Spans(rows) => {
-            rows.iter()
-                .for_each(|row| add("spans", row.event_id.as_str(), event_hash(&row.event_id)));
+            for row in rows {
+                add("spans", row.event_id.as_str(), event_hash(&row.event_id));
+            }
         }
         Content::Logs(rows) => {
-            rows.iter()
-                .for_each(|row| add("logs", row.event_id.as_str(), event_hash(&row.event_id)));
+            for row in rows {
+                add("logs", row.event_id.as_str(), event_hash(&row.event_id));
+            }
         }
         Content::Metrics(rows) => {
-            rows.iter()
-                .for_each(|row| add("metrics", row.event_id.as_str(), event_hash(&row.event_id)));
+            for row in rows {
+                add("metrics", row.event_id.as_str(), event_hash(&row.event_id));
+            }
         }
         Content::Rejects(rows) => {
-            rows.iter().for_each(|row| {
-                add("rejects", row.reject_id.as_str(), reject_hash(&row.reject_id))
-            });
+            for row in rows {
+                add("rejects", row.reject_id.as_str(), reject_hash(&row.reject_id));
+            }
         }
         Content::Objects(_) | Content::Received(_) | Content::Tick | Content::EndOfSource(_) => {
             return None;

@@ -174,7 +174,7 @@ fn dated<R: Row>(table: &Table, rows: &[R]) -> RecordBatch {
     let mut columns = batch.columns().to_vec();
     columns.push(std::sync::Arc::new(dates));
     let schema = delta::schema(table);
-    RecordBatch::try_new(schema.clone(), columns).unwrap_or_else(|_| {
+    RecordBatch::try_new(std::sync::Arc::clone(&schema), columns).unwrap_or_else(|_| {
         debug_assert!(false, "the table's columns and its date");
         RecordBatch::new_empty(schema)
     })

@@ -3,9 +3,9 @@
 //! The same functions resolve a row when it passes and again when later evidence arrives, so that
 //! the order of arrival does not matter in the end.
 
-use durward_schemas::ids::ChangeId;
+use durward_schemas::ids::{ChangeId, CredentialId};
 use durward_schemas::tables::{Access, Change};
-use durward_schemas::values::Edge;
+use durward_schemas::values::{ChangeKind, Edge, Evidence};
 use serde_json::{Map, Value, json};
 
 use crate::correlator::State;
@@ -102,7 +102,7 @@ pub(crate) fn columns(edge: Edge, access: &Access) -> Option<Map<String, Value>>
             json!({
                 "workload": access.workload,
                 "workload_kind": access.workload_kind,
-                "workload_evidence": access.workload_evidence.map(|evidence| evidence.as_str()),
+                "workload_evidence": access.workload_evidence.map(Evidence::as_str),
                 "workload_change_id": id(&access.workload_change_id),
             })
         }
@@ -113,18 +113,18 @@ pub(crate) fn columns(edge: Edge, access: &Access) -> Option<Map<String, Value>>
                 "credential_expires_time": micros(access.credential_expires_time),
                 "minted_by": access.minted_by,
                 "minted_by_credential_id":
-                    access.minted_by_credential_id.as_ref().map(|id| id.as_str()),
+                    access.minted_by_credential_id.as_ref().map(CredentialId::as_str),
                 "lineage_depth": access.lineage_depth,
-                "lineage_evidence": access.lineage_evidence.map(|evidence| evidence.as_str()),
+                "lineage_evidence": access.lineage_evidence.map(Evidence::as_str),
             })
         }
         Edge::Change => {
             access.change_id.as_ref()?;
             json!({
                 "change_id": id(&access.change_id),
-                "change_evidence": access.change_evidence.map(|evidence| evidence.as_str()),
+                "change_evidence": access.change_evidence.map(Evidence::as_str),
                 "change_time": micros(access.change_time),
-                "change_kind": access.change_kind.map(|kind| kind.as_str()),
+                "change_kind": access.change_kind.map(ChangeKind::as_str),
                 "change_summary": access.change_summary,
                 "change_actor": access.change_actor,
             })
@@ -133,7 +133,7 @@ pub(crate) fn columns(edge: Edge, access: &Access) -> Option<Map<String, Value>>
             access.trace_id.as_ref()?;
             json!({
                 "trace_id": access.trace_id,
-                "trace_evidence": access.trace_evidence.map(|evidence| evidence.as_str()),
+                "trace_evidence": access.trace_evidence.map(Evidence::as_str),
                 "span_id": access.span_id,
                 "trace_service": access.trace_service,
                 "trace_name": access.trace_name,
@@ -153,13 +153,13 @@ pub(crate) fn columns(edge: Edge, access: &Access) -> Option<Map<String, Value>>
 }
 
 /// The grade of one edge.
-pub(crate) fn evidence(edge: Edge, access: &Access) -> Option<durward_schemas::values::Evidence> {
+pub(crate) fn evidence(edge: Edge, access: &Access) -> Option<Evidence> {
     match edge {
         Edge::Workload => access.workload_evidence,
         Edge::Lineage => access.lineage_evidence,
         Edge::Change => access.change_evidence,
         Edge::Trace => access.trace_evidence,
-        Edge::Credential | Edge::Outcome => Some(durward_schemas::values::Evidence::Exact),
+        Edge::Credential | Edge::Outcome => Some(Evidence::Exact),
     }
 }
 

@@ -62,9 +62,9 @@ pub(crate) async fn demo(data_dir: Option<PathBuf>, args: &DemoArgs) -> Result<E
     let scenario =
         durward_fixtures::scenario(STORY).context("the demo's story is part of the program")?;
     let cluster = scenario.expectation()?.cluster;
-    let (receiver, received) = receiver().await?;
+    let (slack, received) = receiver().await?;
     let secret = temporary.path().join("slack-webhook-url");
-    std::fs::write(&secret, format!("http://{receiver}/services/T0/B0/demo"))?;
+    std::fs::write(&secret, format!("http://{slack}/services/T0/B0/demo"))?;
     let config = config(&cluster, secret);
     let pace = Pace { group_wait: 2 * SECOND, ..Pace::default() };
     let server = Server::open(&data, &config, pace).await?;
@@ -88,7 +88,7 @@ pub(crate) async fn demo(data_dir: Option<PathBuf>, args: &DemoArgs) -> Result<E
     say(&indented(&alert.as_ref().map(alert_text).unwrap_or_default()))?;
     say("   How it is known (durward explain INCIDENT):\n")?;
     incident(&lake, alert.as_ref()).await?;
-    slack(message.as_ref())?;
+    message_as_json(message.as_ref())?;
     say("5. Three questions in SQL:\n")?;
     for (question, statement) in QUESTIONS {
         ask(&lake.dir, question, statement).await?;
@@ -221,10 +221,10 @@ async fn incident(lake: &Lake, alert: Option<&Alert>) -> Result<(), Failure> {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("   {line}\n")).collect()
+    text.lines().flat_map(|line| ["   ", line, "\n"]).collect()
 }
 
-fn slack(message: Option<&Value>) -> Result<(), Failure> {
+fn message_as_json(message: Option<&Value>) -> Result<(), Failure> {
     let Some(message) = message else { return say("4. No message reached Slack.\n") };
     let lines = format!("{message:#}");
     say("4. The message that Slack was sent, as JSON:\n")?;

@@ -1,5 +1,6 @@
 //! `durward explain` and `durward who`: answers in lines for people, or as facts for programs.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -73,7 +74,8 @@ fn lines(lines: &[Line], indent: usize) -> String {
     for line in lines {
         let about = if line.about == last { "" } else { line.about };
         last = line.about;
-        text.push_str(&format!("{:indent$}  {about:<12}{}\n", "", escape::visible(&line.text)));
+        // Writing into a String does not fail.
+        let _written = writeln!(text, "{:indent$}  {about:<12}{}", "", escape::visible(&line.text));
     }
     text
 }

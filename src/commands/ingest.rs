@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use durward_correlate::explain::{Ask, Fields};
 use durward_correlate::query::Limits;
-use durward_ingest::Keys;
 use durward_ingest::intake::{Intake, IntakeSettings};
 use durward_ingest::log::{Log, LogSettings};
 use durward_ingest::receive::files::{FileSettings, Ingested, Progress, ingest as read_files};
+use durward_ingest::{Keys, send};
 use durward_schemas::Time;
 use durward_schemas::record::Content;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -27,6 +27,9 @@ use crate::sql::Lake;
 
 /// Takes the files.
 pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode, Failure> {
+    if let Some(url) = &args.to {
+        return send_to(url, &args).await;
+    }
     let settings = settings(&args)?;
     let dir = DataDir::take(data_dir)?;
     let clock = clock::system();
@@ -61,6 +64,26 @@ pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode
     let counted = counted(&lake, before).await?;
     tell(&taken, &counted, args.output)?;
     verdict(&lake.dir, args.fail_on, &format!("AND log_position >= {before}")).await
+}
+
+/// Sends the files through the doors of a server that holds the directory.
+async fn send_to(url: &str, args: &IngestArgs) -> Result<ExitCode, Failure> {
+    let cluster = args.cluster.as_deref().ok_or_else(|| {
+        Failure::usage("--to needs --cluster").hint("the audit webhook's path names the cluster")
+    })?;
+    for path in &args.paths {
+        let sent = send::file(url, cluster, path).await.map_err(|error| {
+            Failure::io(format!("{:#}", anyhow::Error::from(error)))
+                .hint("audit events go to the audit door, OTLP lines to the OTLP/HTTP door; stop the server to ingest anything else")
+        })?;
+        println!(
+            "{}: {} items in {} requests, all durable",
+            path.display(),
+            sent.items,
+            sent.requests
+        );
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn settings(args: &IngestArgs) -> Result<FileSettings, Failure> {

@@ -39,9 +39,8 @@ fn tell(addresses: &Addresses, output: Output) {
 
 /// SIGTERM or SIGINT: drain and end well. A second SIGINT ends at once.
 pub(crate) async fn stopped() {
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(signal) => signal,
-        Err(_) => return std::future::pending().await,
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
     };
     tokio::select! {
         _ = terminate.recv() => {}

@@ -37,7 +37,7 @@ fn command_line_wins_over_the_file() {
     assert_eq!(found.config.default_cluster.as_deref(), Some("b"));
     assert_eq!(found.origins.get("default_cluster"), Some(&"--set"));
     assert_eq!(found.origins.get("retention"), Some(&"file"));
-    assert_eq!(found.config.retention(), Ok(Some(Duration::from_secs(90 * 86_400))));
+    assert_eq!(found.config.retention(), Ok(Some(Duration::from_hours(2160))));
 }
 
 /// Scenario: the published schema beside the default configuration.

@@ -41,7 +41,7 @@ fn expected(scenario: &str, kind: &str) -> Expected {
         "denied-storm" => Expected::Anything,
         "hostile-text" | "removed-binding" => Expected::NoIncident,
         _ if kind == "benign" => Expected::NoIncident,
-        other => panic!("no expectation for {other}"),
+        other => unreachable!("no expectation for {other}"),
     }
 }
 
@@ -89,9 +89,9 @@ struct Played {
 /// Plays state and audit log; only rows for which `keep` is true.
 fn play(dir: &Path, keep: impl Fn(&Access) -> bool) -> Played {
     let mut stage = Stage::new();
-    let state = unpacked(&dir.join("state-start.json.zst"));
-    let start: Value = serde_json::from_slice(&state).expect("a state");
-    stage.take(stage.read(Format::KubeList, &state));
+    let listed = unpacked(&dir.join("state-start.json.zst"));
+    let start: Value = serde_json::from_slice(&listed).expect("a state");
+    stage.take(stage.read(Format::KubeList, &listed));
     let mut audit = stage.read(Format::KubeAudit, &unpacked(&dir.join("audit.jsonl.zst")));
     audit.accesses.retain(keep);
     audit.accesses.sort_by_key(|row| row.time);
@@ -144,7 +144,7 @@ impl Played {
         let found = self.findings.values();
         found
             .filter(|row| row.state != FindingState::Withdrawn)
-            .filter(|row| self.judged(&row.finding_id.0).iter().any(|access| mine(access)))
+            .filter(|row| self.judged(&row.finding_id.0).iter().any(&mine))
             .collect()
     }
 
@@ -194,7 +194,7 @@ impl Played {
                 let mine = |row: &&Access| {
                     row.source_event_id.as_ref().is_some_and(|id| labelled.contains(id))
                 };
-                !judged.is_empty() && !judged.iter().any(|access| mine(access))
+                !judged.is_empty() && !judged.iter().any(mine)
             })
             .map(|row| format!("{} {}: {}", row.time, row.title, row.reason))
             .collect()

@@ -15,9 +15,9 @@ fn files_are_accounted_for() {
             continue;
         }
         let mut stage = Stage::new();
-        let state = stage.read(Format::KubeList, &unpacked(&path.join("state-start.json.zst")));
-        assert_eq!(state.rejects, []);
-        stage.take(state);
+        let listed = stage.read(Format::KubeList, &unpacked(&path.join("state-start.json.zst")));
+        assert_eq!(listed.rejects, []);
+        stage.take(listed);
         let audit = unpacked(&path.join("audit.jsonl.zst"));
         let lines = audit.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
         let reading = stage.read(Format::KubeAudit, &audit);

@@ -24,8 +24,7 @@ pub(crate) fn recordings(test: &str) -> Option<PathBuf> {
 
 /// The lines or the document of a compressed file.
 pub(crate) fn unpacked(path: &std::path::Path) -> Vec<u8> {
-    let file =
-        std::fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let file = std::fs::File::open(path).expect("a file of the recording");
     zstd::decode_all(file).expect("a zstd file")
 }
 
@@ -81,7 +80,7 @@ impl Stage {
         for mut content in contents.into_iter().filter(|content| content.positions() > 0) {
             content.place(self.position, now);
             let record = Record { first_position: self.position, ingest_time: now, content };
-            self.position += record.content.positions() as i64;
+            self.position += i64::try_from(record.content.positions()).expect("few");
             let turn = self.correlator.turn(record, &Older::default());
             self.judgements.push(self.detection.observe(&turn));
             self.turns.push(turn);

@@ -147,7 +147,7 @@ pub(crate) fn play(correlator: &mut Correlator, rows: Vec<Access>, cuts: &[usize
         let mut content = Content::Accesses(rows.by_ref().take(size).collect());
         content.place(position, at(100));
         let record = Record { first_position: position, ingest_time: at(100), content };
-        position += record.content.positions() as i64;
+        position += i64::try_from(record.content.positions()).expect("few");
         turns.push(correlator.turn(record, &Older::default()));
     }
     turns

@@ -131,9 +131,10 @@ fn need(name: &str, order: &mut Vec<String>) -> Result<(), QueryError> {
 fn asks_the_catalog(statement: &Statement) -> bool {
     let asks = visit_relations(statement, |relation| {
         let first = relation.0.first().and_then(|part| part.as_ident());
-        match first.is_some_and(|ident| ident.value.eq_ignore_ascii_case("information_schema")) {
-            true => std::ops::ControlFlow::Break(()),
-            false => std::ops::ControlFlow::Continue(()),
+        if first.is_some_and(|ident| ident.value.eq_ignore_ascii_case("information_schema")) {
+            std::ops::ControlFlow::Break(())
+        } else {
+            std::ops::ControlFlow::Continue(())
         }
     });
     asks.is_break()
@@ -142,7 +143,7 @@ fn asks_the_catalog(statement: &Statement) -> bool {
 /// Names of tables and views in a statement; names of its own common table expressions do no harm.
 fn relations(statement: &Statement) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    let _: std::ops::ControlFlow<()> = visit_relations(statement, |relation| {
+    let _never_breaks: std::ops::ControlFlow<()> = visit_relations(statement, |relation| {
         if let [part] = relation.0.as_slice()
             && let Some(ident) = part.as_ident()
         {

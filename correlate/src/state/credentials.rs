@@ -13,7 +13,7 @@ use crate::body::TokenRequest;
 type Key = (Option<String>, CredentialId);
 
 /// A chain longer than this is a loop or an attack on the reader.
-const DEEPEST: usize = 64;
+const DEEPEST: i64 = 64;
 
 /// Tokens rotate every hour: the oldest leave first, and live on in the lake.
 const MOST_CREDENTIALS: usize = 200_000;
@@ -146,7 +146,7 @@ impl Credentials {
         while let Some(parent) = self.parent(&current) {
             depth += 1;
             current = (current.0, parent);
-            if depth >= DEEPEST as i64 {
+            if depth >= DEEPEST {
                 break;
             }
         }

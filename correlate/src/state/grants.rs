@@ -1,5 +1,6 @@
 //! Effective permissions: what each binding gives to whom, opened and closed as policy changes.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use durward_schemas::Time;
@@ -104,9 +105,8 @@ impl Grants {
             rows.push(grant);
         }
         for (key, grant) in now {
-            if !open.contains_key(&key) {
-                rows.push(grant.clone());
-                open.insert(key, grant);
+            if let Entry::Vacant(place) = open.entry(key) {
+                rows.push(place.insert(grant).clone());
             }
         }
         rows

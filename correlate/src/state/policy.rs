@@ -182,8 +182,8 @@ fn latest_change<'a>(
     key: &ObjectKey,
     time: Time,
 ) -> Option<((Time, &'a str), ChangeId)> {
-    let upto = objects.history(key).iter().rev().skip_while(|version| version.from > time);
-    upto.filter_map(|version| Some((order(version), version.change.clone()?))).next()
+    let mut upto = objects.history(key).iter().rev().skip_while(|version| version.from > time);
+    upto.find_map(|version| Some((order(version), version.change.clone()?)))
 }
 
 /// Changes of one instant are told apart by what they are, not by when they arrived.

@@ -58,7 +58,7 @@ impl Sources {
     }
 
     /// Counters that no tick has shown yet, and last times: for a checkpoint.
-    pub(crate) fn iter(&self) -> (impl Iterator<Item = &SourceCounter>, &BTreeMap<String, Time>) {
+    pub(crate) fn parts(&self) -> (impl Iterator<Item = &SourceCounter>, &BTreeMap<String, Time>) {
         (self.moved.values(), &self.last)
     }
 

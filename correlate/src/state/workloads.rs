@@ -184,7 +184,7 @@ impl Workloads {
     }
 
     /// Everything, for a checkpoint.
-    pub(crate) fn iter(
+    pub(crate) fn parts(
         &self,
     ) -> (impl Iterator<Item = &KnownPod>, &BTreeMap<Place, BTreeMap<String, Owner>>) {
         (self.order.iter().filter_map(|key| self.pods.get(key)), &self.owners)

@@ -32,7 +32,7 @@ impl File {
             return 0;
         }
         let lines: Vec<&str> = self.text.lines().collect();
-        lines.windows(2).position(|pair| opens_tests(pair)).unwrap_or(lines.len())
+        lines.windows(2).position(opens_tests).unwrap_or(lines.len())
     }
 
     /// The lines of its tests.

@@ -1,0 +1,219 @@
+//! The running server: real sockets, the recorded webhook, SIGKILL and SIGTERM.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use durward_fixtures::Door;
+use serde_json::{Value, json};
+
+use crate::program::{Place, scenario};
+use crate::story::{recordings, unpacked};
+
+/// A server that is ready.
+struct Running {
+    child: Child,
+    doors: Value,
+}
+
+impl Running {
+    fn start(place: &Place, more: &[String]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_durward"));
+        command.env("DURWARD_DATA_DIR", place.data()).args(["serve", "-o", "json"]);
+        for door in ["audit", "otlp_grpc", "otlp_http", "web", "admin"] {
+            command.args(["--set", &format!("listen.{door}.address=127.0.0.1:0")]);
+        }
+        let mut child = command
+            .args(more)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let lines = BufReader::new(child.stderr.take().expect("its words")).lines();
+        let mut ready = lines
+            .map_while(Result::ok)
+            .filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+        let doors = ready.find(|line| line["ready"] == true).expect("it is ready");
+        Self { child, doors }
+    }
+
+    fn url(&self, door: &str, path: &str) -> String {
+        format!("http://{}{path}", self.doors[door].as_str().expect("an address"))
+    }
+
+    fn stop(mut self, signal: &str) -> Option<i32> {
+        let killed = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status();
+        assert!(killed.expect("kill").success());
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+/// Polls until `done`, for at most a minute.
+fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < until, "{what} did not come about");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+}
+
+async fn post(client: &reqwest::Client, url: String, body: String) -> u16 {
+    let sent = client.post(url).header("content-type", "application/json").body(body).send();
+    sent.await.map_or(0, |answer| answer.status().as_u16())
+}
+
+fn client() -> reqwest::Client {
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
+/// Scenario: half of a story by webhook and OTLP, SIGKILL, a new start, then all of it again, then SIGTERM.
+/// Guarantees: what was answered 200 is a row; nothing is there twice; spans join; draining ends with 0.
+#[tokio::test]
+async fn acknowledged_is_durable_across_sigkill() {
+    let place = Place::new();
+    let story = scenario("stolen-token");
+    let cluster = story.expectation().expect("an expectation").cluster;
+    let deliveries = story.deliveries().expect("deliveries");
+    let client = client();
+    let set = ["--set".to_owned(), format!("listen.otlp_http.cluster={cluster}")];
+    let first = Running::start(&place, &set);
+    let mut acknowledged = 0;
+    let target = |server: &Running, door: Door| match door {
+        Door::AuditWebhook => server.url("audit", &format!("/v1/k8s-audit/{cluster}?timeout=30s")),
+        Door::Traces => server.url("otlp_http", "/v1/traces"),
+    };
+    for delivery in deliveries.iter().take(deliveries.len() / 2) {
+        let status = post(&client, target(&first, delivery.door), delivery.body.clone()).await;
+        assert_eq!(status, 200);
+        acknowledged += if delivery.door == Door::AuditWebhook { delivery.items } else { 0 };
+    }
+    assert_eq!(first.stop("-KILL"), None);
+    let second = Running::start(&place, &set);
+    eventually("every acknowledged event", || {
+        place.count("accesses") >= i64::try_from(acknowledged).expect("few")
+    });
+    for delivery in &deliveries {
+        assert_eq!(post(&client, target(&second, delivery.door), delivery.body.clone()).await, 200);
+    }
+    let lines = i64::try_from(story.audit_lines().expect("lines").len()).expect("few");
+    eventually("every event", || place.count("accesses") == lines);
+    eventually("spans at accesses", || {
+        place.count("correlated_events WHERE trace_evidence = 'exact'") > 0
+    });
+    assert_eq!(place.query("SELECT count(DISTINCT event_id) AS n FROM accesses")[0]["n"], lines);
+    assert_eq!(second.stop("-TERM"), Some(0));
+    assert!(place.count("incidents") > 0);
+    assert!(place.count("source_counters") > 0);
+}
+
+/// Scenario: the web and admin doors, asked well, from a page of another origin, and with wrong content.
+/// Guarantees: answers as JSON; a page in a browser is refused; liveness, readiness and metrics are there.
+#[tokio::test]
+async fn web_and_admin_doors_answer() {
+    let place = Place::new();
+    let server = Running::start(&place, &[]);
+    let client = client();
+    let query = server.url("web", "/api/v1/query");
+    let ask = |headers: &[(&'static str, &'static str)], body: Value| {
+        let mut request = client.post(&query).body(body.to_string());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        async move { request.send().await.expect("an answer") }
+    };
+    let json_type = ("content-type", "application/json");
+    let good = ask(&[json_type], json!({ "sql": "SELECT 1 AS one" })).await;
+    assert_eq!(
+        (good.status().as_u16(), good.text().await.expect("text").trim()),
+        (200, r#"[{"one":1}]"#)
+    );
+    let refused = [
+        ask(&[json_type, ("origin", "https://evil.example")], json!({ "sql": "SELECT 1" })).await,
+        ask(&[json_type, ("host", "evil.example")], json!({ "sql": "SELECT 1" })).await,
+        ask(&[("content-type", "text/plain")], json!({ "sql": "SELECT 1" })).await,
+    ];
+    assert!(refused.iter().all(|answer| answer.status().as_u16() == 403));
+    assert_eq!(
+        ask(&[json_type], json!({ "sql": "DROP TABLE accesses" })).await.status().as_u16(),
+        400
+    );
+    assert_eq!(ask(&[json_type], json!({ "sq": "SELECT 1" })).await.status().as_u16(), 400);
+    for path in ["/livez", "/readyz", "/metrics"] {
+        let answer = client.get(server.url("admin", path)).send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 200, "{path}");
+    }
+    let other = place.run(&["ingest", "Cargo.toml"]);
+    assert_eq!(other.code, 4, "{other:?}");
+    assert_eq!(server.stop("-INT"), Some(0));
+}
+
+/// Scenario: a file through a running server's doors with `ingest --to`, twice.
+/// Guarantees: every line is one row.
+#[test]
+fn files_go_through_a_running_server() {
+    let place = Place::new();
+    let server = Running::start(&place, &[]);
+    let story = scenario("quiet-monday");
+    let [_, audit] = place.files(story);
+    let audit = audit.to_str().expect("a path");
+    for _ in 0..2 {
+        let sent =
+            place.run(&["ingest", "--to", &server.url("audit", ""), "--cluster", "shop", audit]);
+        assert_eq!(sent.code, 0, "{sent:?}");
+    }
+    let lines = i64::try_from(story.audit_lines().expect("lines").len()).expect("few");
+    eventually("every line", || place.count("accesses") == lines);
+    assert_eq!(server.stop("-TERM"), Some(0));
+}
+
+/// The webhook requests of a recording: a line of JSON, then that many bytes, then a newline.
+fn frames(bytes: &[u8]) -> Vec<String> {
+    let mut rest = bytes;
+    let mut bodies = Vec::new();
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        let (head, after) = rest.split_at(end + 1);
+        let head: Value = serde_json::from_slice(head).expect("a frame");
+        let length = usize::try_from(head["bytes"].as_u64().expect("a length")).expect("small");
+        let (body, after) = after.split_at(length);
+        bodies.push(String::from_utf8_lossy(body).into_owned());
+        rest = after.get(1..).unwrap_or_default();
+    }
+    bodies
+}
+
+/// Scenario: a recording's file, then the webhook requests that the API server sent meanwhile; then the webhook alone.
+/// Guarantees: after the file all of the webhook is duplicates; alone it lacks only watches' ends at the shutdown.
+#[tokio::test]
+async fn webhook_and_file_are_the_same_events() {
+    let Some(dir) = recordings("webhook_and_file_are_the_same_events") else { return };
+    let dir = dir.join("d-stratus");
+    let audit = dir.join("audit.jsonl.zst");
+    let bodies = frames(&unpacked(&dir.join("webhook.frames.zst")));
+    let client = client();
+    let lines =
+        unpacked(&audit).split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+    let lines = i64::try_from(lines).expect("few");
+    let both = Place::new();
+    both.ingest_paths("lab", &[&audit]);
+    let alone = Place::new();
+    for place in [&both, &alone] {
+        let server = Running::start(place, &[]);
+        for body in &bodies {
+            assert_eq!(
+                post(&client, server.url("audit", "/v1/k8s-audit/lab"), body.clone()).await,
+                200
+            );
+        }
+        assert_eq!(server.stop("-TERM"), Some(0));
+    }
+    assert_eq!(both.count("accesses"), lines);
+    let lacking = format!(
+        "(SELECT stage, verb FROM accesses) AS t WHERE NOT (stage = 'ResponseComplete' AND verb = 'watch') AND {} > 0",
+        lines - alone.count("accesses")
+    );
+    assert!(alone.count(&lacking) > 0 || alone.count("accesses") == lines);
+    let watches = "accesses WHERE stage = 'ResponseComplete' AND verb = 'watch'";
+    assert_eq!(lines - alone.count("accesses"), both.count(watches) - alone.count(watches));
+    assert_eq!(alone.count("rejects"), 0);
+}
