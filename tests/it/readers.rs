@@ -12,7 +12,7 @@ table = DeltaTable(lake + "/accesses")
 out = {"deltalake": table.to_pyarrow_dataset().count_rows()}
 try:
     import duckdb
-    out["duckdb"] = duckdb.sql("SELECT count(*), count(DISTINCT event_id) FROM read_parquet(" + repr([uri.replace("file://", "") for uri in table.file_uris()]) + ")").fetchone()
+    out["duckdb"] = duckdb.sql("SELECT count(*), count(DISTINCT event_id) FROM read_parquet(" + repr([uri.replace("file://", "") for uri in table.file_uris()]) + ")").fetchall()[0]
 except ImportError:
     pass
 print(json.dumps(out))
