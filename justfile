@@ -41,7 +41,7 @@ e2e *args:
     e2e/run.py "${CARGO_TARGET_DIR:-target}/debug/durward" "$@"
 
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+    RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items
 
 # Each needs its tool: cargo install --locked cargo-deny typos-cli cargo-machete
 deny:
