@@ -3,11 +3,13 @@
 //! One event's way through this crate, each step a file named after it:
 //!
 //! 1. [`receive`]: a door takes bytes, and refuses early and politely when there is no room.
-//! 2. [`format`]: a pure reader makes rows and rejects of them; one bad item never loses a neighbour.
+//! 2. [`mod@format`]: a pure reader makes rows and rejects of them; one bad item never loses a neighbour.
 //! 3. [`redact`]: secrets become keyed markers before anything is kept.
 //! 4. [`normalize`]: what all readers do alike: which time is believed, which address is the sender's.
 //! 5. [`seal`]: rows become contents of bounded size.
 //! 6. [`log`]: contents are flushed to the device; only then the sender hears ok.
+//!
+//! [`send`] is the other end of the doors, for `ingest --to` and the demo.
 
 mod canonical;
 pub mod format;

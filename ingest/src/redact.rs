@@ -1,9 +1,9 @@
 //! Secrets out: JSON values and texts in, the same with `redacted:<key id>:<HMAC>` for each secret.
 //!
 //! Equal secrets under one key give equal markers, so they stay joinable without being known.
-//! Where secrets stand is told by place ([`place`]: data of Secrets, environment, patches), by name
-//! ([`name`]: `DB_PASSWORD`), by looks ([`text`]: tokens, keys, connection strings) or by address
-//! ([`uri`]). Input that could not be read at all is masked without being understood ([`unparsed`]).
+//! Where secrets stand is told by place (`place.rs`: data of Secrets, environment, patches), by name
+//! (`name.rs`: `DB_PASSWORD`), by looks (`text.rs`: tokens, keys, connection strings) or by address
+//! (`uri.rs`). Input that could not be read at all is masked without being understood (`unparsed.rs`).
 
 mod name;
 mod place;
