@@ -10,7 +10,7 @@ use durward_schemas::record::Turn;
 use durward_schemas::tables::{
     Access, Amendment, Change, Credential, Finding, FindingEvent, Incident, Workload,
 };
-use durward_schemas::values::Edge;
+use durward_schemas::values::{Edge, EventRole, severity};
 
 use crate::alert::Alert;
 use crate::detector::blindness::Blindness;
@@ -23,7 +23,7 @@ use crate::detector::two_addresses::TwoAddresses;
 use crate::detector::{Detector, Hit, Seen};
 use crate::finding::{Cause, Findings};
 use crate::lineage::Lineage;
-use crate::owner::Owners;
+use crate::owner::{Doing, Owners};
 use crate::recent::Recent;
 use crate::rule::{self, RuleError, RuleFile};
 use crate::settings::Settings;
@@ -194,15 +194,15 @@ impl Detection {
     /// What a controller creates is the doing of whoever made the owner; where nobody knows who
     /// that was, it is nobody's.
     fn attribute(&self, hit: &mut Hit, row: &Access) {
-        let Some(maker) = self.memory.owners.maker(row) else { return };
-        match maker {
-            Some(maker) => {
+        match self.memory.owners.doing(row) {
+            Doing::Own => {}
+            Doing::Of(maker) => {
                 hit.anchor.clone_from(&maker.request_key);
-                hit.role = durward_schemas::values::EventRole::Evidence;
+                hit.role = EventRole::Evidence;
                 hit.maker = Some(maker);
             }
-            None => {
-                hit.severity_id = durward_schemas::values::severity::INFORMATIONAL;
+            Doing::Nobodys => {
+                hit.severity_id = severity::INFORMATIONAL;
                 hit.nobody = true;
             }
         }
@@ -256,8 +256,8 @@ impl Detection {
         let mut hits = Vec::new();
         for judge in judges {
             let name = judge.name();
-            let judged = judge.judge(seen).into_iter();
-            hits.extend(judged.map(|hit| (hit.finding_id(name, cluster), name, hit)));
+            let found = judge.judge(seen).into_iter();
+            hits.extend(found.map(|hit| (hit.finding_id(name, cluster), name, hit)));
         }
         hits
     }

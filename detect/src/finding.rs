@@ -96,7 +96,8 @@ impl Findings {
     /// when it doubles, and at ticks.
     pub(crate) fn due(&mut self, is_tick: bool) -> Vec<FindingId> {
         let known = &self.known;
-        let is_due = |id: &FindingId| known.peek(id).is_none_or(|k| is_tick || k.is_worth_a_version());
+        let is_due =
+            |id: &FindingId| known.peek(id).is_none_or(|k| is_tick || k.is_worth_a_version());
         let (due, waiting): (BTreeSet<_>, _) =
             std::mem::take(&mut self.touched).into_iter().partition(is_due);
         self.touched = waiting;
@@ -136,7 +137,13 @@ impl Findings {
 
 impl Known {
     /// The row and its evidence join the finding.
-    fn evidence(&mut self, hit: &Hit, seen: Seen<'_>, cause: Cause, events: &mut Vec<FindingEvent>) {
+    fn evidence(
+        &mut self,
+        hit: &Hit,
+        seen: Seen<'_>,
+        cause: Cause,
+        events: &mut Vec<FindingEvent>,
+    ) {
         if self.row.severity_id < hit.severity_id {
             self.restate(hit);
         }
@@ -150,7 +157,12 @@ impl Known {
         self.more.last_time = self.more.last_time.max(seen.row.time.0);
         self.add_event(&seen.row.event_id, hit.role, cause, events);
         if let Some(maker) = &hit.maker {
-            self.add_event(&EventId::from(maker.event_id.as_str()), EventRole::Anchor, cause, events);
+            self.add_event(
+                &EventId::from(maker.event_id.as_str()),
+                EventRole::Anchor,
+                cause,
+                events,
+            );
         }
         for event_id in &hit.evidence {
             self.add_event(event_id, EventRole::Evidence, cause, events);

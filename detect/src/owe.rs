@@ -151,9 +151,8 @@ fn story(parts: &[&Part], withdrawn: bool) -> Story {
     }
     let says = |part: &&Part| part.told.what.first().cloned();
     story.what = parts.iter().filter_map(says).take(MOST_TOLD).collect();
-    let other = |of: fn(&Story) -> Option<&String>| {
-        parts.iter().find_map(|part| of(&part.told)).cloned()
-    };
+    let other =
+        |of: fn(&Story) -> Option<&String>| parts.iter().find_map(|part| of(&part.told)).cloned();
     story.what_changed = other(|told| told.what_changed.as_ref());
     story.why_possible = story.why_possible.or_else(|| other(|told| told.why_possible.as_ref()));
     story

@@ -25,6 +25,17 @@ pub(crate) struct Maker {
     pub event_id: String,
 }
 
+/// Whose doing a row is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// Its own identity's.
+    Own,
+    /// A controller's, for what somebody made.
+    Of(Maker),
+    /// A controller's, for what was there before anybody looked.
+    Nobodys,
+}
+
 /// An object by cluster, namespace, resource and name.
 type Key = (String, String, String, String);
 
@@ -64,22 +75,18 @@ impl Owners {
         }
     }
 
-    /// Who made the owner of what `row`, a controller's, creates; `Some(None)` if nobody knows.
-    ///
-    /// `None` if the row is nobody's but its own identity's doing.
-    pub(crate) fn maker(&self, row: &Access) -> Option<Option<Maker>> {
-        if !is_controller(row) {
-            return None;
-        }
-        let (mut resource, mut name) = owner_of(row)?;
+    /// Whose doing `row` is.
+    pub(crate) fn doing(&self, row: &Access) -> Doing {
+        let owner = if is_controller(row) { owner_of(row) } else { None };
+        let Some((mut resource, mut name)) = owner else { return Doing::Own };
         for _ in 0..LONGEST {
             match self.known.peek(&key(row, &resource, &name)) {
-                Some(Known::Made(maker)) => return Some(Some(maker.clone())),
+                Some(Known::Made(maker)) => return Doing::Of(maker.clone()),
                 Some(Known::For(above, owner)) => (resource, name) = (above.clone(), owner.clone()),
-                None => return Some(None),
+                None => return Doing::Nobodys,
             }
         }
-        Some(None)
+        Doing::Nobodys
     }
 }
 

@@ -1,11 +1,11 @@
 //! Judged rows that may still be amended, and the findings that rest on them.
 
+use durward_schemas::Time;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::{FindingId, RequestKey};
 use durward_schemas::tables::{Access, Amendment};
 use durward_schemas::time::MINUTE;
 use durward_schemas::values::{Edge, Evidence, Outcome};
-use durward_schemas::Time;
 use serde_json::{Map, Value};
 
 use crate::memory::Memory;

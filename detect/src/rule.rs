@@ -121,10 +121,9 @@ pub fn check_rules(files: &[RuleFile]) -> Result<Vec<RuleWarning>, RuleError> {
 /// The built-in rules and `files`; a rule of `files` takes the place of the built-in one of its id.
 pub(crate) fn load(files: &[RuleFile]) -> Result<Vec<Rule>, RuleError> {
     let mut rules: Vec<Rule> = Vec::new();
-    let built_in = BUILT_IN.iter().map(|(name, text)| RuleFile {
-        name: (*name).to_owned(),
-        text: (*text).to_owned(),
-    });
+    let built_in = BUILT_IN
+        .iter()
+        .map(|(name, text)| RuleFile { name: (*name).to_owned(), text: (*text).to_owned() });
     for file in built_in.chain(files.iter().cloned()) {
         for rule in read(&file, &mut Vec::new())? {
             rules.retain(|other| other.id != rule.id);

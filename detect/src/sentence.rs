@@ -142,7 +142,8 @@ mod tests {
         assert_eq!(deed(&row), "read secrets shop/cart-redis");
         let refused = Access { decision: Decision::Deny, ..row };
         assert_eq!(deed(&refused), "was refused to get secrets shop/cart-redis");
-        let path = Access { request_uri: text("/metrics?x=1"), verb: text("get"), ..Access::default() };
+        let path =
+            Access { request_uri: text("/metrics?x=1"), verb: text("get"), ..Access::default() };
         assert_eq!(deed(&path), "read /metrics");
     }
 }

@@ -81,7 +81,10 @@ fn written(detection: &Detection) -> Result<Vec<u8>, Broken> {
         detectors: detection.detectors.iter().map(|d| d.save()).collect::<Result<_, _>>()?,
         findings: findings.iter().map(|known| &known.more).collect(),
         waiting: detection.findings.waiting().iter().map(FindingId::as_str).collect(),
-        held: held.iter().map(|held| held.findings.iter().map(|id| id.0.clone()).collect()).collect(),
+        held: held
+            .iter()
+            .map(|held| held.findings.iter().map(|id| id.0.clone()).collect())
+            .collect(),
     };
     let findings: Vec<Finding> = findings.into_iter().map(|known| known.row.clone()).collect();
     let rows: Vec<Access> = held.into_iter().map(|held| held.row.clone()).collect();

@@ -17,7 +17,8 @@ pub(crate) fn state(finding: &Finding, learning: bool, settings: &Settings) -> F
 }
 
 fn covers(exemption: &Exemption, finding: &Finding) -> bool {
-    let same = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
+    let same =
+        |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
     (exemption.of == finding.detector || Some(&exemption.of) == finding.rule_id.as_ref())
         && same(&exemption.identity, &finding.identity)
         && same(&exemption.cluster, &finding.cluster)

@@ -73,7 +73,11 @@ impl Tally {
 }
 
 fn plural_of(identities: i64) -> String {
-    if identities == 1 { "1 other identity".into() } else { format!("{identities} other identities") }
+    if identities == 1 {
+        "1 other identity".into()
+    } else {
+        format!("{identities} other identities")
+    }
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ pub(crate) fn row(event: &Value) -> Access {
         impersonated_identity: text("/impersonatedUser/username"),
         impersonated_groups: list("/impersonatedUser/groups"),
         verb: text("/verb"),
+        dry_run: text("/requestURI").map(|uri| uri.contains("dryRun=All")),
         request_uri: text("/requestURI"),
         user_agent: text("/userAgent"),
         source_ip: list("/sourceIPs").and_then(|all| all.last().cloned()),

@@ -96,7 +96,8 @@ impl SlackRoute {
     /// Tells an alert; `attempt` counts from 1.
     pub async fn deliver(&self, alert: &Alert, attempt: i64, now: Time) -> Delivery {
         let answer = self.post(alert, now).await;
-        let id = [alert.incident_id.as_str().as_bytes(), self.name.as_bytes(), &attempt.to_le_bytes()];
+        let id =
+            [alert.incident_id.as_str().as_bytes(), self.name.as_bytes(), &attempt.to_le_bytes()];
         Delivery {
             time: now,
             delivery_id: DeliveryId(hash128("delivery", &id)),
@@ -121,7 +122,7 @@ impl SlackRoute {
             .body(slack::render(alert).to_string());
         match request.send().await {
             Ok(response) => answer(response, now).await,
-            Err(error) => failed("retry", None, said(error)),
+            Err(error) => failed("retry", None, &said(error)),
         }
     }
 }
@@ -143,22 +144,24 @@ async fn answer(response: Response, now: Time) -> Answer {
     let retry_after = retry_after(&response, now);
     let body = match body(response).await {
         Ok(body) => body,
-        Err(error) => return failed("retry", Some(status), said(error)),
+        Err(error) => return failed("retry", Some(status), &said(error)),
     };
     match status {
         StatusCode::OK if body.trim() == "ok" => {
             Answer { outcome: "delivered", status: Some(status), retry_after: None, error: None }
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            Answer { retry_after, ..failed("retry", Some(status), body) }
+            Answer { retry_after, ..failed("retry", Some(status), &body) }
         }
         // A 200 of somebody else: a proxy, a captive portal. It may go away.
-        _ if status.is_success() || status.is_server_error() => failed("retry", Some(status), body),
-        _ => failed("refused", Some(status), body),
+        _ if status.is_success() || status.is_server_error() => {
+            failed("retry", Some(status), &body)
+        }
+        _ => failed("refused", Some(status), &body),
     }
 }
 
-fn failed(outcome: &'static str, status: Option<StatusCode>, said: String) -> Answer {
+fn failed(outcome: &'static str, status: Option<StatusCode>, said: &str) -> Answer {
     let error = visible(&shortened(said.trim(), 200));
     Answer { outcome, status, retry_after: None, error: Some(error) }
 }

@@ -87,7 +87,8 @@ impl Outbox {
     /// If the directory cannot be read or written.
     pub fn open(directory: &Path, pace: Pace) -> Result<Self, OutboxError> {
         let (journal, notes) = Journal::open(directory)?;
-        let mut outbox = Self { pace, journal, position: LogPosition::MIN, entries: BTreeMap::new() };
+        let mut outbox =
+            Self { pace, journal, position: LogPosition::MIN, entries: BTreeMap::new() };
         for note in notes {
             outbox.take(note);
         }
@@ -102,7 +103,8 @@ impl Outbox {
     /// If they cannot be written; then none of them is owed.
     pub fn owe(&mut self, alerts: &[Alert], now: Time) -> Result<(), OutboxError> {
         let new = alerts.iter().filter(|alert| alert.log_position > self.position);
-        let new: Vec<Note> = new.map(|alert| Note::Owed { alert: alert.clone(), at: now.0 }).collect();
+        let new: Vec<Note> =
+            new.map(|alert| Note::Owed { alert: Box::new(alert.clone()), at: now.0 }).collect();
         let Some(last) = alerts.iter().map(|alert| alert.log_position).max() else { return Ok(()) };
         if new.is_empty() {
             return Ok(());
@@ -125,7 +127,8 @@ impl Outbox {
     /// What is to be told at `now`, the gravest first.
     #[must_use]
     pub fn due(&self, now: Time) -> Vec<Due> {
-        let due = self.entries.values().filter(|e| e.due_time(&self.pace).is_some_and(|at| at <= now));
+        let due =
+            self.entries.values().filter(|e| e.due_time(&self.pace).is_some_and(|at| at <= now));
         let mut due: Vec<Due> = due.filter_map(Entry::due).collect();
         due.sort_by_key(|due| (-due.alert.severity_id, due.alert.log_position));
         due
@@ -165,7 +168,9 @@ impl Outbox {
 
     fn write(&mut self, notes: Vec<Note>) -> Result<(), OutboxError> {
         self.journal.append(&notes)?;
-        notes.into_iter().for_each(|note| self.take(note));
+        for note in notes {
+            self.take(note);
+        }
         Ok(())
     }
 
@@ -174,10 +179,12 @@ impl Outbox {
             Note::Position(position) => self.position = self.position.max(position),
             Note::Owed { alert, at } => {
                 let entry = self.entries.entry(alert.incident_id.clone()).or_default();
-                entry.owe(alert, Time(at));
+                entry.owe(*alert, Time(at));
             }
             Note::Settled(settled) => {
-                if let Some(entry) = self.entries.get_mut(&IncidentId::from(settled.incident_id.as_str())) {
+                if let Some(entry) =
+                    self.entries.get_mut(&IncidentId::from(settled.incident_id.as_str()))
+                {
                     entry.settle(&settled, &self.pace);
                 }
             }

@@ -13,12 +13,8 @@ const LONGEST: usize = 600;
 pub fn render(alert: &Alert) -> String {
     let story = &alert.story;
     let cluster = alert.cluster.as_deref().unwrap_or("unnamed");
-    let mut text = format!(
-        "[{}] {} (cluster {})\n\n",
-        alert.severity(),
-        safe(&story.title),
-        safe(cluster)
-    );
+    let mut text =
+        format!("[{}] {} (cluster {})\n\n", alert.severity(), safe(&story.title), safe(cluster));
     line(&mut text, "who", Some(&story.who));
     let mut label = "what";
     for sentence in &story.what {

@@ -12,7 +12,12 @@ fn turns(rows: Vec<Access>) -> Vec<Turn> {
     let place = |(at, row): (usize, Access)| {
         let position = LogPosition::try_from(at).expect("a small number");
         let row = Access { log_position: position, ingest_time: Time(position), ..row };
-        Turn { last_position: position, ingest_time: Time(position), accesses: vec![row], ..Turn::default() }
+        Turn {
+            last_position: position,
+            ingest_time: Time(position),
+            accesses: vec![row],
+            ..Turn::default()
+        }
     };
     rows.into_iter().enumerate().map(place).collect()
 }
@@ -66,9 +71,13 @@ fn token(at: i64, address: &str) -> Access {
     let user = "system:serviceaccount:shop:cart";
     let who = json!({"username": user, "extra": extra});
     let secret = json!({"resource": "secrets", "namespace": "shop", "name": "cart-redis"});
-    let row = event(user, at, json!({
-        "user": who, "verb": "get", "objectRef": secret, "sourceIPs": [address],
-    }));
+    let row = event(
+        user,
+        at,
+        json!({
+            "user": who, "verb": "get", "objectRef": secret, "sourceIPs": [address],
+        }),
+    );
     Access {
         decided_by: Some("RoleBinding/shop/cart".into()),
         decided_role: Some("Role/shop/cart".into()),
@@ -81,11 +90,15 @@ fn token(at: i64, address: &str) -> Access {
 }
 
 fn cluster_admin(user: &str, at: i64) -> Access {
-    event(user, at, json!({
-        "verb": "create",
-        "objectRef": {"resource": "clusterrolebindings", "name": "x", "apiGroup": "rbac.authorization.k8s.io"},
-        "requestObject": {"roleRef": {"name": "cluster-admin"}},
-    }))
+    event(
+        user,
+        at,
+        json!({
+            "verb": "create",
+            "objectRef": {"resource": "clusterrolebindings", "name": "x", "apiGroup": "rbac.authorization.k8s.io"},
+            "requestObject": {"roleRef": {"name": "cluster-admin"}},
+        }),
+    )
 }
 
 fn list_secrets(user: &str, at: i64) -> Access {
@@ -100,7 +113,8 @@ fn a_stolen_token_is_one_story() {
     rows.extend((1..5).map(|at| token(at * SECOND, "198.51.100.7")));
     let first = rows.first().map(|row| row.event_id.clone()).expect("a row");
     let judgement = check(rows, 1);
-    let findings: Vec<_> = judgement.findings.iter().filter(|f| f.detector == "two_addresses").collect();
+    let findings: Vec<_> =
+        judgement.findings.iter().filter(|f| f.detector == "two_addresses").collect();
     assert_eq!(findings.iter().map(|f| f.version).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert!(findings.iter().all(|f| f.state == FindingState::Alerted && f.incident_id.is_some()));
     let in_role = |role| {
@@ -119,22 +133,29 @@ fn a_stolen_token_is_one_story() {
 /// Guarantees: the same rows, whatever the cut (P1).
 #[test]
 fn cuts_change_nothing() {
-    let mut rows: Vec<Access> = (0..30).map(|at| token(at, if at % 3 == 0 { "10.0.0.1" } else { "198.51.100.7" })).collect();
+    let mut rows: Vec<Access> = (0..30)
+        .map(|at| token(at, if at % 3 == 0 { "10.0.0.1" } else { "198.51.100.7" }))
+        .collect();
     rows.extend([cluster_admin("alice", 40), list_secrets("alice", 41), cluster_admin("bob", 42)]);
     let single = turns(rows);
     // The recording time is the record's; here it is one for all, as it is for one log.
     let at = Time(1);
-    let single: Vec<Turn> = single.into_iter().map(|turn| {
-        let accesses = turn.accesses.into_iter().map(|row| Access { ingest_time: at, ..row }).collect();
-        Turn { ingest_time: at, accesses, ..turn }
-    }).collect();
+    let single: Vec<Turn> = single
+        .into_iter()
+        .map(|turn| {
+            let accesses =
+                turn.accesses.into_iter().map(|row| Access { ingest_time: at, ..row }).collect();
+            Turn { ingest_time: at, accesses, ..turn }
+        })
+        .collect();
     let whole = Turn {
         ingest_time: at,
         accesses: single.iter().flat_map(|turn| turn.accesses.clone()).collect(),
         ..single.last().cloned().expect("a turn")
     };
     let expected = judge(&mut detection(), &single);
-    let tables = |j: &Judgement| (j.findings.clone(), j.finding_events.clone(), j.incidents.clone());
+    let tables =
+        |j: &Judgement| (j.findings.clone(), j.finding_events.clone(), j.incidents.clone());
     let mut once = detection();
     assert_eq!(tables(&judge(&mut once, &[whole])), tables(&expected));
     let mut restored = detection();
@@ -142,10 +163,10 @@ fn cuts_change_nothing() {
     for turn in &single {
         let saved = restored.save();
         restored = Detection::restore(Settings::default(), &[], &saved).expect("it was just saved");
-        let one = restored.observe(turn);
-        all.findings.extend(one.findings);
-        all.finding_events.extend(one.finding_events);
-        all.incidents.extend(one.incidents);
+        let part = restored.observe(turn);
+        all.findings.extend(part.findings);
+        all.finding_events.extend(part.finding_events);
+        all.incidents.extend(part.incidents);
     }
     assert_eq!(tables(&all), tables(&expected));
     assert_eq!(restored.save(), once.save());
@@ -183,8 +204,10 @@ fn a_gap_ends_a_story() {
 /// Guarantees: two medium findings of different detectors open one incident within an hour, and none without a common credential.
 #[test]
 fn two_medium_findings_open_an_incident() {
-    let with = |row: Access, credential: &str| Access { credential_id: Some(credential.into()), ..row };
-    let watched = |user: &str| event(user, 0, json!({"verb": "list", "objectRef": {"resource": "pods"}}));
+    let with =
+        |row: Access, credential: &str| Access { credential_id: Some(credential.into()), ..row };
+    let watched =
+        |user: &str| event(user, 0, json!({"verb": "list", "objectRef": {"resource": "pods"}}));
     let peers = (0..25).map(|n| watched(&format!("peer-{n}")));
     let late = list_secrets("alice", 25 * HOUR);
     let rows = |credential: Option<&str>| {
@@ -208,20 +231,30 @@ fn what_controllers_create_is_their_makers_doing() {
         "hostPID": true,
         "containers": [{"name": "a", "securityContext": {"privileged": true}}],
     });
-    let made = event("carol", 0, json!({
-        "verb": "create",
-        "objectRef": {"resource": "daemonsets", "namespace": "shop", "name": "node-check", "apiGroup": "apps"},
-        "requestObject": {"spec": {"template": {"spec": spec}}},
-    }));
+    let made = event(
+        "carol",
+        0,
+        json!({
+            "verb": "create",
+            "objectRef": {"resource": "daemonsets", "namespace": "shop", "name": "node-check", "apiGroup": "apps"},
+            "requestObject": {"spec": {"template": {"spec": spec}}},
+        }),
+    );
     let controller = "system:serviceaccount:kube-system:daemon-set-controller";
-    let pod = |owner: &str, at: i64| event(controller, at, json!({
-        "verb": "create",
-        "objectRef": {"resource": "pods", "namespace": "shop"},
-        "requestObject": {
-            "metadata": {"ownerReferences": [{"controller": true, "kind": "DaemonSet", "name": owner}]},
-            "spec": spec,
-        },
-    }));
+    let pod = |owner: &str, at: i64| {
+        event(
+            controller,
+            at,
+            json!({
+                "verb": "create",
+                "objectRef": {"resource": "pods", "namespace": "shop"},
+                "requestObject": {
+                    "metadata": {"ownerReferences": [{"controller": true, "kind": "DaemonSet", "name": owner}]},
+                    "spec": spec,
+                },
+            }),
+        )
+    };
     let change = Change {
         change_id: "change-1".into(),
         kind: ChangeKind::Workload,
@@ -236,12 +269,19 @@ fn what_controllers_create_is_their_makers_doing() {
     let mut turns = turns(vec![made, pod("node-check", 1), pod("node-check", 2), pod("older", 3)]);
     turns[0].changes.push(change);
     let judgement = judge(&mut detection(), &turns);
-    let grave: Vec<_> = judgement.findings.iter().filter(|f| f.rule_id.as_deref() == Some("pod_owns_node")).collect();
+    let grave: Vec<_> = judgement
+        .findings
+        .iter()
+        .filter(|f| f.rule_id.as_deref() == Some("pod_owns_node"))
+        .collect();
     let carols: Vec<_> = grave.iter().filter(|f| f.identity.as_deref() == Some("carol")).collect();
     assert_eq!(carols.iter().map(|f| f.version).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(carols.iter().all(|f| f.finding_id == carols[0].finding_id));
-    let nobodys: Vec<_> = grave.iter().filter(|f| f.identity.as_deref() == Some(controller)).collect();
-    assert!(nobodys.iter().all(|f| f.severity_id == 1 && f.incident_id.is_none()) && nobodys.len() == 1);
+    let nobodys: Vec<_> =
+        grave.iter().filter(|f| f.identity.as_deref() == Some(controller)).collect();
+    assert!(
+        nobodys.iter().all(|f| f.severity_id == 1 && f.incident_id.is_none()) && nobodys.len() == 1
+    );
     assert!(judgement.incidents.iter().all(|i| i.identity.as_deref() == Some("carol")));
 }
 
@@ -253,7 +293,9 @@ fn amendments_raise_and_withdraw() {
     let lineage = |minter: Option<&str>, position: i64| Amendment {
         request_key: used.request_key.clone(),
         edge: Edge::Lineage,
-        values: minter.map(|minter| Json(json!({"minted_by": minter, "credential_issued_time": 0}).to_string())),
+        values: minter.map(|minter| {
+            Json(json!({"minted_by": minter, "credential_issued_time": 0}).to_string())
+        }),
         log_position: position,
         ingest_time: Time(position),
         ..Amendment::default()
@@ -261,7 +303,12 @@ fn amendments_raise_and_withdraw() {
     let mut turns = turns(vec![used.clone()]);
     let backup = "system:serviceaccount:ops:backup";
     for (position, minter) in [(1, Some("alice")), (2, Some(backup)), (3, None)] {
-        let turn = Turn { last_position: position, ingest_time: Time(position), amendments: vec![lineage(minter, position)], ..Turn::default() };
+        let turn = Turn {
+            last_position: position,
+            ingest_time: Time(position),
+            amendments: vec![lineage(minter, position)],
+            ..Turn::default()
+        };
         turns.push(turn);
     }
     let judgement = judge(&mut detection(), &turns);
@@ -271,7 +318,11 @@ fn amendments_raise_and_withdraw() {
         .filter(|f| f.detector == "minted_for_another")
         .map(|f| (f.version, f.severity_id, f.state))
         .collect();
-    let expected = [(1, 2, FindingState::BelowBudget), (2, 4, FindingState::Alerted), (3, 1, FindingState::Withdrawn)];
+    let expected = [
+        (1, 2, FindingState::BelowBudget),
+        (2, 4, FindingState::Alerted),
+        (3, 1, FindingState::Withdrawn),
+    ];
     assert_eq!(said, expected);
     assert_eq!(judgement.incidents.iter().map(|i| i.severity_id).collect::<Vec<_>>(), [4, 1]);
     assert!(judgement.owed.last().is_some_and(Alert::is_taken_back));
@@ -286,9 +337,13 @@ fn many_events_make_few_versions() {
     let mut turns = turns(rows);
     turns.push(Turn { last_position: 200, is_tick: true, ..Turn::default() });
     let judgement = judge(&mut detection(), &turns);
-    let versions: Vec<_> = judgement.findings.iter().filter(|f| f.detector == "two_addresses").collect();
+    let versions: Vec<_> =
+        judgement.findings.iter().filter(|f| f.detector == "two_addresses").collect();
     assert!(versions.len() < 30, "{}", versions.len());
-    assert_eq!(judgement.finding_events.iter().filter(|e| e.finding_id == versions[0].finding_id).count(), 200);
+    assert_eq!(
+        judgement.finding_events.iter().filter(|e| e.finding_id == versions[0].finding_id).count(),
+        200
+    );
     assert_eq!(judgement.incidents.last().map(|i| i.event_count), Some(200));
     assert_eq!(versions.last().and_then(|f| f.event_ids.as_ref()).map(Vec::len), Some(20));
 }
@@ -306,7 +361,8 @@ fn the_exempt_are_rows_only() {
     };
     let settings = Settings { exemptions: vec![exemption], ..Settings::default() };
     let mut detection = Detection::new(settings, &[]).expect("the built-in rules are right");
-    let judgement = judge(&mut detection, &turns(vec![cluster_admin("alice", 0), cluster_admin("bob", 1)]));
+    let judgement =
+        judge(&mut detection, &turns(vec![cluster_admin("alice", 0), cluster_admin("bob", 1)]));
     let states: Vec<_> = judgement
         .findings
         .iter()

@@ -58,11 +58,8 @@ struct Peers {
 
 impl FirstSeen {
     pub(crate) fn new(settings: &Settings) -> Self {
-        let known = Known {
-            habits: Memory::of(MOST),
-            doers: Memory::of(MOST),
-            peers: Memory::of(1_000),
-        };
+        let known =
+            Known { habits: Memory::of(MOST), doers: Memory::of(MOST), peers: Memory::of(1_000) };
         Self { settings: settings.clone(), known }
     }
 }
@@ -78,7 +75,12 @@ struct Knowledge {
 
 impl Known {
     /// Takes note of a row; what is known if it is the identity's first sensitive action of its sort.
-    fn take(&mut self, row: &Access, identity: &str, learned_since: Option<Time>) -> Option<(String, Knowledge)> {
+    fn take(
+        &mut self,
+        row: &Access,
+        identity: &str,
+        learned_since: Option<Time>,
+    ) -> Option<(String, Knowledge)> {
         let cluster = row.cluster.clone().unwrap_or_default();
         let kind = row.identity_kind.to_string();
         let peers = self.peers.entry(&(cluster.clone(), kind.clone()), Peers::default);
@@ -122,7 +124,10 @@ impl Detector for FirstSeen {
             return Vec::new();
         }
         let novelty = self.known.take(row, identity, self.settings.learned_since);
-        novelty.map(|(action, known)| hit(row, &action, &known, &self.settings)).into_iter().collect()
+        novelty
+            .map(|(action, known)| hit(row, &action, &known, &self.settings))
+            .into_iter()
+            .collect()
     }
 
     fn save(&self) -> Result<Value, serde_json::Error> {
@@ -148,7 +153,9 @@ fn hit(row: &Access, action: &str, known: &Knowledge, settings: &Settings) -> Hi
     Hit {
         anchor: row.request_key.to_string(),
         title: format!("First time: {action}"),
-        reason: format!("{who} {deed} from {place}, which it never did in {hours} h that it is known"),
+        reason: format!(
+            "{who} {deed} from {place}, which it never did in {hours} h that it is known"
+        ),
         severity_id,
         learning,
         unusual: Some(format!(

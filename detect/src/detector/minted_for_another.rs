@@ -32,7 +32,8 @@ impl MintedForAnother {
             return node_of_another_pod(row, minter).then_some(severity::HIGH);
         }
         let minter = Identity::kubernetes(None, minter);
-        let namespace = |identity: &Identity| identity.service_account().map(|(ns, _)| ns == "kube-system");
+        let namespace =
+            |identity: &Identity| identity.service_account().map(|(ns, _)| ns == "kube-system");
         match minter.kind {
             IdentityKind::User if row.pod.is_none() => Some(severity::INFORMATIONAL),
             IdentityKind::User => Some(severity::LOW),
@@ -68,7 +69,8 @@ impl Detector for MintedForAnother {
         };
         let (who, deed, place) = (sentence::who(row), sentence::deed(row), sentence::place(row));
         let minter = sentence::kubernetes(minter);
-        let ago = row.credential_issued_time.map(|issued| sentence::duration(row.time.since(issued)));
+        let ago =
+            row.credential_issued_time.map(|issued| sentence::duration(row.time.since(issued)));
         let ago = ago.map(|ago| format!(" {ago} before")).unwrap_or_default();
         let bound = if row.pod.is_some() { "bound to a pod" } else { "bound to no pod" };
         vec![Hit {

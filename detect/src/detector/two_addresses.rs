@@ -258,7 +258,8 @@ mod tests {
     /// Guarantees: after the third it is known as usual and opens nothing; in a cluster where it is rare it stays grave.
     #[test]
     fn a_pool_of_addresses_is_learned() {
-        let pool: Vec<_> = (0..6).flat_map(|token| [(token, "10.0.0.1"), (token, "10.0.0.2")]).collect();
+        let pool: Vec<_> =
+            (0..6).flat_map(|token| [(token, "10.0.0.1"), (token, "10.0.0.2")]).collect();
         let expected = [HIGH, HIGH, 1, 1, 1, 1];
         check(&mut TwoAddresses::default(), &pool, &expected);
         let mut rare = TwoAddresses::default();

@@ -10,7 +10,11 @@ fn check(escape: fn(&str) -> String, text: &str, expected: &str) {
 /// Guarantees: each stays readable and has no power in the place where it is shown.
 #[test]
 fn hostile_texts_lose_their_power() {
-    check(visible, "\u{1b}[2J\u{1b}]0;pwned\u{7}all clear", r"\u{1b}[2J\u{1b}]0;pwned\u{7}all clear");
+    check(
+        visible,
+        "\u{1b}[2J\u{1b}]0;pwned\u{7}all clear",
+        r"\u{1b}[2J\u{1b}]0;pwned\u{7}all clear",
+    );
     check(visible, "payments\u{202e}gnp.exe", r"payments\u{202e}gnp.exe");
     check(visible, "a\0b\u{200b}\u{feff}c", r"a\u{0}b\u{200b}\u{feff}c");
     check(visible, "two\nlines", r"two\u{a}lines");
@@ -19,8 +23,16 @@ fn hostile_texts_lose_their_power() {
         "<!channel> urgent <https://evil.example|click>",
         "&lt;!channel&gt; urgent &lt;https://evil.example|click&gt;",
     );
-    check(mrkdwn, "```*bold* _x_ ~y~ &", "'''\u{2217}bold\u{2217} \u{ff3f}x\u{ff3f} \u{223c}y\u{223c} &amp;");
-    check(html, "<script>alert(\"1\")</script>", "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;");
+    check(
+        mrkdwn,
+        "```*bold* _x_ ~y~ &",
+        "'''\u{2217}bold\u{2217} \u{ff3f}x\u{ff3f} \u{223c}y\u{223c} &amp;",
+    );
+    check(
+        html,
+        "<script>alert(\"1\")</script>",
+        "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;",
+    );
     check(csv, "=cmd|' /C calc'!A0", "\"'=cmd|' /C calc'!A0\"");
     check(csv, "a \"b\"", "\"a \"\"b\"\"\"");
     check(shell, "shop/cart-5hcp2", "shop/cart-5hcp2");

@@ -12,7 +12,7 @@ const ORGANIZATION: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x0a];
 /// Names and organizations of the subject in `body.spec.request`; empty if it cannot be read.
 pub(crate) fn subjects(body: &Value) -> Vec<String> {
     let request = body.pointer("/spec/request").and_then(Value::as_str);
-    let Some(der) = request.and_then(|request| der(request)) else { return Vec::new() };
+    let Some(der) = request.and_then(der) else { return Vec::new() };
     (0..der.len()).filter_map(|at| attribute(der.get(at..)?)).collect()
 }
 

@@ -107,9 +107,9 @@ impl Event for RowEvent<'_> {
     }
 
     fn to_json(&self) -> Value {
-        let fields = FIELDS.iter().filter_map(|field| {
-            Some((field.name.to_owned(), (field.read)(self)?.to_json()))
-        });
+        let fields = FIELDS
+            .iter()
+            .filter_map(|field| Some((field.name.to_owned(), (field.read)(self)?.to_json())));
         Value::Object(fields.collect())
     }
 }

@@ -83,11 +83,13 @@ fields! {
     "annotations.authorization.k8s.io/reason" => "decision_reason",
         |event| text(event.row.decision_reason.as_deref());
     "requestObject" => "request_object",
-        |event| text(event.row.request_object.as_ref().map(|json| json.as_str()));
+        |event| text(event.row.request_object.as_ref().map(durward_schemas::cell::Json::as_str));
     "responseObject" => "response_object",
-        |event| text(event.row.response_object.as_ref().map(|json| json.as_str()));
+        |event| text(event.row.response_object.as_ref().map(durward_schemas::cell::Json::as_str));
     "annotations" => "annotations",
-        |event| text(event.row.annotations.as_ref().map(|json| json.as_str()));
+        |event| text(event.row.annotations.as_ref().map(durward_schemas::cell::Json::as_str));
+    // Whether nothing was to be kept, by the URI or by the body.
+    "dryRun" => "dry_run", |event| event.row.dry_run.map(EventValue::Bool);
     // The namespace of a ServiceAccount's own name.
     "user.namespace" => "namespace", |event| text(event.row.namespace.as_deref());
     // What the pod or the template in the body opens to the node, less what it opened before.
@@ -136,7 +138,8 @@ pub(crate) fn is_known(name: &str) -> bool {
 pub(crate) fn suggestion(name: &str) -> Option<String> {
     let alike = |known: &str| {
         // A bare name is often the last part of the right one: `apiGroup` of `objectRef.apiGroup`.
-        let part = if name.contains('.') { known } else { known.rsplit('.').next().unwrap_or(known) };
+        let part =
+            if name.contains('.') { known } else { known.rsplit('.').next().unwrap_or(known) };
         strsim::normalized_damerau_levenshtein(part, name)
     };
     let names = FIELDS.iter().map(|field| (alike(field.name), field.name));

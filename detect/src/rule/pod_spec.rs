@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 /// Where a body keeps the pod specification: a Pod, a template, a `CronJob`'s template.
-const PLACES: [&str; 3] =
-    ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec", "/spec"];
+const PLACES: [&str; 3] = ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec", "/spec"];
 
 /// The openings of a pod specification.
 /// <https://kubernetes.io/docs/concepts/security/pod-security-standards/>
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are four of the Kubernetes API")]
 pub(crate) struct PodSpec {
     pub privileged: bool,
     pub host_pid: bool,
@@ -70,9 +70,8 @@ fn host_paths(spec: &Value, containers: &[&Value]) -> (Vec<String>, Vec<String>)
         Some((volume["name"].as_str()?, volume["hostPath"]["path"].as_str()?))
     });
     let mounts: Vec<&Value> = containers.iter().flat_map(|c| items(&c["volumeMounts"])).collect();
-    let is_written = |name: &str| {
-        mounts.iter().any(|mount| mount["name"] == name && mount["readOnly"] != true)
-    };
+    let is_written =
+        |name: &str| mounts.iter().any(|mount| mount["name"] == name && mount["readOnly"] != true);
     let (writable, read_only): (Vec<_>, Vec<_>) = volumes.partition(|(name, _)| is_written(name));
     let paths = |of: Vec<(&str, &str)>| of.into_iter().map(|(_, path)| path.to_owned()).collect();
     (paths(writable), paths(read_only))

@@ -1,7 +1,9 @@
 //! One rule file -> rules, or the first line that is wrong.
 
 use rsigma_eval::compile_rule;
-use rsigma_parser::{Detection, DetectionItem, SigmaRule, SigmaString, SigmaValue, parse_sigma_yaml};
+use rsigma_parser::{
+    Detection, DetectionItem, SigmaRule, SigmaString, SigmaValue, parse_sigma_yaml,
+};
 use serde_json::Value;
 
 use crate::rule::field::{ALIASES, MISPLACED, is_known, suggestion};
@@ -13,13 +15,13 @@ pub(crate) fn read(
     warnings: &mut Vec<RuleWarning>,
 ) -> Result<Vec<Rule>, RuleError> {
     let source = Source { file };
-    let parsed = parse_sigma_yaml(&file.text).map_err(|error| source.error(1, error))?;
+    let parsed = parse_sigma_yaml(&file.text).map_err(|error| source.error(1, &error))?;
     if let Some(problem) = parsed.errors.first() {
         return Err(source.error(source.line_in(problem), problem));
     }
     if !parsed.correlations.is_empty() || !parsed.filters.is_empty() {
         let problem = "only detection rules are evaluated, no correlations and no filters";
-        return Err(source.error(1, problem));
+        return Err(source.error(1, &problem));
     }
     parsed.rules.into_iter().map(|rule| source.rule(rule, warnings)).collect()
 }
@@ -30,17 +32,21 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn rule(&self, mut rule: SigmaRule, warnings: &mut Vec<RuleWarning>) -> Result<Rule, RuleError> {
+    fn rule(
+        &self,
+        mut rule: SigmaRule,
+        warnings: &mut Vec<RuleWarning>,
+    ) -> Result<Rule, RuleError> {
         let source = (rule.logsource.product.as_deref(), rule.logsource.service.as_deref());
         if source != (Some("kubernetes"), Some("audit")) {
             let problem = "the logsource is not product kubernetes, service audit";
-            return Err(self.error(self.line_of("logsource"), problem));
+            return Err(self.error(self.line_of("logsource"), &problem));
         }
         for detection in rule.detection.named.values_mut() {
             self.bind(detection, warnings)?;
         }
         let matcher = compile_rule(&rule).map_err(|error| {
-            self.error(self.line_of("detection"), format!("the detection cannot be used: {error}"))
+            self.error(self.line_of("detection"), &format!("the detection cannot be used: {error}"))
         })?;
         let next_step = matcher.custom_attributes.get("next_step").and_then(Value::as_str);
         let id = rule.name.or(rule.id).unwrap_or_else(|| rule.title.clone());
@@ -113,11 +119,11 @@ impl Source<'_> {
             return Ok(());
         }
         let problem = format!("{name} is not a field of kubernetes/audit");
-        let error = self.error(self.line_of(name), problem);
+        let error = self.error(self.line_of(name), &problem);
         Err(RuleError { suggestion: suggestion(name), ..error })
     }
 
-    fn error(&self, line: usize, problem: impl ToString) -> RuleError {
+    fn error(&self, line: usize, problem: &dyn std::fmt::Display) -> RuleError {
         RuleError {
             file: self.file.name.clone(),
             line,
@@ -137,9 +143,10 @@ impl Source<'_> {
 
     /// The line that a message of the YAML reader names.
     fn line_in(&self, message: &str) -> usize {
-        let number = message.split("line ").nth(1).and_then(|rest| {
-            rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-        });
+        let number = message
+            .split("line ")
+            .nth(1)
+            .and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
         number.unwrap_or_else(|| self.line_of("detection"))
     }
 }

@@ -130,7 +130,9 @@ fn misnamed_fields_are_read_as_meant() {
 #[test]
 fn public_rules_load() {
     let Some(data) = std::env::var_os("DURWARD_SHARED_DATA") else {
-        println!("skipped: set DURWARD_SHARED_DATA to the folder of real inputs to load SigmaHQ's rules");
+        println!(
+            "skipped: set DURWARD_SHARED_DATA to the folder of real inputs to load SigmaHQ's rules"
+        );
         return;
     };
     let folder = Path::new(&data).join("sigma/rules/application/kubernetes/audit");

@@ -25,7 +25,8 @@ async fn check(answer: ResponseTemplate, expected: (&str, i64, Option<f64>, Opti
         .expect(1)
         .mount(&server)
         .await;
-    let route = route(&format!("{}/services/T0/B0/secret", server.uri())).expect("loopback is allowed");
+    let route =
+        route(&format!("{}/services/T0/B0/secret", server.uri())).expect("loopback is allowed");
     let delivery = route.deliver(&sample::alert(), 1, NOW).await;
     let (outcome, status, wait, error) = expected;
     assert_eq!((delivery.outcome.as_str(), delivery.http_status), (outcome, Some(status)));
@@ -49,7 +50,8 @@ async fn answers_become_outcomes() {
     check(forever, ("retry", 503, Some(3_600.0), Some(""))).await;
     check(say(500, "rollup_error"), ("retry", 500, None, Some("rollup_error"))).await;
     check(say(404, "no_service"), ("refused", 404, None, Some("no_service"))).await;
-    check(say(410, "channel_is_archived"), ("refused", 410, None, Some("channel_is_archived"))).await;
+    check(say(410, "channel_is_archived"), ("refused", 410, None, Some("channel_is_archived")))
+        .await;
     let elsewhere = ResponseTemplate::new(302).insert_header("location", "https://evil.example/");
     check(elsewhere, ("refused", 302, None, Some(""))).await;
     let hostile = say(400, &"\u{1b}[2J".repeat(10_000));
@@ -79,10 +81,68 @@ async fn silence_is_tried_again() {
 /// Guarantees: an error that names the file and not its content.
 #[test]
 fn only_safe_urls_are_taken() {
-    for url in ["", "hooks.slack.com/secret", "http://hooks.slack.com/secret", "ftp://127.0.0.1/secret"] {
+    for url in
+        ["", "hooks.slack.com/secret", "http://hooks.slack.com/secret", "ftp://127.0.0.1/secret"]
+    {
         let error = route(url).expect_err(url).to_string();
         assert!(error.contains("is not an https URL") && !error.contains("secret"), "{error}");
     }
     assert!(route("https://hooks.slack.com/services/T0/B0/secret").is_ok());
     assert!(SlackRoute::from_file("x", Path::new("/nowhere/url")).is_err());
+}
+
+/// The lab's strict stand-in for Slack; ends with the test.
+struct Double {
+    process: std::process::Child,
+    url: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Double {
+    fn drop(&mut self) {
+        self.process.kill().expect("it can be ended");
+        self.process.wait().expect("it ends");
+    }
+}
+
+impl Double {
+    /// `None`, said in one line, where it cannot be started.
+    fn start() -> Option<Self> {
+        use std::io::BufRead;
+        let data = std::env::var_os("DURWARD_SHARED_DATA").map(std::path::PathBuf::from);
+        let program = data.map(|data| data.join("../lab/sinks/slack-sink"));
+        let directory = tempfile::tempdir().expect("a directory");
+        let started = program.filter(|program| program.is_file()).and_then(|program| {
+            let mut command = std::process::Command::new("python3");
+            command.arg(program).args(["--port", "0", "--out"]).arg(directory.path());
+            command.stdout(std::process::Stdio::piped()).spawn().ok()
+        });
+        let Some(mut process) = started else {
+            println!(
+                "skipped strict_slack_takes_every_alert: it needs python3, and DURWARD_SHARED_DATA with ../lab beside it"
+            );
+            return None;
+        };
+        let mut line = String::new();
+        let output = process.stdout.take().expect("it is piped");
+        std::io::BufReader::new(output).read_line(&mut line).expect("it says where it listens");
+        let url = line.split(' ').find(|word| word.starts_with("http://"));
+        let url = url.expect("a URL").to_owned();
+        Some(Self { process, url, _directory: directory })
+    }
+}
+
+/// Scenario: an ordinary and a hostile alert to the lab's strict Slack.
+/// Guarantees: both are taken, within every limit, and nothing that people regret is in them.
+#[tokio::test]
+async fn strict_slack_takes_every_alert() {
+    let Some(double) = Double::start() else { return };
+    let route = route(&double.url).expect("a route");
+    for alert in [sample::alert(), sample::hostile()] {
+        let delivery = route.deliver(&alert, 1, NOW).await;
+        assert_eq!((delivery.outcome.as_str(), delivery.error), ("delivered", None));
+    }
+    let control = Url::parse(&double.url).and_then(|url| url.join("/control")).expect("a URL");
+    let said = reqwest::get(control).await.expect("it answers").text().await.expect("text");
+    assert!(said.contains("\"lint\": []") && said.contains("\"requests\": 2"), "{said}");
 }

@@ -19,7 +19,7 @@ const NAME: &str = "outbox-1.jsonl";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Note {
     /// An alert is owed since then.
-    Owed { alert: Alert, at: i64 },
+    Owed { alert: Box<Alert>, at: i64 },
     /// Everything at or before this position is owed.
     Position(LogPosition),
     /// An attempt was made.
