@@ -176,21 +176,23 @@ fn read_groups<T>(
     }
 }
 
-/// The signal of a request in protobuf. All three look alike; the right one leaves nothing over.
+/// The signal of a request in protobuf. All three look alike; as the right one it loses least when it
+/// is coded again, where default values that somebody wrote out are all that is lost.
 fn signal_of(bytes: &[u8]) -> Result<Signal, Failure> {
-    fn fits<M: Message + Default>(bytes: &[u8]) -> bool {
-        M::decode(bytes).is_ok_and(|message| message.encoded_len() == bytes.len())
+    fn lost<M: Message + Default>(bytes: &[u8]) -> Option<usize> {
+        M::decode(bytes).ok().map(|message| bytes.len().abs_diff(message.encoded_len()))
     }
-    if fits::<ExportTraceServiceRequest>(bytes) {
-        Ok(Signal::Traces)
-    } else if fits::<ExportLogsServiceRequest>(bytes) {
-        Ok(Signal::Logs)
-    } else if fits::<ExportMetricsServiceRequest>(bytes) {
-        Ok(Signal::Metrics)
-    } else {
-        Err(Failure::new("not_otlp", "the input is no export request of OTLP, in no signal")
-            .hint("kube-audit, kube-list and otlp are read; name one with --format"))
-    }
+    let lost = |signal: &Signal| match signal {
+        Signal::Traces => lost::<ExportTraceServiceRequest>(bytes),
+        Signal::Logs => lost::<ExportLogsServiceRequest>(bytes),
+        Signal::Metrics => lost::<ExportMetricsServiceRequest>(bytes),
+    };
+    let fitting = Signal::ALL.into_iter().filter_map(|signal| Some((lost(&signal)?, signal)));
+    let best = fitting.min_by_key(|(lost, _)| *lost).map(|(_, signal)| signal);
+    best.ok_or_else(|| {
+        Failure::new("not_otlp", "the input is no export request of OTLP, in no signal")
+            .hint("kube-audit, kube-list and otlp are read; name one with --format")
+    })
 }
 
 #[cfg(test)]

@@ -63,13 +63,22 @@ const VALUES: &[&str] = &[
     "bytesValue",
 ];
 
-/// What is null is absent, and so is a value of an unknown sort.
+/// What is null is absent, and so is a value of an unknown sort; a list that is absent is empty.
 fn lenient(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
             let is_known = |key: &str| !key.ends_with("Value") || VALUES.contains(&key);
             let fields = fields.iter().filter(|(key, value)| !value.is_null() && is_known(key));
-            Value::Object(fields.map(|(key, value)| (key.clone(), lenient(value))).collect())
+            let member = |(key, value): (&String, &Value)| {
+                let mut value = lenient(value);
+                let is_list = matches!(key.as_str(), "kvlistValue" | "arrayValue");
+                if let (true, Value::Object(list)) = (is_list, &mut value) {
+                    // The Collector leaves out an empty one, which is then missed.
+                    list.entry("values").or_insert_with(|| Value::Array(Vec::new()));
+                }
+                (key.clone(), value)
+            };
+            Value::Object(fields.map(member).collect())
         }
         Value::Array(items) => {
             Value::Array(items.iter().filter(|item| !item.is_null()).map(lenient).collect())

@@ -38,13 +38,14 @@ fn requests(folder: &str) -> Option<Vec<(Value, Vec<u8>)>> {
 
 /// Scenario: one audit file through the Collector as text and as map, in protobuf and JSON, and the
 /// file itself.
-/// Guarantees: the same accesses under the same ids by every way, and no log rows beside them.
+/// Guarantees: the same accesses under the same ids by every way; the one line that is no event is a
+/// reject of the file, and a log record like any other of the Collector's.
 #[test]
 fn collector_and_file_agree() {
     let Some(lab) = lab::lab() else { return };
     let file = std::fs::read(lab.join("mesh/recordings/otelcol/audit.input.log")).unwrap();
     let ids = |reading: Reading| {
-        assert_eq!((reading.logs.len(), reading.rejects), (0, vec![]));
+        assert_eq!(reading.logs.len() + reading.rejects.len(), 1);
         reading.accesses.into_iter().map(|access| access.event_id).collect::<BTreeSet<_>>()
     };
     let expect = ids(with_context(|context| read(Format::KubeAudit, &file, context)));
@@ -63,7 +64,7 @@ fn collector_and_file_agree() {
         let found: BTreeSet<_> = found.iter().flat_map(|(_, body)| ids(reading(body))).collect();
         assert_eq!(found, expect, "{way}");
     }
-    assert_eq!(expect.len(), 89);
+    assert_eq!(expect.len(), 88);
 }
 
 /// Scenario: every request of two Envoys, logs, traces and metrics.
@@ -108,7 +109,12 @@ fn spans_of_recordings_are_rows() {
 #[test]
 fn examples_of_the_specification_read() {
     let Some(data) = std::env::var_os("DURWARD_SHARED_DATA") else {
-        return println!("skipped: DURWARD_SHARED_DATA is not set");
+        return {
+            use std::io::Write;
+            // The runner swallows what print macros say in a test that passes.
+            writeln!(std::io::stderr(), "skipped: DURWARD_SHARED_DATA is not set")
+                .expect("standard error");
+        };
     };
     let mut all = Reading::default();
     for name in ["trace.json", "logs.json", "metrics.json"] {
