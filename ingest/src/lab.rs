@@ -32,15 +32,12 @@ pub(crate) fn lab() -> Option<PathBuf> {
         std::env::var_os("DURWARD_SHARED_DATA").map(|data| PathBuf::from(data).join("../lab"));
     let lab = lab.filter(|lab| lab.is_dir());
     if lab.is_none() {
-        {
-            use std::io::Write;
-            // The runner swallows what print macros say in a test that passes.
-            writeln!(
-                std::io::stderr(),
-                "skipped: DURWARD_SHARED_DATA does not name a folder with the lab beside it"
-            )
-            .expect("standard error");
-        }
+        // The runner swallows what print macros say in a test that passes.
+        let said = writeln!(
+            std::io::stderr(),
+            "skipped: DURWARD_SHARED_DATA does not name a folder with the lab beside it"
+        );
+        said.expect("standard error");
     }
     lab
 }
