@@ -1,11 +1,13 @@
 //! The one loop: the next record of the log -> correlate -> detect -> the lake and the outbox.
 
+mod keep;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use durward_correlate::Correlator;
 use durward_correlate::deduplicate::Older;
-use durward_correlate::lake::{self, Judged, Lake};
+use durward_correlate::lake::{Judged, Lake};
 use durward_detect::Detection;
 use durward_detect::alert::{Alert, Outbox};
 use durward_ingest::log::{Log, Reader};
@@ -22,14 +24,9 @@ use crate::data_dir::DataDir;
 const MOST_WAIT: Duration = Duration::from_secs(2);
 /// So many rows are committed without waiting.
 const MOST_PENDING: usize = 20_000;
-/// A checkpoint is published after so many positions.
-const CHECKPOINT_EVERY: LogPosition = 200_000;
 
 /// What one turn of the loop reports to those who count.
 pub(crate) type Observer = Box<dyn FnMut(&Turn, &Judged, &[Alert]) + Send>;
-
-/// The lake is cared for so often.
-const CARE_EVERY: Duration = Duration::from_hours(1);
 
 /// What the lake's care needs to know.
 pub(crate) struct Care {
@@ -189,44 +186,6 @@ impl Pipeline {
             observer(&turn, &judged, &[]);
         }
         self.waiting_since.get_or_insert_with(Instant::now);
-    }
-
-    async fn flush(&mut self) -> anyhow::Result<()> {
-        self.lake.flush(self.reached).await?;
-        self.flushed = self.reached;
-        self.waiting_since = None;
-        if self.cared.elapsed() >= CARE_EVERY {
-            self.maintain().await?;
-        }
-        if self.reached - self.checkpointed >= CHECKPOINT_EVERY {
-            self.checkpoint()?;
-        }
-        Ok(())
-    }
-
-    async fn maintain(&mut self) -> anyhow::Result<()> {
-        self.cared = Instant::now();
-        let Some(care) = &self.care else { return Ok(()) };
-        let retention =
-            care.retention.map(|kept| i64::try_from(kept.as_micros()).unwrap_or(i64::MAX));
-        let wanted = lake::Care { retention, ..lake::Care::default() };
-        let done = self.lake.maintain((care.clock)(), wanted).await?;
-        tracing::info!(?done, "the lake was cared for");
-        Ok(())
-    }
-
-    /// Publishes the state, and lets the log go as far as the older checkpoint covers it.
-    fn checkpoint(&mut self) -> anyhow::Result<()> {
-        if self.flushed == self.checkpointed {
-            return Ok(());
-        }
-        let dir = self.dir.checkpoints();
-        let older = checkpoint::publish(&dir, self.flushed, &self.correlator, &self.detection)?;
-        self.checkpointed = self.flushed;
-        if let Some(older) = older {
-            self.log.trim(older + 1)?;
-        }
-        Ok(())
     }
 }
 

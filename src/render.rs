@@ -1,11 +1,8 @@
 //! Answers for people and programs: a table, JSON, CSV, JSON lines. Text from logs is hostile in all of them.
 
 use std::io::Write;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
-use arrow::csv::WriterBuilder as CsvBuilder;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::Array;
 use arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder as JsonBuilder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use clap::ValueEnum;
@@ -44,13 +41,7 @@ pub(crate) fn answer(answer: &Answer, output: Output, mut to: impl Write) -> any
             writer.write_batches(&answer.batches.iter().collect::<Vec<_>>())?;
             writer.finish()?;
         }
-        Output::Csv => {
-            let mut writer = CsvBuilder::new().with_header(true).build(&mut to);
-            let empty = RecordBatch::new_empty(Arc::clone(&answer.schema));
-            for batch in answer.batches.iter().chain([&empty]) {
-                writer.write(&texts(batch)?)?;
-            }
-        }
+        Output::Csv => csv(answer, &mut to)?,
     }
     Ok(())
 }
@@ -107,22 +98,24 @@ fn options() -> FormatOptions<'static> {
     FormatOptions::new().with_timestamp_format(Some(TIMES)).with_timestamp_tz_format(Some(TIMES))
 }
 
-/// Every column as text, lists included, with formulas defused.
-fn texts(batch: &RecordBatch) -> anyhow::Result<RecordBatch> {
-    let mut fields = Vec::new();
-    let mut columns: Vec<ArrayRef> = Vec::new();
+/// A header and a line a row; text is quoted, and no cell is a formula.
+fn csv(answer: &Answer, mut to: impl Write) -> anyhow::Result<()> {
+    let names: Vec<&str> =
+        answer.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    writeln!(to, "{}", names.join(","))?;
     let options = options();
-    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        let formatter = ArrayFormatter::try_new(column, &options)?;
-        let is_text =
-            matches!(column.data_type(), DataType::Utf8 | DataType::Utf8View | DataType::List(_));
-        let cell = |row: usize| {
-            let text = column.is_valid(row).then(|| formatter.value(row).to_string())?;
-            Some(if is_text { escape::csv(&text) } else { text })
-        };
-        let values: StringArray = (0..batch.num_rows()).map(cell).collect();
-        fields.push(Field::new(field.name(), DataType::Utf8, true));
-        columns.push(Arc::new(values));
+    for batch in &answer.batches {
+        let columns =
+            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        for row in 0..batch.num_rows() {
+            let cells = batch.columns().iter().zip(&columns).map(|(column, formatter)| {
+                let text = formatter.value(row).to_string();
+                let is_plain = column.is_null(row) || column.data_type().is_primitive();
+                if is_plain { text } else { escape::csv(&text) }
+            });
+            writeln!(to, "{}", cells.collect::<Vec<_>>().join(","))?;
+        }
     }
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! SQL over the lake, in a process of its own that can be killed (DESIGN decision 14).
 //!
-//! DataFusion inside this process could be aborted or starved by a query; so [`ask`] starts a
+//! DataFusion inside this process could be aborted or starved by a query; so [`ask()`] starts a
 //! worker, which is this program again, and ends it at its deadline. Inside the worker the text is
 //! guarded before it is planned, the plan before it runs, and only allowed functions exist.
 

@@ -54,7 +54,7 @@ pub(crate) async fn who(data_dir: &Path, args: &WhoArgs) -> Result<ExitCode, Fai
 
 fn nothing(id: &str, kinds: &str) -> Failure {
     Failure::usage(format!("nothing is known of {id}"))
-        .hint(format!("name a {kinds}; `durward findings list` and `durward query` show some"))
+        .hint(format!("name one: {kinds}; `durward findings list` and `durward query` show some"))
 }
 
 /// The title, its lines, and the parts below it.

@@ -164,7 +164,8 @@ fn answers_name_their_evidence() {
     stolen.ingest(scenario("stolen-token"));
     let listed = stolen.run(&["findings", "list", "-o", "csv", "--fail-on", "high"]);
     check(&listed, 1, &["Token of a pod used from another address"]);
-    let finding = stolen.query("SELECT finding_id FROM findings WHERE detector = 'two_addresses' LIMIT 1");
+    let finding =
+        stolen.query("SELECT finding_id FROM findings WHERE detector = 'two_addresses' LIMIT 1");
     let id = finding[0]["finding_id"].as_str().expect("an id");
     check(
         &stolen.run(&["findings", "show", id.get(..8).unwrap_or(id)]),
@@ -172,7 +173,7 @@ fn answers_name_their_evidence() {
         &["possible by", "credential", "minted"],
     );
     let csv = stolen.run(&["query", "-o", "csv", "SELECT time, title FROM findings LIMIT 1"]);
-    check(&csv, 0, &["time,title\n"]);
+    check(&csv, 0, &["time,title\n2026-", ",\"First time"]);
 }
 
 /// Scenario: configuration shown with origins and described.

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::program::{Place, scenario};
+use crate::story::said;
 
 const READ: &str = r#"
 import json, sys
@@ -25,7 +26,7 @@ fn others_read_the_tables() {
     let python = std::env::var("DURWARD_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let has = Command::new(&python).args(["-c", "import deltalake, pyarrow"]).output();
     if !has.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped others_read_the_tables: pip install deltalake pyarrow duckdb");
+        said("skipped others_read_the_tables: pip install deltalake pyarrow duckdb");
         return;
     }
     let place = Place::new();

@@ -1,11 +1,17 @@
 //! Stories cut from recordings, told to the real program: what must be said, and what must not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::Path;
 
+use durward_detect::alert::slack::render;
 use durward_fixtures::{Said, scenarios};
+use durward_ingest::Format;
+use durward_schemas::values::severity;
 use serde_json::Value;
 
 use crate::program::Place;
+use crate::story::Stage;
 
 /// Scenario: every story of `fixtures/scenarios`, its state and its audit log as files.
 /// Guarantees: each label gets what its expectation says; quiet days stay quiet; edges are the oracle's.
@@ -68,4 +74,56 @@ fn edges(place: &Place, name: &str, expectation: &durward_fixtures::Expectation)
             assert_eq!(row["change_evidence"], "exact", "{name} {}", request.audit_id);
         }
     }
+}
+
+/// Scenario: the same stories in memory, as findings and as the messages that Slack would be sent.
+/// Guarantees: neither changes without somebody reading the diff of `findings.jsonl` and `alert.json`.
+///
+/// `DURWARD_BLESS=1 cargo test --workspace --test it blessed` writes them anew.
+#[test]
+fn findings_and_alerts_are_as_blessed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios");
+    for scenario in scenarios() {
+        let mut stage = Stage::new();
+        stage
+            .take(stage.read(Format::KubeList, scenario.state_json().expect("a state").as_bytes()));
+        let lines = scenario.audit_lines().expect("lines").join("\n");
+        let mut audit = stage.read(Format::KubeAudit, lines.as_bytes());
+        audit.accesses.sort_by_key(|row| row.time);
+        stage.take(audit);
+        let mut findings = BTreeMap::new();
+        let mut alerts = BTreeMap::new();
+        for judgement in &stage.judgements {
+            for row in &judgement.findings {
+                findings.insert(row.finding_id.0.clone(), row.clone());
+            }
+            for alert in &judgement.owed {
+                alerts.insert(alert.incident_id.0.clone(), render(alert));
+            }
+        }
+        let mut told: Vec<_> = findings.values().collect();
+        told.sort_by_key(|row| {
+            (row.time, row.detector.clone(), row.rule_id.clone(), row.finding_id.clone())
+        });
+        let mut lines = String::new();
+        for row in told {
+            let line = serde_json::json!({
+                "time": row.time.to_string(), "detector": row.detector, "rule": row.rule_id,
+                "severity": severity::name(row.severity_id), "state": row.state.as_str(),
+                "title": row.title, "reason": row.reason,
+            });
+            writeln!(lines, "{line}").expect("a String takes it");
+        }
+        let messages = format!("{:#}\n", Value::Array(alerts.into_values().collect()));
+        blessed(&folder.join(scenario.name).join("findings.jsonl"), &lines);
+        blessed(&folder.join(scenario.name).join("alert.json"), &messages);
+    }
+}
+
+fn blessed(path: &Path, text: &str) {
+    if std::env::var_os("DURWARD_BLESS").is_some() {
+        std::fs::write(path, text).expect("a blessed file");
+    }
+    let expected = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(expected == text, "{} differs; bless it and read the diff", path.display());
 }

@@ -50,7 +50,7 @@ impl Running {
 
 /// Polls until `done`, for at most a minute.
 fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while !done() {
         assert!(Instant::now() < until, "{what} did not come about");
         std::thread::park_timeout(Duration::from_millis(100));

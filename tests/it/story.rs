@@ -1,5 +1,6 @@
 //! Plays recordings through the stages in memory: read, correlate, detect.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use durward_correlate::deduplicate::Older;
@@ -15,11 +16,16 @@ pub(crate) fn recordings(test: &str) -> Option<PathBuf> {
     let dir = shared.map(|shared| PathBuf::from(shared).join("../lab/k8s/recordings"));
     let found = dir.filter(|dir| dir.is_dir());
     if found.is_none() {
-        eprintln!(
+        said(&format!(
             "skipped {test}: set DURWARD_SHARED_DATA to the folder that has ../lab beside it"
-        );
+        ));
     }
     found
+}
+
+/// Says a line that the test runner does not swallow.
+pub(crate) fn said(line: &str) {
+    writeln!(std::io::stderr(), "{line}").expect("standard error");
 }
 
 /// The lines or the document of a compressed file.
