@@ -179,3 +179,6 @@ fn dated<R: Row>(table: &Table, rows: &[R]) -> RecordBatch {
         RecordBatch::new_empty(schema)
     })
 }
+
+#[cfg(test)]
+mod tests;

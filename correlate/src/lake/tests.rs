@@ -1,0 +1,79 @@
+use durward_schemas::Time;
+use durward_schemas::time::{DAY, SECOND};
+
+use super::*;
+use crate::correlator::{Correlator, tests};
+
+const NOW: Time = Time(1_800_000_100 * SECOND);
+
+/// A lake of many small commits: the story's rows, a few at a time, on two days.
+async fn lake(dir: &Path) -> Lake {
+    let mut lake = Lake::open(dir, "test").await.expect("a lake");
+    for round in 0..3 {
+        let mut correlator = Correlator::default();
+        for mut turn in tests::play(&mut correlator, tests::story(), &[1]) {
+            for row in &mut turn.accesses {
+                row.event_id.0.push_str(&format!("-{round}"));
+                row.log_position += 100 * round;
+                row.ingest_time = NOW.plus(-DAY * round);
+            }
+            let rows = Turn { accesses: turn.accesses, ..Turn::default() };
+            lake.stage(&rows, &Judged::default());
+            lake.flush(turn.last_position + 100 * round).await.expect("a commit");
+        }
+    }
+    lake
+}
+
+fn files(lake: &Lake) -> usize {
+    lake.tables["accesses"].table.snapshot().expect("a snapshot").log_data().num_files()
+}
+
+async fn rows(lake: &Lake) -> usize {
+    let ask = Lookup {
+        table: "accesses",
+        ids: Vec::new(),
+        request_keys: tests::story().iter().map(|row| row.request_key.0.clone()).collect(),
+    };
+    lake.older(&ask, LogPosition::MAX).await.expect("an answer").request_keys.len()
+}
+
+/// Scenario: thirty small files on three days, cared for, and cared for again with a retention of a day.
+/// Guarantees: few files hold the same rows; days beyond the retention are gone, others are not.
+#[tokio::test]
+async fn care_keeps_rows_and_drops_old_days() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut lake = lake(dir.path()).await;
+    assert_eq!(files(&lake), 30);
+    let before = rows(&lake).await;
+    let care = Care { retention: None, grace: 0 };
+    let done = lake.maintain(NOW, care).await.expect("care");
+    assert_eq!((files(&lake), done.compacted), (3, (30, 3)));
+    assert!(done.vacuumed >= 30);
+    assert_eq!(rows(&lake).await, before);
+    let retention = Care { retention: Some(DAY), grace: 0 };
+    lake.maintain(NOW, retention).await.expect("care");
+    assert_eq!(files(&lake), 2);
+    let reopened = Lake::open(dir.path(), "test").await.expect("a lake");
+    assert_eq!(files(&reopened), 2);
+}
+
+/// Scenario: rows that are committed come again, as a replay of the log brings them.
+/// Guarantees: what a table's `txn` covers is dropped, what it does not cover is written.
+#[tokio::test]
+async fn replayed_rows_are_written_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let turns = tests::play(&mut Correlator::default(), tests::story(), &[5]);
+    let mut lake = Lake::open(dir.path(), "test").await.expect("a lake");
+    lake.stage(&turns[0], &Judged::default());
+    lake.flush(turns[0].last_position).await.expect("a commit");
+    drop(lake);
+    let mut again = Lake::open(dir.path(), "test").await.expect("a lake");
+    assert_eq!(again.covered("accesses"), turns[0].last_position);
+    again.stage(&turns[0], &Judged::default());
+    assert_eq!(again.pending(), 0);
+    again.stage(&turns[1], &Judged::default());
+    assert!(again.pending() > 0);
+    let other = Lake::open(dir.path(), "another owner").await.expect("a lake");
+    assert_eq!(other.covered("accesses"), -1);
+}
