@@ -125,3 +125,69 @@ fn made(row: &Access, change: &Change) -> Maker {
         event_id: row.event_id.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing;
+
+    fn row(user: &str, resource: &str, name: Option<&str>, owner: Option<(&str, &str)>) -> Access {
+        let owners =
+            owner.map(|(kind, name)| json!([{"kind": kind, "name": name, "controller": true}]));
+        testing::row(&json!({
+            "user": {"username": user},
+            "verb": "create",
+            "objectRef": {"resource": resource, "namespace": "shop", "name": name},
+            "requestObject": {"metadata": {"ownerReferences": owners}},
+        }))
+    }
+
+    const DEPLOYER: &str = "system:serviceaccount:kube-system:deployment-controller";
+    const REPLICATOR: &str = "system:serviceaccount:kube-system:replicaset-controller";
+
+    fn check(row: &Access, expected: &str) {
+        let made = row_of_deployment();
+        let change = Change {
+            kind: ChangeKind::Workload,
+            resource: "deployments".into(),
+            name: Some("cart".into()),
+            actor: "alice".into(),
+            ..Change::default()
+        };
+        let mut owners = Owners::default();
+        owners.learn(&made, Some(&change));
+        owners.learn(
+            &self::row(DEPLOYER, "replicasets", Some("cart-7d"), Some(("Deployment", "cart"))),
+            None,
+        );
+        let said = match owners.doing(row) {
+            Doing::Own => "its own".to_owned(),
+            Doing::Of(maker) => maker.identity,
+            Doing::Nobodys => "nobody's".to_owned(),
+        };
+        assert_eq!(said, expected);
+    }
+
+    fn row_of_deployment() -> Access {
+        row("alice", "deployments", Some("cart"), None)
+    }
+
+    /// Scenario: pods of a `ReplicaSet` of alice's Deployment, of an owner that is not known, and of somebody who only claims an owner.
+    /// Guarantees: the chain is followed to who made its end; only controllers of the control plane are believed.
+    #[test]
+    fn the_chain_of_owners_is_followed() {
+        check(&row(REPLICATOR, "pods", None, Some(("ReplicaSet", "cart-7d"))), "alice");
+        check(
+            &row(DEPLOYER, "replicasets", Some("cart-8e"), Some(("Deployment", "cart"))),
+            "alice",
+        );
+        check(&row(REPLICATOR, "pods", None, Some(("ReplicaSet", "older"))), "nobody's");
+        check(&row(REPLICATOR, "pods", None, None), "its own");
+        let claims = Some(("ReplicaSet", "cart-7d"));
+        check(&row("carol", "pods", None, claims), "its own");
+        check(&row("system:serviceaccount:kube-system:network", "pods", None, claims), "its own");
+        check(&row("system:serviceaccount:shop:evil-controller", "pods", None, claims), "its own");
+    }
+}

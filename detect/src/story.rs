@@ -174,3 +174,76 @@ fn shared(known: &Known) -> Vec<String> {
 fn cluster(known: &Known) -> String {
     known.row.cluster.clone().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use durward_schemas::tables::Finding;
+    use durward_schemas::time::HOUR;
+
+    use super::*;
+    use crate::finding::More;
+
+    /// A finding by a detector, of a credential, with a change, at a time.
+    fn finding(detector: &str, credential: &str, change: &str, time: i64) -> Known {
+        let row = Finding {
+            finding_id: format!("{detector} {credential} {change} {time}").into(),
+            detector: detector.into(),
+            severity_id: severity::MEDIUM,
+            credential_id: Some(credential.into()),
+            change_ids: Some(vec![change.into()]),
+            ..Finding::default()
+        };
+        let story = Some(format!("holder of {credential}"));
+        Known { row, more: More { story, last_time: time, ..More::default() } }
+    }
+
+    /// Whether the second of two findings opens an incident with the first.
+    fn check(first: Known, second: Known, expected: bool) {
+        let (mut first, mut second) = (first, second);
+        let mut stories = Stories::default();
+        assert_eq!(stories.take(&mut first, &Settings::default()), None);
+        let partner = stories.take(&mut second, &Settings::default());
+        assert_eq!(
+            partner.is_some(),
+            expected,
+            "{} {}",
+            first.row.finding_id,
+            second.row.finding_id
+        );
+        assert_eq!(second.row.incident_id.is_some(), expected);
+    }
+
+    /// Scenario: pairs of findings of medium severity that share something or nothing, near and far, by one or two detectors.
+    /// Guarantees: two detectors, one credential or change, one hour: else there is no incident; blindness and learners do not count.
+    #[test]
+    fn pairs_open_incidents() {
+        let first = || finding("sigma", "a", "x", 0);
+        check(first(), finding("first_seen", "a", "y", HOUR), true);
+        check(first(), finding("first_seen", "b", "x", HOUR), true);
+        check(first(), finding("first_seen", "a", "x", HOUR + 1), false);
+        check(first(), finding("first_seen", "b", "y", 0), false);
+        check(first(), finding("sigma", "a", "x", 1), false);
+        check(first(), finding("blindness", "a", "x", 1), false);
+        check(finding("blindness", "a", "x", 0), finding("sigma", "a", "x", 1), false);
+        let mut learning = finding("first_seen", "a", "x", 1);
+        learning.row.state = FindingState::Learning;
+        check(first(), learning, false);
+        let mut low = finding("first_seen", "a", "x", 1);
+        low.row.severity_id = severity::LOW;
+        check(first(), low, false);
+    }
+
+    /// Scenario: more findings of one credential than may wait.
+    /// Guarantees: the newest still wait, and what waits stays bounded.
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut stories = Stories::default();
+        for time in 0..50 {
+            stories.take(&mut finding("sigma", "a", &time.to_string(), time), &Settings::default());
+        }
+        let waiting = stories.waiting.peek(&(String::new(), "credential a".into()));
+        assert_eq!(waiting.map(Vec::len), Some(MOST_WAITING));
+        let partner = stories.take(&mut finding("first_seen", "a", "z", 50), &Settings::default());
+        assert!(partner.is_some_and(|partner| partner.as_str() == "sigma a 42 42"));
+    }
+}

@@ -61,7 +61,8 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens the file, and reads what it holds; a tail that was cut is dropped.
+    /// Opens the file, and reads what it holds up to where it was cut. The cut tail goes with the
+    /// rewriting that has to follow.
     pub(super) fn open(directory: &Path) -> Result<(Self, Vec<Note>), OutboxError> {
         open(directory).map_err(|source| failed("opening", directory, source))
     }
@@ -93,9 +94,7 @@ fn open(directory: &Path) -> io::Result<(Journal, Vec<Note>)> {
     sync_directory(directory)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    let (notes, whole) = notes(&bytes);
-    file.set_len(whole)?;
-    Ok((Journal { directory: directory.to_owned(), file }, notes))
+    Ok((Journal { directory: directory.to_owned(), file }, notes(&bytes)))
 }
 
 /// A new file beside the old one takes its name when it is whole and flushed.
@@ -124,16 +123,9 @@ fn lines(notes: &[Note]) -> io::Result<Vec<u8>> {
     Ok(lines)
 }
 
-/// The notes up to the first line that is not whole, and how many bytes they take.
-fn notes(bytes: &[u8]) -> (Vec<Note>, u64) {
-    let mut notes = Vec::new();
-    let mut whole = 0;
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let Some(note) = note(line) else { break };
-        notes.push(note);
-        whole += line.len() as u64;
-    }
-    (notes, whole)
+/// The notes up to the first line that is not whole.
+fn notes(bytes: &[u8]) -> Vec<Note> {
+    bytes.split_inclusive(|byte| *byte == b'\n').map_while(note).collect()
 }
 
 fn note(line: &[u8]) -> Option<Note> {
