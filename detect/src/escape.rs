@@ -64,13 +64,13 @@ pub fn csv(text: &str) -> String {
     format!("\"{guard}{}\"", safe.replace('"', "\"\""))
 }
 
-/// One word of a shell command, quoted where it has to be.
+/// One word of a shell command, quoted where it has to be. A word that may begin with a dash has to
+/// stand behind `--`, or the program reads it as an option.
 #[must_use]
 pub fn shell(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/=@,".contains(c);
     let safe = visible(text);
-    // A word that begins with a dash would be read as an option.
-    if !safe.is_empty() && !safe.starts_with('-') && safe.chars().all(plain) {
+    if !safe.is_empty() && safe.chars().all(plain) {
         return safe;
     }
     format!("'{}'", safe.replace('\'', r"'\''"))

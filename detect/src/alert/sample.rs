@@ -26,7 +26,7 @@ pub(crate) fn alert() -> Alert {
             why_possible: Some("RoleBinding/shop/cart gives Role/shop/cart to ServiceAccount shop/cart".into()),
             what_changed: Some("alice created RoleBinding shop/cart, which gives Role shop/cart to ServiceAccount shop/cart, 6 min before".into()),
             unusual: Some("0 of 57 other tokens bound to a pod here were used from a second address".into()),
-            next_step: "kubectl delete pod cart-55b76dbd79-9r7xh -n shop  # its token ends with it".into(),
+            next_step: "kubectl delete pod -n shop -- cart-55b76dbd79-9r7xh  # its token ends with it".into(),
         },
     }
 }

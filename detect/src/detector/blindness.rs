@@ -73,7 +73,7 @@ fn next_step(row: &Access) -> String {
     };
     let namespace = row.object_namespace.as_deref();
     let namespace = namespace.map(|name| format!(" -n {}", shell(name))).unwrap_or_default();
-    format!("kubectl get {} {}{namespace} -o yaml", shell(resource), shell(name))
+    format!("kubectl get {}{namespace} -o yaml -- {}", shell(resource), shell(name))
 }
 
 #[cfg(test)]

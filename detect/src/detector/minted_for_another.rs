@@ -82,7 +82,7 @@ impl Detector for MintedForAnother {
             severity_id,
             techniques: vec!["T1528".into(), "T1550.001".into()],
             next_step: format!(
-                "durward query \"select time, source_ip, verb, resource, object_namespace, object_name, status_code from correlated_events where credential_id = {} order by time\"",
+                "select time, source_ip, verb, resource, object_namespace, object_name, status_code from correlated_events where credential_id = {} order by time",
                 sql(credential.as_str())
             ),
             ..Hit::default()

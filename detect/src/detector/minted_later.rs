@@ -44,7 +44,7 @@ impl Detector for MintedLater {
             severity_id: severity::HIGH,
             techniques: vec!["T1550.001".into(), "T1562.008".into()],
             next_step: format!(
-                "durward query \"select time, verb, resource, object_name, source_ip from correlated_events where credential_id = {} order by time\"",
+                "select time, verb, resource, object_name, source_ip from correlated_events where credential_id = {} order by time",
                 sql(credential.as_str())
             ),
             ..Hit::default()

@@ -55,17 +55,67 @@ fn hit(rule: &Rule, event: &RowEvent<'_>) -> Hit {
 }
 
 /// The step with what the row says in place of `{field}`, as words of a shell; `{-n field}` is an
-/// option that is left out where the row says nothing.
+/// option that is left out where the row says nothing. In one pass: what a row says is not a place.
 fn filled(step: &str, event: &RowEvent<'_>) -> String {
-    let mut filled = step.to_owned();
-    for field in field::FIELDS {
-        if step.contains(field.name) {
-            let value = (field.read)(event).and_then(|value| value.as_str().map(|s| shell(&s)));
-            let option = value.as_ref().map(|value| format!("-n {value}")).unwrap_or_default();
-            filled = filled.replace(&format!("{{-n {}}}", field.name), &option);
-            let value = value.unwrap_or_else(|| "NAME".into());
-            filled = filled.replace(&format!("{{{}}}", field.name), &value);
-        }
+    let mut filled = String::new();
+    let mut rest = step;
+    while let Some((before, place)) = rest.split_once('{')
+        && let Some((place, after)) = place.split_once('}')
+    {
+        let option = place.strip_prefix("-n ");
+        let word = word(option.unwrap_or(place), event);
+        filled.push_str(before);
+        rest = match (option, word) {
+            (None, word) => {
+                filled.push_str(word.as_deref().unwrap_or("NAME"));
+                after
+            }
+            (Some(_), Some(word)) => {
+                filled.push_str(&format!("-n {word}"));
+                after
+            }
+            (Some(_), None) => after.trim_start(),
+        };
     }
-    filled.split_whitespace().collect::<Vec<_>>().join(" ")
+    filled + rest
+}
+
+/// What the row says in a field, as one word of a shell.
+fn word(name: &str, event: &RowEvent<'_>) -> Option<String> {
+    let value = (field::field(name)?.read)(event)?;
+    value.as_str().map(|text| shell(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing;
+
+    fn check(name: &str, namespace: Option<&str>, expected: &str) {
+        let row = testing::row(&json!({
+            "user": {"username": "eve"},
+            "objectRef": {"resource": "rolebindings", "name": name, "namespace": namespace},
+        }));
+        let event = RowEvent::of(Seen { row: &row, change: None });
+        let step =
+            "kubectl delete {objectRef.resource} {-n objectRef.namespace} -- {objectRef.name}";
+        assert_eq!(filled(step, &event), expected);
+    }
+
+    /// Scenario: steps about objects with ordinary names, and with names that would be commands or options.
+    /// Guarantees: whoever pastes the step does what it says, and nothing else.
+    #[test]
+    fn steps_are_safe_to_paste() {
+        check("team", Some("shop"), "kubectl delete rolebindings -n shop -- team");
+        check("team", None, "kubectl delete rolebindings -- team");
+        check("--all", None, "kubectl delete rolebindings -- --all");
+        check("x; rm -rf ~", None, "kubectl delete rolebindings -- 'x; rm -rf ~'");
+        check(
+            "{objectRef.namespace}",
+            Some("a"),
+            "kubectl delete rolebindings -n a -- '{objectRef.namespace}'",
+        );
+    }
 }

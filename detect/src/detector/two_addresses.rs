@@ -178,9 +178,9 @@ fn hit(row: &Access, address: &str, home: &Home, census: Census) -> Hit {
 fn next_step(row: &Access) -> String {
     match (&row.pod, &row.namespace) {
         (Some(pod), Some(namespace)) => format!(
-            "kubectl delete pod {} -n {}  # its token ends with it",
-            shell(pod),
-            shell(namespace)
+            "kubectl delete pod -n {} -- {}  # its token ends with it",
+            shell(namespace),
+            shell(pod)
         ),
         _ => format!("durward explain {}", row.event_id),
     }
