@@ -71,7 +71,7 @@ fn filled(step: &str, event: &RowEvent<'_>) -> String {
                 after
             }
             (Some(_), Some(word)) => {
-                filled.push_str(&format!("-n {word}"));
+                filled.extend(["-n ", &word]);
                 after
             }
             (Some(_), None) => after.trim_start(),
