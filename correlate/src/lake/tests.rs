@@ -13,7 +13,7 @@ async fn lake(dir: &Path) -> Lake {
         let mut correlator = Correlator::default();
         for mut turn in tests::play(&mut correlator, tests::story(), &[1]) {
             for row in &mut turn.accesses {
-                row.event_id.0.push_str(&format!("-{round}"));
+                row.event_id = format!("{}-{round}", row.event_id).into();
                 row.log_position += 100 * round;
                 row.ingest_time = NOW.plus(-DAY * round);
             }

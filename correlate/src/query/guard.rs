@@ -3,6 +3,8 @@
 //! Sizes are counted on tokens, iteratively, before anything recursive sees the text; the figures
 //! are those at which DataFusion was seen to overflow its stack.
 
+use std::collections::BTreeSet;
+
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::prelude::SessionContext;
@@ -19,23 +21,9 @@ const MOST_DEPTH: usize = 100;
 const MOST_OPERATORS: usize = 500;
 const SHORTER: &str = "make the statement shorter, or split it";
 
-/// Functions that make long values from short ones, read files or describe the server: not offered.
-const REFUSED_FUNCTIONS: [&str; 14] = [
-    "repeat",
-    "lpad",
-    "rpad",
-    "array_repeat",
-    "list_repeat",
-    "array_resize",
-    "list_resize",
-    "range",
-    "generate_series",
-    "gen_series",
-    "space",
-    "levenshtein",
-    "version",
-    "get_field_by_pointer",
-];
+/// Every function that is offered, a line each. Not among them is what makes long values from short
+/// ones (`repeat`, `lpad`), what makes rows from nothing (`generate_series`), and what tells of files.
+const FUNCTIONS: &str = include_str!("functions.txt");
 
 /// The one statement in `sql`, if it may be asked.
 pub(crate) fn statement(sql: &str) -> Result<Statement, QueryError> {
@@ -127,10 +115,21 @@ pub(crate) fn plan(plan: &LogicalPlan) -> Result<(), QueryError> {
     }
 }
 
-/// Takes away the functions that are not offered, so that a name that is left is an allowed one.
+/// Takes away every function that is not offered, so that a name that is left is an allowed one.
 pub(crate) fn functions(context: &SessionContext) {
-    for name in REFUSED_FUNCTIONS {
+    let offered: BTreeSet<&str> = FUNCTIONS.lines().collect();
+    let state = context.state();
+    let refused = |name: &&String| !offered.contains(name.as_str());
+    for name in state.scalar_functions().keys().filter(refused) {
         context.deregister_udf(name);
+    }
+    for name in state.aggregate_functions().keys().filter(refused) {
+        context.deregister_udaf(name);
+    }
+    for name in state.window_functions().keys().filter(refused) {
+        context.deregister_udwf(name);
+    }
+    for name in state.table_functions().keys() {
         context.deregister_udtf(name);
     }
 }

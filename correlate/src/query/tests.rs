@@ -175,6 +175,8 @@ async fn only_reading_is_offered() {
         "SELECT * FROM '/etc/passwd'",
         "SELECT repeat('x', 1000000000)",
         "SELECT lpad('x', 2000000000)",
+        "SELECT input_file_name()",
+        "SELECT version()",
         "SELECT * FROM generate_series(1, 1000000000000)",
         "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT * FROM t",
         "",
