@@ -41,6 +41,9 @@ pub struct Alert {
     pub finding_count: i64,
     /// Number of events.
     pub event_count: i64,
+    /// Number of different sorts of findings of at least high severity.
+    #[serde(default)]
+    pub grave_sorts: i64,
     /// MITRE ATT&CK techniques.
     pub techniques: Vec<String>,
     /// The argument.
@@ -87,6 +90,7 @@ impl Alert {
             last_time: now,
             finding_count: 0,
             event_count: 0,
+            grave_sorts: 0,
             techniques: Vec::new(),
             story,
         }

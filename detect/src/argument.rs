@@ -31,6 +31,22 @@ pub(crate) fn story(hit: &Hit, seen: Seen<'_>) -> Story {
     }
 }
 
+/// How telling a row is: what was let in and touched secrets or power, what was let in, what was refused.
+pub(crate) fn telling(row: &Access) -> i64 {
+    let is_allowed = row.decision != Decision::Deny;
+    // Reviews only ask.
+    let is_question = row.api_group.as_deref() == Some("authorization.k8s.io");
+    let sensitive = matches!(row.resource.as_deref(), Some("secrets"))
+        || matches!(row.subresource.as_deref(), Some("exec" | "attach" | "token" | "proxy"))
+        || row.api_group.as_deref() == Some("rbac.authorization.k8s.io");
+    match (is_allowed, is_question) {
+        (true, false) if sensitive => 3,
+        (true, false) => 2,
+        (false, _) => 1,
+        (true, true) => 0,
+    }
+}
+
 /// The deciding binding and its role, or why nothing had to allow it.
 fn why_possible(row: &Access) -> Option<String> {
     let is_master = |row: &Access| {

@@ -48,6 +48,8 @@ pub(crate) struct More {
     pub story: Option<String>,
     /// What is told of it.
     pub told: Story,
+    /// How telling the row is that is told of.
+    pub telling: i64,
     /// Something other than the number of events is new since the last version.
     pub news: bool,
     /// Its detector is still learning.
@@ -149,6 +151,7 @@ impl Known {
         }
         if hit.role == EventRole::Anchor {
             self.more.anchors += 1;
+            self.retell(hit, seen);
         }
         if self.row.state == FindingState::Withdrawn {
             self.row.state = FindingState::BelowBudget;
@@ -166,6 +169,16 @@ impl Known {
         }
         for event_id in &hit.evidence {
             self.add_event(event_id, EventRole::Evidence, cause, events);
+        }
+    }
+
+    /// The most telling row of many is the one to tell of.
+    fn retell(&mut self, hit: &Hit, seen: Seen<'_>) {
+        let telling = argument::telling(seen.row);
+        if telling > self.more.telling && hit.severity_id >= self.row.severity_id {
+            self.restate(hit);
+            self.more.telling = telling;
+            self.more.told = argument::story(hit, seen);
         }
     }
 
@@ -286,6 +299,7 @@ fn first(
     let more = More {
         story: story.filter(|_| !hit.nobody),
         told: argument::story(hit, seen),
+        telling: argument::telling(row),
         news: true,
         learning: hit.learning,
         ..More::default()

@@ -129,9 +129,16 @@ impl Tale {
             last_time: Time(self.last_time),
             finding_count: i64::try_from(self.parts.len()).unwrap_or(i64::MAX) + more,
             event_count: self.parts.iter().map(|part| part.events).sum::<i64>() + self.more_events,
+            grave_sorts: self.grave_sorts(),
             techniques: techniques.into_iter().cloned().collect(),
             story: story(&parts, worst.is_none()),
         }
+    }
+
+    fn grave_sorts(&self) -> i64 {
+        let is_grave = |part: &&Part| !part.withdrawn && part.severity_id >= severity::HIGH;
+        let grave = self.parts.iter().filter(is_grave).map(|part| &part.told.title);
+        i64::try_from(grave.collect::<BTreeSet<_>>().len()).unwrap_or(i64::MAX)
     }
 
     /// The gravest finding first; among equals the earlier.
@@ -149,8 +156,11 @@ fn story(parts: &[&Part], withdrawn: bool) -> Story {
     if withdrawn {
         story.title = format!("Taken back by later evidence: {}", story.title);
     }
+    // One sentence for each sort of finding: the first of a sort stands for the others.
+    let mut titles = BTreeSet::new();
+    let mut sorts = parts.iter().filter(|part| titles.insert(&part.told.title));
     let says = |part: &&Part| part.told.what.first().cloned();
-    story.what = parts.iter().filter_map(says).take(MOST_TOLD).collect();
+    story.what = sorts.by_ref().filter_map(says).take(MOST_TOLD).collect();
     let other =
         |of: fn(&Story) -> Option<&String>| parts.iter().find_map(|part| of(&part.told)).cloned();
     story.what_changed = other(|told| told.what_changed.as_ref());

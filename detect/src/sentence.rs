@@ -41,7 +41,20 @@ pub(crate) fn deed(row: &Access) -> String {
     if row.decision == Decision::Deny {
         return format!("was refused to {verb} {object}");
     }
-    let done = match verb {
+    // These verbs say how the connection was asked for, not what was done.
+    let done = match row.subresource.as_deref().unwrap_or_default() {
+        "exec" => "ran a command by",
+        "attach" | "portforward" | "proxy" => "connected by",
+        "ephemeralcontainers" => "added a debug container by",
+        "token" => "had a token minted by",
+        _ => past(verb),
+    };
+    if done.is_empty() { format!("did {verb} {object}") } else { format!("{done} {object}") }
+}
+
+/// The verb in the past; empty for one that is not known.
+fn past(verb: &str) -> &'static str {
+    match verb {
         "get" => "read",
         "list" => "listed",
         "watch" => "watched",
@@ -49,9 +62,8 @@ pub(crate) fn deed(row: &Access) -> String {
         "update" | "patch" => "changed",
         "delete" | "deletecollection" => "deleted",
         "asked" => "asked for",
-        _ => return format!("did {verb} {object}"),
-    };
-    format!("{done} {object}")
+        _ => "",
+    }
 }
 
 /// `secrets payments/ledger-db`, `pods/exec shop/cart-5hcp2`, `/metrics`.
@@ -140,6 +152,8 @@ mod tests {
         };
         assert_eq!(who(&row), "ServiceAccount shop/cart, pod cart-1");
         assert_eq!(deed(&row), "read secrets shop/cart-redis");
+        let exec = Access { subresource: text("exec"), resource: text("pods"), ..row.clone() };
+        assert_eq!(deed(&exec), "ran a command by pods/exec shop/cart-redis");
         let refused = Access { decision: Decision::Deny, ..row };
         assert_eq!(deed(&refused), "was refused to get secrets shop/cart-redis");
         let path =

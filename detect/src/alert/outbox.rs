@@ -2,8 +2,9 @@
 //!
 //! In: alerts, once for each version of an incident however often they come. Out: what is due now.
 //! Everything is on disk before a call returns. One message speaks for all versions of an incident
-//! that came while it waited; afterwards the same incident is told again when it becomes graver, or
-//! after [`Pace::repeat_after`] if it went on.
+//! that came while it waited. Afterwards the same incident is told again when it becomes graver,
+//! after [`Pace::group_interval`] when something grave of another sort joined it, and after
+//! [`Pace::repeat_after`] if it only went on.
 
 mod entry;
 mod journal;
@@ -28,7 +29,9 @@ const MOST_TOLD: usize = 2_000;
 pub struct Pace {
     /// So long an alert waits for more of its incident.
     pub group_wait: i64,
-    /// An incident that was told is told again after so long, if it went on.
+    /// An incident that was told is told again after so long, if something grave of another sort joined it.
+    pub group_interval: i64,
+    /// An incident that was told is told again after so long, if it only went on.
     pub repeat_after: i64,
     /// The first wait after a failure; it doubles with each.
     pub first_retry: i64,
@@ -40,6 +43,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             group_wait: 30 * SECOND,
+            group_interval: 5 * MINUTE,
             repeat_after: 4 * HOUR,
             first_retry: SECOND,
             longest_retry: 5 * MINUTE,

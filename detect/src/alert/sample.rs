@@ -15,6 +15,7 @@ pub(crate) fn alert() -> Alert {
         last_time: Time(1_795_370_291_950_171),
         finding_count: 2,
         event_count: 7,
+        grave_sorts: 1,
         techniques: vec!["T1528".into(), "T1550.001".into()],
         story: Story {
             title: "Token of a pod used from another address".into(),

@@ -40,13 +40,17 @@ impl Detector for Sigma {
 
 fn hit(rule: &Rule, event: &RowEvent<'_>) -> Hit {
     let row = event.row;
-    let (who, deed, place) = (sentence::who(row), sentence::deed(row), sentence::place(row));
+    // A change says more of what was done than its request does.
+    let deed = match event.change {
+        Some(change) => format!("{},", change.summary),
+        None => format!("{} {}", sentence::who(row), sentence::deed(row)),
+    };
     let next_step = rule.next_step.as_deref().map(|step| filled(step, event));
     Hit {
         rule: Some(rule.id.clone()),
         anchor: row.request_key.to_string(),
         title: rule.title.clone(),
-        reason: format!("{who} {deed} from {place}: {}", rule.description),
+        reason: format!("{deed} from {}: {}", sentence::place(row), rule.description),
         severity_id: rule.severity_id,
         techniques: rule.techniques.clone(),
         next_step: next_step.unwrap_or_else(|| format!("durward explain {}", row.event_id)),

@@ -23,8 +23,8 @@ pub(super) struct Entry {
     failures: i64,
     /// No more attempts until something new comes.
     refused: bool,
-    /// Severity of each version that may be under way, by position.
-    severities: BTreeMap<LogPosition, i64>,
+    /// Each version that may be under way, by position.
+    under_way: BTreeMap<LogPosition, Gravity>,
     /// What was told last.
     told: Option<Told>,
 }
@@ -32,7 +32,20 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Told {
     at: i64,
+    gravity: Gravity,
+}
+
+/// How grave a version is: its severity, and how many sorts of grave findings it has.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Gravity {
     severity_id: i64,
+    sorts: i64,
+}
+
+impl Gravity {
+    fn of(alert: &Alert) -> Self {
+        Self { severity_id: alert.severity_id, sorts: alert.grave_sorts }
+    }
 }
 
 impl Entry {
@@ -42,7 +55,7 @@ impl Entry {
             self.since = now.0;
         }
         self.refused = false;
-        self.severities.insert(alert.log_position, alert.severity_id);
+        self.under_way.insert(alert.log_position, Gravity::of(&alert));
         self.waiting = Some(alert);
     }
 
@@ -60,8 +73,7 @@ impl Entry {
             // What was never told need not be taken back.
             None if alert.is_taken_back() => return None,
             None => grouped,
-            Some(told) if alert.is_taken_back() || alert.severity_id > told.severity_id => grouped,
-            Some(told) => grouped.max(told.at.saturating_add(pace.repeat_after)),
+            Some(told) => grouped.max(told.at.saturating_add(pause(told.gravity, alert, pace))),
         };
         Some(Time(at.max(self.not_before)))
     }
@@ -83,13 +95,12 @@ impl Entry {
 
     /// The version at the position was told; a later one still waits.
     fn tell(&mut self, settled: &Settled) {
-        let severity_id = self.severities.get(&settled.log_position).copied();
-        let before = self.told.map(|told| told.severity_id);
-        let severity_id = severity_id.or(before).unwrap_or_default();
-        self.told = Some(Told { at: settled.at, severity_id });
+        let gravity = self.under_way.get(&settled.log_position).copied();
+        let gravity = gravity.or(self.told.map(|told| told.gravity)).unwrap_or_default();
+        self.told = Some(Told { at: settled.at, gravity });
         self.failures = 0;
         self.not_before = 0;
-        self.severities = self.severities.split_off(&(settled.log_position + 1));
+        self.under_way = self.under_way.split_off(&(settled.log_position + 1));
         if self.is_about(settled) {
             self.waiting = None;
         } else {
@@ -110,5 +121,17 @@ impl Entry {
 
     pub(super) fn is_refused(&self) -> bool {
         self.refused
+    }
+}
+
+/// How long after it was told an incident may be told again as `alert`.
+fn pause(told: Gravity, alert: &Alert, pace: &Pace) -> i64 {
+    let now = Gravity::of(alert);
+    if alert.is_taken_back() || now.severity_id > told.severity_id {
+        0
+    } else if now.sorts > told.sorts {
+        pace.group_interval
+    } else {
+        pace.repeat_after
     }
 }

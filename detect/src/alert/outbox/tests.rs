@@ -96,6 +96,19 @@ fn what_was_told_is_not_told_again_without_need() {
     never_told.check(i64::MAX, &[]);
 }
 
+/// Scenario: something grave of another sort joins an incident that was told.
+/// Guarantees: it is told after five minutes, not after hours.
+#[test]
+fn another_sort_does_not_wait_for_hours() {
+    let mut it = Box::new();
+    it.owe(1, 4, 0);
+    it.settle(1, "delivered", None, 30 * S);
+    let more = Alert { grave_sorts: 2, ..alert(2, 4) };
+    it.outbox.owe(&[more], Time(60 * S)).expect("it can be written");
+    it.check(5 * MINUTE + 29 * S, &[]);
+    it.check(5 * MINUTE + 30 * S, &[(2, 1)]);
+}
+
 /// Scenario: a version that comes while an earlier one is under way.
 /// Guarantees: it is not lost when the earlier one is delivered.
 #[test]
