@@ -1,7 +1,7 @@
 //! Sigma rules: read, checked against the schema, bound to columns (DESIGN decision 16).
 //!
 //! In: rule files. Out: rules that can be put to a row, or the line that is wrong and what was
-//! perhaps meant. [`field`] is the one mapping of audit field names to columns.
+//! perhaps meant. `field` is the one mapping of audit field names to columns.
 
 mod built_in;
 mod certificate;
