@@ -2,15 +2,17 @@
 
 use std::num::NonZeroU64;
 
+use datafusion::prelude::{col, lit};
+use datafusion::scalar::ScalarValue;
 use deltalake::operations::optimize::OptimizeType;
 use durward_schemas::Time;
-use durward_schemas::time::{DAY, SECOND};
+use durward_schemas::time::SECOND;
 
-use crate::lake::delta::fail;
+use crate::lake::delta::{DeltaLog, fail};
 use crate::lake::{Lake, LakeError};
 
 /// Files of closed days are put together up to this size.
-const TARGET_BYTES: u64 = 128 << 20;
+const TARGET_BYTES: NonZeroU64 = NonZeroU64::MIN.saturating_add((128 << 20) - 1);
 /// A table is compacted when so many small files have come together.
 const FEW_FILES: usize = 24;
 
@@ -36,8 +38,8 @@ pub struct Maintained {
     pub compacted: (u64, u64),
     /// Files removed for good.
     pub vacuumed: usize,
-    /// Days dropped for their age.
-    pub days_dropped: usize,
+    /// Files dropped for the age of their day.
+    pub files_dropped: usize,
 }
 
 impl Lake {
@@ -53,42 +55,43 @@ impl Lake {
             if let Some(retention) = care.retention
                 && !name.ends_with("_versions")
             {
-                let oldest = now.plus(-retention).0.div_euclid(DAY);
-                let before = datafusion::prelude::col("date").lt(datafusion::prelude::lit(
-                    datafusion::scalar::ScalarValue::Date32(Some(
-                        i32::try_from(oldest).unwrap_or(i32::MAX),
-                    )),
-                ));
-                let (table, metrics) = delta
-                    .table
-                    .clone()
-                    .delete()
-                    .with_predicate(before)
-                    .await
-                    .map_err(fail("dropping old days of", name))?;
-                delta.table = table;
-                done.days_dropped += metrics.num_removed_files;
+                done.files_dropped += drop_old_days(name, delta, now.plus(-retention)).await?;
             }
-            if files < FEW_FILES {
-                continue;
+            if files >= FEW_FILES {
+                compact(name, delta, care.grace, &mut done).await?;
             }
-            let optimize = delta.table.clone().optimize().with_type(OptimizeType::Compact);
-            let optimize = match NonZeroU64::new(TARGET_BYTES) {
-                Some(bytes) => optimize.with_target_size(bytes),
-                None => optimize,
-            };
-            let (table, metrics) = optimize.await.map_err(fail("compacting", name))?;
-            done.compacted.0 += metrics.num_files_removed;
-            done.compacted.1 += metrics.num_files_added;
-            let (table, removed) = table
-                .vacuum()
-                .with_enforce_retention_duration(false)
-                .with_retention_period(chrono::Duration::microseconds(care.grace))
-                .await
-                .map_err(fail("vacuuming", name))?;
-            done.vacuumed += removed.files_deleted.len();
-            delta.table = table;
         }
         Ok(done)
     }
+}
+
+/// Drops the days before `oldest`; the number of files that went.
+async fn drop_old_days(name: &str, delta: &mut DeltaLog, oldest: Time) -> Result<usize, LakeError> {
+    let before = col("date").lt(lit(ScalarValue::Date32(Some(oldest.date()))));
+    let deleted = delta.table.clone().delete().with_predicate(before).await;
+    let (table, metrics) = deleted.map_err(fail("dropping old days of", name))?;
+    delta.table = table;
+    Ok(metrics.num_removed_files)
+}
+
+/// Puts small files together, and removes those that nobody has needed for `grace`.
+async fn compact(
+    name: &str,
+    delta: &mut DeltaLog,
+    grace: i64,
+    done: &mut Maintained,
+) -> Result<(), LakeError> {
+    let optimize = delta.table.clone().optimize().with_type(OptimizeType::Compact);
+    let compacted = optimize.with_target_size(TARGET_BYTES).await;
+    let (table, metrics) = compacted.map_err(fail("compacting", name))?;
+    done.compacted.0 += metrics.num_files_removed;
+    done.compacted.1 += metrics.num_files_added;
+    let vacuum = table
+        .vacuum()
+        .with_enforce_retention_duration(false)
+        .with_retention_period(chrono::Duration::microseconds(grace));
+    let (table, removed) = vacuum.await.map_err(fail("vacuuming", name))?;
+    done.vacuumed += removed.files_deleted.len();
+    delta.table = table;
+    Ok(())
 }

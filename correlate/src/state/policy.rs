@@ -64,27 +64,22 @@ impl Policy {
         question: &Question,
         time: Time,
     ) -> Option<ChangeId> {
-        let mut latest: Option<(&Version, ChangeId)> = None;
+        let mut lost = BTreeMap::new();
         for subject in question.subjects() {
             for binding in self.bindings_of(cluster, &subject) {
-                for touched in touched_objects(objects, binding) {
-                    for version in objects.history(&touched) {
-                        let Some(change) = version.change.clone() else { continue };
-                        let newer =
-                            latest.as_ref().is_none_or(|(other, _)| order(version) > order(other));
-                        let lost = || {
-                            let then = version.from;
-                            grants(objects, binding, &subject, question, then.plus(-1))
-                                && !grants(objects, binding, &subject, question, then)
-                        };
-                        if version.from <= time && newer && lost() {
-                            latest = Some((version, change));
-                        }
-                    }
-                }
+                let touched = touched_objects(objects, binding);
+                let versions = touched.iter().flat_map(|key| objects.history(key));
+                let took_it = |version: &&Version| {
+                    let given = |then| grants(objects, binding, &subject, question, then);
+                    version.from <= time
+                        && version.change.is_some()
+                        && given(version.from.plus(-1))
+                        && !given(version.from)
+                };
+                lost.extend(versions.filter(took_it).map(|version| (order(version), version)));
             }
         }
-        latest.map(|(_, change)| change)
+        lost.pop_last().and_then(|(_, version)| version.change.clone())
     }
 
     /// The latest change before `time` of any binding, or its role, that names this very identity.

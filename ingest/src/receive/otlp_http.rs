@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use super::body::Room;
 use super::otlp::{Coding, Door, NotTaken, OtlpSettings, Taken, never_retries};
 use super::serve;
-use super::tls::{TlsError, TlsSettings};
+use super::tls::TlsError;
 use crate::format::otlp::Signal;
 use crate::intake::Intake;
 
@@ -29,11 +29,9 @@ pub async fn serve(
     intake: Intake,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), TlsError> {
-    let tls = settings.tls.as_ref().map(TlsSettings::acceptor).transpose()?;
-    let connections = intake.settings().connections;
+    let (tls, connections) = (settings.tls.clone(), intake.settings().connections);
     let app = app(Door::new(settings, intake));
-    serve::serve(listener, tls, app, connections, shutdown).await;
-    Ok(())
+    serve::serve(listener, tls.as_ref(), app, connections, shutdown).await
 }
 
 fn app(door: Door) -> Router {

@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
+use super::tls::{TlsError, TlsSettings};
+
 /// A client that has not said what it wants by then is dropped.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 /// How often a silent HTTP/2 connection is asked whether it lives.
@@ -28,11 +30,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Serves `app` until `shutdown`, then finishes the requests that are under way.
 pub(super) async fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<&TlsSettings>,
     app: Router,
     connections: usize,
     shutdown: impl Future<Output = ()>,
-) {
+) -> Result<(), TlsError> {
+    let tls = tls.map(TlsSettings::acceptor).transpose()?;
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
     server
@@ -64,6 +67,7 @@ pub(super) async fn serve(
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still under way at the end; their senders heard nothing");
     }
+    Ok(())
 }
 
 /// The next connection, when there is room for one.

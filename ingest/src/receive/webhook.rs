@@ -56,12 +56,10 @@ pub async fn serve(
     intake: Intake,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), TlsError> {
-    let tls = settings.tls.as_ref().map(TlsSettings::acceptor).transpose()?;
     let connections = intake.settings().connections;
     let door = Door { source: settings.source, intake };
     let app = Router::new().route("/v1/k8s-audit/{cluster}", post(receive)).with_state(door);
-    serve::serve(listener, tls, app, connections, shutdown).await;
-    Ok(())
+    serve::serve(listener, settings.tls.as_ref(), app, connections, shutdown).await
 }
 
 /// Why a batch was not taken.
