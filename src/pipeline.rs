@@ -1,5 +1,6 @@
 //! The one loop: the next record of the log -> correlate -> detect -> the lake and the outbox.
 
+mod begin;
 mod keep;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,11 +15,11 @@ use durward_ingest::log::{Log, Reader};
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::{Record, Turn};
 use durward_schemas::tables::Delivery;
-use durward_schemas::{Clock, Time};
+use durward_schemas::{Clock, Time, crash};
 use tokio::sync::mpsc;
 
-use crate::checkpoint;
 use crate::data_dir::DataDir;
+use crate::store::Store;
 
 /// When rows have waited so long they are committed.
 const MOST_WAIT: Duration = Duration::from_secs(2);
@@ -41,12 +42,19 @@ const MOST_DELIVERIES: usize = 1_000;
 /// The outbox, between the loop that owes and the deliverer that tells.
 pub(crate) type SharedOutbox = Arc<Mutex<Outbox>>;
 
+/// To whom the loop says what people are owed.
+pub(crate) struct Telling {
+    pub(crate) outbox: SharedOutbox,
+    /// What has this position or a later one is told to nobody.
+    pub(crate) muted_from: Option<LogPosition>,
+}
+
 /// The stages after the log, and how far they have come.
 pub(crate) struct Pipeline {
     dir: DataDir,
     lake: Lake,
-    /// `None` where nobody is told: then nothing is owed.
-    outbox: Option<SharedOutbox>,
+    /// `None` where nobody is ever told: then nothing is owed.
+    telling: Option<Telling>,
     deliveries: (mpsc::Sender<Delivery>, mpsc::Receiver<Delivery>),
     log: Arc<Log>,
     reader: Reader,
@@ -64,23 +72,18 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// Everything as the last checkpoint left it; the log tells the rest.
     pub(crate) async fn open(
-        dir: DataDir,
-        log: Arc<Log>,
+        store: Store,
         detect: durward_detect::Settings,
-        outbox: Option<SharedOutbox>,
+        telling: Option<Telling>,
     ) -> anyhow::Result<Self> {
-        let correlate = durward_correlate::Settings::default();
-        let lake = Lake::open(&dir.lake(), dir.id()).await?;
-        let found = checkpoint::load(&dir.checkpoints(), correlate, &detect)?;
-        let (reached, correlator, detection) = match found {
-            Some(found) => (found.position, found.correlator, found.detection),
-            None => (0, Correlator::new(correlate), Detection::new(detect, &[])?),
-        };
+        let begun = begin::begin(&store, detect, telling.as_ref()).await?;
+        let (reached, correlator, detection) = (begun.position, begun.correlator, begun.detection);
+        let Store { dir, lake, log } = store;
         let reader = log.reader(reached + 1);
         Ok(Self {
             dir,
             lake,
-            outbox,
+            telling,
             deliveries: mpsc::channel(MOST_DELIVERIES),
             reader,
             log,
@@ -171,8 +174,13 @@ impl Pipeline {
     }
 
     fn owe(&self, alerts: &[Alert], now: Time) -> anyhow::Result<()> {
-        if let Some(outbox) = &self.outbox {
-            outbox.lock().unwrap_or_else(PoisonError::into_inner).owe(alerts, now)?;
+        let Some(Telling { outbox, muted_from }) = &self.telling else { return Ok(()) };
+        let is_told = |alert: &&Alert| muted_from.is_none_or(|from| alert.log_position < from);
+        let told: Vec<Alert> = alerts.iter().filter(is_told).cloned().collect();
+        let mut outbox = outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        outbox.owe(&told, now)?;
+        if !told.is_empty() {
+            crash::point("alert_owed");
         }
         Ok(())
     }
