@@ -2,22 +2,24 @@
 
 mod begin;
 mod keep;
+mod tell;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use durward_correlate::Correlator;
 use durward_correlate::deduplicate::Older;
 use durward_correlate::lake::{Judged, Lake};
 use durward_detect::Detection;
-use durward_detect::alert::{Alert, Outbox};
+use durward_detect::alert::Alert;
 use durward_ingest::log::{Log, Reader};
+use durward_schemas::Clock;
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::{Record, Turn};
 use durward_schemas::tables::Delivery;
-use durward_schemas::{Clock, Time, crash};
 use tokio::sync::mpsc;
 
+pub(crate) use self::tell::{SharedOutbox, Telling};
 use crate::data_dir::DataDir;
 use crate::store::Store;
 
@@ -38,16 +40,6 @@ pub(crate) struct Care {
 
 /// Deliveries that wait to be written; more make the deliverer wait.
 const MOST_DELIVERIES: usize = 1_000;
-
-/// The outbox, between the loop that owes and the deliverer that tells.
-pub(crate) type SharedOutbox = Arc<Mutex<Outbox>>;
-
-/// To whom the loop says what people are owed.
-pub(crate) struct Telling {
-    pub(crate) outbox: SharedOutbox,
-    /// What has this position or a later one is told to nobody.
-    pub(crate) muted_from: Option<LogPosition>,
-}
 
 /// The stages after the log, and how far they have come.
 pub(crate) struct Pipeline {
@@ -151,7 +143,9 @@ impl Pipeline {
         let turn = self.correlator.turn(record, &older);
         let judgement = self.detection.observe(&turn);
         // Owed before its position can be checkpointed: an alert is never lost between the two.
-        self.owe(&judgement.owed, turn.ingest_time)?;
+        if let Some(telling) = &self.telling {
+            telling.owe(&judgement.owed, turn.ingest_time)?;
+        }
         let judged = Judged {
             findings: judgement.findings,
             finding_events: judgement.finding_events,
@@ -169,18 +163,6 @@ impl Pipeline {
         let waited = self.waiting_since.is_some_and(|since| since.elapsed() >= MOST_WAIT);
         if waited || self.lake.pending() >= MOST_PENDING {
             self.flush().await?;
-        }
-        Ok(())
-    }
-
-    fn owe(&self, alerts: &[Alert], now: Time) -> anyhow::Result<()> {
-        let Some(Telling { outbox, muted_from }) = &self.telling else { return Ok(()) };
-        let is_told = |alert: &&Alert| muted_from.is_none_or(|from| alert.log_position < from);
-        let told: Vec<Alert> = alerts.iter().filter(is_told).cloned().collect();
-        let mut outbox = outbox.lock().unwrap_or_else(PoisonError::into_inner);
-        outbox.owe(&told, now)?;
-        if !told.is_empty() {
-            crash::point("alert_owed");
         }
         Ok(())
     }

@@ -1,7 +1,5 @@
 //! Where the state begins: the newest good checkpoint, then what the log no longer has, from the lake.
 
-use std::sync::PoisonError;
-
 use durward_correlate::Correlator;
 use durward_detect::Detection;
 use durward_schemas::ids::LogPosition;
@@ -34,8 +32,8 @@ pub(super) async fn begin(
     if begun.position < before_log {
         rebuild(store, &mut begun, before_log).await?;
         // Of the time before somebody was told, or not; nobody is told again.
-        if let Some(Telling { outbox, .. }) = telling {
-            outbox.lock().unwrap_or_else(PoisonError::into_inner).skip_to(before_log)?;
+        if let Some(telling) = telling {
+            telling.skip_to(before_log)?;
         }
     }
     Ok(begun)
