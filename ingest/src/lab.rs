@@ -163,7 +163,10 @@ pub(crate) fn rows(records: &[Record]) -> Reading {
             Content::Logs(rows) => all.logs.extend(rows),
             Content::Metrics(rows) => all.metrics.extend(rows),
             Content::Rejects(rows) => all.rejects.extend(rows),
-            Content::Received(_) | Content::Tick | Content::EndOfSource(_) => {}
+            Content::Received(_)
+            | Content::Tick
+            | Content::Settings(_)
+            | Content::EndOfSource(_) => {}
         }
     }
     all

@@ -10,6 +10,7 @@ use durward_schemas::values::{IdentityKind, severity};
 use crate::detector::{Detector, Hit, Seen, is_issuer};
 use crate::escape::sql;
 use crate::sentence;
+use crate::settings::Settings;
 
 /// Finds uses of tokens that were minted for another.
 #[derive(Debug)]
@@ -58,6 +59,10 @@ fn node_of_another_pod(row: &Access, minter: &str) -> bool {
 impl Detector for MintedForAnother {
     fn name(&self) -> &'static str {
         "minted_for_another"
+    }
+
+    fn configure(&mut self, settings: &Settings) {
+        self.issuers.clone_from(&settings.token_issuers);
     }
 
     fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
