@@ -98,7 +98,9 @@ amended AS (
         a.observed_time,
         a.ingest_time,
         a.time_suspect,
-        a.claimed_time
+        a.claimed_time,
+    a.format,
+        a.format
     FROM accesses a
     LEFT JOIN (SELECT request_key, "values" FROM latest WHERE rank = 1 AND edge = 'workload') w
         ON w.request_key = a.request_key

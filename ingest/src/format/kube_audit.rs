@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 use super::fields::{self, Fields};
 use super::mapping::Mapping;
-use super::{Context, Failure};
+use super::{Context, Failure, Format};
 use crate::canonical;
 use crate::normalize::{self, Timed};
 use crate::redact::{Body, decode_base64};
@@ -128,6 +128,7 @@ pub(crate) fn read_event(
         provider: Provider::Kubernetes,
         cluster: context.cluster.map(str::to_owned),
         source: context.source.to_owned(),
+        format: Format::KubeAudit.name().to_owned(),
         source_event_id: Some(event.text("auditID")?.ok_or_else(not_an_event)?),
         stage: Some(event.text("stage")?.ok_or_else(not_an_event)?),
         level: event.text("level")?,

@@ -188,6 +188,8 @@ table! {
         time_suspect: Option<bool>,
         /// The claimed time, as text.
         claimed_time: Option<String>,
+        /// The format that it was read as, such as `kube-audit`; docs/reference/sources.md.
+        format: String,
     }
 }
 
