@@ -3,8 +3,15 @@
 //! Each format is a file. What they share is here: what a reader knows of its input ([`Context`]),
 //! what it makes ([`Reading`]), and how an input that cannot be read is kept.
 
+mod azure;
+mod cloud;
+mod cloudtrail;
 mod detect;
+mod envelope;
 mod fields;
+mod gcp_audit;
+mod gke_audit;
+mod google;
 mod kube_audit;
 mod kube_list;
 mod mapping;
@@ -91,15 +98,31 @@ impl Reading {
 pub enum Format {
     /// Events of audit.k8s.io: lists, single events, lines.
     KubeAudit,
+    /// Requests to API servers of GKE, as Cloud Logging has them.
+    GkeAudit,
+    /// Logs of AKS control planes, audit events among them.
+    AksAudit,
     /// Kubernetes objects as `kubectl get -o json` lists them.
     KubeList,
+    /// Events of AWS CloudTrail.
+    CloudTrail,
+    /// What AWS CloudWatch Logs hands on: audit events of EKS, events of CloudTrail, other messages.
+    CloudWatch,
+    /// Entries of Google's Cloud Logging: audit logs of all services.
+    GcpAudit,
+    /// The Azure Activity Log and logs of Azure resources.
+    AzureActivity,
+    /// Sign-ins to Microsoft Entra.
+    AzureSignin,
+    /// The audit log of Microsoft Entra.
+    AzureAudit,
     /// OTLP exports, protobuf or JSON.
     Otlp,
 }
 
 /// A text that names no format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a format: expected kube-audit, kube-list or otlp")]
+#[error("{text:?} is not a format: expected one of {}", Format::names())]
 pub struct UnknownFormat {
     /// What was found.
     pub text: String,
@@ -107,14 +130,34 @@ pub struct UnknownFormat {
 
 impl Format {
     /// Every format.
-    pub const ALL: &[Self] = &[Self::KubeAudit, Self::KubeList, Self::Otlp];
+    pub const ALL: &[Self] = &[
+        Self::KubeAudit,
+        Self::GkeAudit,
+        Self::AksAudit,
+        Self::KubeList,
+        Self::CloudTrail,
+        Self::CloudWatch,
+        Self::GcpAudit,
+        Self::AzureActivity,
+        Self::AzureSignin,
+        Self::AzureAudit,
+        Self::Otlp,
+    ];
 
     /// The name that people type.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::KubeAudit => "kube-audit",
+            Self::GkeAudit => "gke-audit",
+            Self::AksAudit => "aks-audit",
             Self::KubeList => "kube-list",
+            Self::CloudTrail => "cloudtrail",
+            Self::CloudWatch => "cloudwatch",
+            Self::GcpAudit => "gcp-audit",
+            Self::AzureActivity => "azure-activity",
+            Self::AzureSignin => "azure-signin",
+            Self::AzureAudit => "azure-audit",
             Self::Otlp => "otlp",
         }
     }
@@ -123,8 +166,35 @@ impl Format {
     #[must_use]
     pub const fn mapping(self) -> &'static [Mapping] {
         match self {
-            Self::KubeAudit => kube_audit::MAPPING,
-            Self::KubeList | Self::Otlp => &[],
+            // The log of an AKS record is the event itself.
+            Self::KubeAudit | Self::AksAudit => kube_audit::MAPPING,
+            Self::GkeAudit => gke_audit::MAPPING,
+            Self::CloudTrail => cloudtrail::MAPPING,
+            Self::GcpAudit => gcp_audit::MAPPING,
+            Self::AzureActivity => azure::activity::MAPPING,
+            Self::AzureSignin => azure::signin::MAPPING,
+            Self::AzureAudit => azure::audit::MAPPING,
+            Self::KubeList | Self::CloudWatch | Self::Otlp => &[],
+        }
+    }
+
+    /// The names of all formats, for people.
+    fn names() -> String {
+        Self::ALL.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether records of this format come in envelopes, and mixed with others.
+    const fn is_cloud(self) -> bool {
+        match self {
+            Self::KubeAudit | Self::KubeList | Self::Otlp => false,
+            Self::GkeAudit
+            | Self::AksAudit
+            | Self::CloudTrail
+            | Self::CloudWatch
+            | Self::GcpAudit
+            | Self::AzureActivity
+            | Self::AzureSignin
+            | Self::AzureAudit => true,
         }
     }
 
@@ -134,8 +204,11 @@ impl Format {
         detect::detect(head)
     }
 
-    /// Whether an input that begins with `head` is protobuf: one item, not to be split.
+    /// Whether an input that begins with `head` is protobuf, or compressed: one item, not to be split.
     pub(crate) fn is_binary(self, head: &[u8]) -> bool {
+        if self.is_cloud() {
+            return head.starts_with(envelope::GZIP);
+        }
         let is_text = head.trim_ascii_start().starts_with(b"{");
         self == Self::Otlp && head.first() == Some(&0x0a) && !is_text
     }
@@ -145,6 +218,7 @@ impl Format {
         match self {
             Self::KubeAudit => Splitter::new(true, MAX_ITEM),
             Self::KubeList | Self::Otlp => Splitter::new(false, MAX_DOCUMENT),
+            _ => Splitter::of_lists(envelope::LISTS, MAX_ITEM),
         }
     }
 
@@ -159,6 +233,10 @@ impl Format {
             }),
             Self::KubeList => kube_list::read(item, context, reading),
             Self::Otlp => otlp::read_item(item, context, reading),
+            _ => {
+                envelope::read(self, item, context, reading);
+                Ok(())
+            }
         };
         if let Err(failure) = result {
             reading.rejects.push(context.reject_item(self, item, &failure));

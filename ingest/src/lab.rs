@@ -43,6 +43,11 @@ pub(crate) fn lab() -> Option<PathBuf> {
     lab
 }
 
+/// The folder of shared data; says so and gives nothing where it is not there.
+pub(crate) fn shared() -> Option<PathBuf> {
+    Some(lab()?.parent()?.join("data"))
+}
+
 /// The file `name` of a recording, decompressed.
 pub(crate) fn recorded(recording: &str, name: &str) -> Option<Vec<u8>> {
     let path = lab()?.join("k8s/recordings").join(recording).join(name);

@@ -95,6 +95,7 @@ fn in_map(map: Value, context: &Context<'_>) -> Option<Reading> {
     let events = match fields.remove("items") {
         Some(Value::Array(items)) if !fields.contains_key("auditID") => items,
         Some(_) => return None,
+        None if !fields.contains_key("auditID") => return None,
         None => vec![Value::Object(fields)],
     };
     let mut reading = Reading::default();
@@ -156,7 +157,7 @@ fn row(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log 
 }
 
 /// The body as text, redacted. A piece of JSON that was cut cannot be read and is masked unread.
-fn body_text(mut body: Value, context: &Context<'_>) -> Option<String> {
+pub(super) fn body_text(mut body: Value, context: &Context<'_>) -> Option<String> {
     if let Value::String(text) = &body
         && is_torn_json(text)
     {

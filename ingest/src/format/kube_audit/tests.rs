@@ -245,7 +245,10 @@ fn deep_bodies_hide_nothing() {
     let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
     let line = event(json!({"requestObject": "deep"})).to_string().replace("\"deep\"", &deep);
     let read = &reading(&line).accesses[0];
-    assert_eq!(read.request_object.as_ref().unwrap().as_str(), format!("\"{UNREADABLE}\""));
+    assert_eq!(
+        read.request_object.as_ref().unwrap().as_str(),
+        format!("\"{}\"", fields::UNREADABLE)
+    );
 }
 
 /// Scenario: U+0000, hostile markup and bytes that the server replaced, in names and agents.

@@ -407,7 +407,7 @@ fn torn(error: &io::Error) -> Failure {
 
 fn unknown() -> Failure {
     Failure::new("unknown_format", "the file has no format that is recognised")
-        .hint("kube-audit, kube-list and otlp are read; name one with --format")
+        .hint("name its format with --format; a name that is none is answered with all of them")
 }
 
 /// Counts what passes.
