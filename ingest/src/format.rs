@@ -16,6 +16,7 @@ mod kube_audit;
 mod kube_list;
 mod mapping;
 pub(crate) mod otlp;
+mod otlp_clouds;
 mod otlp_logs;
 mod otlp_metrics;
 mod otlp_traces;

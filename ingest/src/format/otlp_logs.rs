@@ -1,7 +1,7 @@
 //! Log records of OTLP in; audit events among them become accesses, the others
 //! [`Log`](logs::Log) rows.
 //!
-//! An audit event is met as the text of the body (filelog), as a map in it (`json_parser`), as a
+//! Those of clouds are found by [`otlp_clouds`]. An event of an API server is met as the text of the body (filelog), as a map in it (`json_parser`), as a
 //! whole `EventList` (`webhookevent`), or spread over the attributes.
 
 use durward_schemas::Time;
@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::{Value, json};
 
 use super::otlp::{Origin, attributes, flag, hex, text, value};
-use super::{Context, Format, Reading, kube_audit};
+use super::{Context, Format, Reading, kube_audit, otlp_clouds};
 use crate::canonical;
 use crate::normalize;
 use crate::redact::mask_unparsed;
@@ -49,14 +49,31 @@ pub(super) fn read(
     reading: &mut Reading,
 ) {
     for record in items {
-        match audit_events(record, context) {
+        match audit_records(record, origin, context) {
             Some(events) => reading.merge(events),
             None => reading.logs.push(row(record, origin, context)),
         }
     }
 }
 
-/// What a record holds of audit events; `None` if it is a log record like any other.
+/// What a record holds of audit records; `None` if it is a log record like any other.
+fn audit_records(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> Option<Reading> {
+    let body = match record.body.as_ref().and_then(|body| body.value.as_ref()) {
+        Some(Any::StringValue(text)) => text.as_bytes(),
+        Some(Any::BytesValue(bytes)) => bytes,
+        _ => &[],
+    };
+    let mut reading = audit_events(record, context)
+        .or_else(|| otlp_clouds::in_text(body, context))
+        .or_else(|| otlp_clouds::in_attributes(record, origin, context))?;
+    for access in &mut reading.accesses {
+        access.claimed_trace_id = access.claimed_trace_id.take().or_else(|| hex(&record.trace_id));
+        access.claimed_span_id = access.claimed_span_id.take().or_else(|| hex(&record.span_id));
+    }
+    Some(reading)
+}
+
+/// What a record holds of events of an API server.
 fn audit_events(record: &LogRecord, context: &Context<'_>) -> Option<Reading> {
     let body = record.body.as_ref().and_then(|body| body.value.as_ref());
     let mut reading = match body {
@@ -71,12 +88,7 @@ fn audit_events(record: &LogRecord, context: &Context<'_>) -> Option<Reading> {
         let fields = fields.map(|pair| (pair.key.clone(), value(pair.value.as_ref())));
         reading = in_map(Value::Object(fields.collect()), context);
     }
-    let mut reading = reading?;
-    for access in &mut reading.accesses {
-        access.claimed_trace_id = hex(&record.trace_id);
-        access.claimed_span_id = hex(&record.span_id);
-    }
-    Some(reading)
+    reading
 }
 
 /// Events in a text: one, a list, or one that was cut.
