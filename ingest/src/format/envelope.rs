@@ -45,7 +45,7 @@ pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// Reads one item, and whatever is inside it.
 pub(super) fn read(format: Format, item: &Item, context: &Context<'_>, reading: &mut Reading) {
-    Envelope { format, context: *context, depth: 0 }.open(item, reading);
+    Envelope { format, context: *context, depth: 0, is_torn: false }.open(item, reading);
 }
 
 /// What is known of an item from the envelopes around it.
@@ -55,12 +55,19 @@ pub(super) struct Envelope<'a> {
     pub(super) format: Format,
     pub(super) context: Context<'a>,
     depth: usize,
+    /// Whether what the item was cut out of is told already.
+    is_torn: bool,
 }
 
 impl<'a> Envelope<'a> {
     /// Reads an item; one that cannot be read becomes a reject.
     fn open(&self, item: &Item, reading: &mut Reading) {
         let result = match item.fault {
+            // Of a group that was cut the messages before the cut are whole.
+            Some(Fault::Unclosed) if cloudwatch::is_group(&item.bytes) => {
+                cloudwatch::read(self, item, reading)
+            }
+            Some(Fault::Unclosed) if self.is_torn => Ok(()),
             Some(fault) => Err(Failure::of(fault)),
             None => self.look(item, reading),
         };
@@ -118,7 +125,7 @@ impl<'a> Envelope<'a> {
     /// Opens every item in `bytes`. Where they are torn, what is left of the last one is not told
     /// of again.
     fn split(&self, bytes: &[u8], outer: &Item, is_torn: bool, reading: &mut Reading) {
-        let inside = Self { depth: self.depth + 1, ..*self };
+        let inside = Self { depth: self.depth + 1, is_torn, ..*self };
         if bytes.starts_with(GZIP) {
             let item = Item { position: outer.position.clone(), ..Item::whole(bytes) };
             return inside.open(&item, reading);
@@ -126,9 +133,6 @@ impl<'a> Envelope<'a> {
         let mut splitter = Splitter::of_lists(LISTS, MAX_ITEM);
         let mut items = splitter.push(bytes);
         items.extend(splitter.finish());
-        if is_torn {
-            items.retain(|item| item.fault != Some(Fault::Unclosed));
-        }
         let is_one = items.len() == 1;
         for mut item in items {
             let inner = std::mem::take(&mut item.position);
@@ -167,7 +171,7 @@ impl<'a> Envelope<'a> {
     fn object(&self, bytes: &[u8], item: &Item, reading: &mut Reading) -> Result<(), Failure> {
         let raw: Raw<'_> = serde_json::from_slice(bytes)?;
         if raw.contains_key("logEvents") {
-            return cloudwatch::read(self, &raw, item, reading);
+            return cloudwatch::read(self, item, reading);
         }
         if let Some(inside) = wrapped(&raw)? {
             self.inner(&inside, item, reading);
@@ -223,7 +227,7 @@ impl<'a> Envelope<'a> {
         'a: 'b,
     {
         let context = Context { cluster: self.context.cluster.or(cluster), ..self.context };
-        Envelope { format: self.format, context, depth: self.depth }
+        Envelope { format: self.format, context, depth: self.depth, is_torn: self.is_torn }
     }
 }
 

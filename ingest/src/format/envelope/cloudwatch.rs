@@ -7,14 +7,13 @@
 use durward_schemas::Time;
 use durward_schemas::time::SECOND;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, json};
 
 use super::super::cloud::Message;
 use super::super::fields::Raw;
-use super::super::{Failure, Reading};
+use super::super::{Failure, MAX_ITEM, Reading};
 use super::Envelope;
-use crate::split::Item;
+use crate::split::{Fault, Item, Lists, Splitter};
 
 /// What an envelope says of all its messages.
 #[derive(Debug, Default)]
@@ -32,39 +31,60 @@ struct LogEvent {
     message: String,
 }
 
-/// Reads the messages of one envelope.
+/// The list of messages.
+const EVENTS: &str = "\"logEvents\"";
+const LISTS: Lists = &[EVENTS.as_bytes()];
+
+/// Whether bytes, which may be cut, are an envelope.
+pub(super) fn is_group(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"{") && memchr::memmem::find(bytes, EVENTS.as_bytes()).is_some()
+}
+
+/// Reads the messages of one envelope, which may be cut.
 pub(super) fn read(
     envelope: &Envelope<'_>,
-    raw: &Raw<'_>,
     item: &Item,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
-    let text = |key: &str| {
-        let value = raw.get(key).and_then(|value| serde_json::from_str(value.get()).ok());
-        value.unwrap_or_default()
-    };
-    let kind: String = text("messageType");
+    let bytes = item.bytes.trim_ascii();
+    let (kind, origin) = origin(bytes)?;
     if kind == "CONTROL_MESSAGE" {
         return Ok(());
     }
-    let origin =
-        Origin { group: text("logGroup"), stream: text("logStream"), owner: text("owner") };
-    let events = raw.get("logEvents").map_or("[]", |events| events.get());
-    let events: Vec<&RawValue> = serde_json::from_str(events)?;
     let envelope = envelope.of_cluster(origin.cluster());
-    for (index, event) in events.iter().enumerate() {
-        let position = format!("{}, message {}", item.position, index + 1);
-        let item = Item { position, ..Item::whole(event.get().as_bytes()) };
-        match serde_json::from_str::<LogEvent>(event.get()) {
-            Ok(event) => envelope.message(&event.message, origin.of(&event), &item, reading),
-            Err(error) => {
-                let failure = Failure::from(error);
-                let reject = envelope.context.reject_item(envelope.format, &item, &failure);
+    let mut splitter = Splitter::of_lists(LISTS, MAX_ITEM);
+    let mut events = splitter.push(bytes);
+    events.extend(splitter.finish());
+    for (index, mut event) in events.into_iter().enumerate() {
+        event.position = format!("{}, message {}", item.position, index + 1);
+        let parsed = match event.fault {
+            Some(Fault::Unclosed) if envelope.is_torn => continue,
+            Some(fault) => Err(Failure::of(fault)),
+            None => serde_json::from_slice::<LogEvent>(&event.bytes).map_err(Failure::from),
+        };
+        match parsed {
+            Ok(told) => envelope.message(&told.message, origin.of(&told), &event, reading),
+            Err(failure) => {
+                let reject = envelope.context.reject_item(envelope.format, &event, &failure);
                 reading.rejects.push(reject);
             }
         }
     }
     Ok(())
+}
+
+/// What an envelope says beside its messages: of one that was cut, what stands before them.
+fn origin(bytes: &[u8]) -> Result<(String, Origin), Failure> {
+    let before = memchr::memmem::find(bytes, EVENTS.as_bytes()).unwrap_or(bytes.len());
+    let cut = [bytes.get(..before).unwrap_or_default(), b"\"logEvents\":[]}"].concat();
+    let raw: Raw<'_> = serde_json::from_slice(bytes).or_else(|_| serde_json::from_slice(&cut))?;
+    let text = |key: &str| {
+        let value = raw.get(key).and_then(|value| serde_json::from_str(value.get()).ok());
+        value.unwrap_or_default()
+    };
+    let origin =
+        Origin { group: text("logGroup"), stream: text("logStream"), owner: text("owner") };
+    Ok((text("messageType"), origin))
 }
 
 impl Origin {

@@ -128,6 +128,25 @@ fn each_message_stands_alone() {
     }
 }
 
+/// Scenario: an envelope as AWS orders its fields, cut at every place.
+/// Guarantees: every message before the cut is a row of its cluster, the one that was cut is a reject.
+#[test]
+fn cut_groups_keep_what_is_whole() {
+    let message = Value::from(event("a-1").to_string()).to_string();
+    let group = format!(
+        r#"{{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"/aws/eks/prod/cluster","logStream":"s-1","logEvents":[{{"id":"1","message":{message}}},{{"id":"2","message":{message}}}]}}"#
+    );
+    let expect = without_cluster(Format::CloudWatch, group.as_bytes()).accesses;
+    assert_eq!(expect.len(), 2);
+    let first = group.find("},{").unwrap();
+    for cut in (1..group.len()).step_by(7) {
+        let reading = without_cluster(Format::CloudWatch, &group.as_bytes()[..cut]);
+        let whole = usize::from(cut > first) + usize::from(cut > group.len() - 3);
+        assert_eq!(reading.accesses, expect[..whole], "{cut}");
+        assert_eq!(reading.rejects.len(), 1, "{cut}");
+    }
+}
+
 /// Scenario: an Event Hub with records of all sorts in one batch, and one that is of none.
 /// Guarantees: each is read as what it is.
 #[test]

@@ -67,6 +67,23 @@ fn recordings_come_in_order() {
     assert_eq!(records.last().unwrap().content, Content::EndOfSource("files".into()));
 }
 
+/// Scenario: 47 traces of API servers from 2018 to 2021, of which one is no event.
+/// Guarantees: each of their lines is a row, the one a reject that says what it is not.
+#[test]
+fn old_traces_are_accounted_for() {
+    let Some(data) = lab::shared() else { return };
+    let folder = data.join("falco_k8s_audit/traces");
+    let (found, records) = run(std::slice::from_ref(&folder), &settings());
+    let lines: usize = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .map(|text| text.lines().filter(|line| !line.is_empty()).count())
+        .sum();
+    assert_eq!((found.files, found.rejects), (47, 1));
+    assert_eq!(found.accesses + found.rejects, lines as u64);
+    assert_eq!(rows(&records).rejects[0].reason, "unknown_format");
+}
+
 /// Scenario: files as clouds export them: compressed, with a byte order mark, several in one.
 /// Guarantees: each is recognised, and its items are rows.
 #[test]
