@@ -25,7 +25,10 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("verb", "protoPayload.methodName"),
     Mapping::new("activity_id", "protoPayload.methodName"),
     Mapping::new("identity", "protoPayload.authenticationInfo.principalEmail"),
-    Mapping::new("identity_kind", "protoPayload.authenticationInfo.principalEmail"),
+    Mapping::new(
+        "identity_kind",
+        "protoPayload.authenticationInfo.principalEmail, else protoPayload.status.code",
+    ),
     Mapping::new("identity_realm", "resource.labels.cluster_name, unless the door names one"),
     Mapping::new("namespace", "protoPayload.authenticationInfo.principalEmail"),
     Mapping::new("service_account", "protoPayload.authenticationInfo.principalEmail"),

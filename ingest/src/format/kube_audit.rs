@@ -35,7 +35,7 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("activity_id", "verb"),
     Mapping::new("user_agent", "userAgent"),
     Mapping::new("identity", "user.username"),
-    Mapping::new("identity_kind", "user.username"),
+    Mapping::new("identity_kind", "user.username, else responseStatus.code"),
     Mapping::new("namespace", "user.username"),
     Mapping::new("service_account", "user.username"),
     Mapping::new("identity_uid", "user.uid"),
@@ -145,6 +145,10 @@ pub(super) fn read_fields(
     what(&mut access, &mut event)?;
     outcome(&mut access, &mut event)?;
     annotated(&mut access, &mut event)?;
+    if access.identity.is_none() && access.status_code != Some(401) {
+        // Nobody was refused: the source does not say who it was.
+        access.identity_kind = IdentityKind::Unknown;
+    }
     source(&mut access, &mut event, context)?;
     access.issued_credential_id = access.issued_credential_id.take().or(minted);
     access.unmapped = event.rest(version);

@@ -16,8 +16,9 @@ pub(in super::super) fn sort(raw: &Raw<'_>) -> Option<Format> {
     let payload = raw.iter().find(|(key, value)| is_payload(key) && value.get() != "null");
     if let Some((_, payload)) = payload {
         let payload = serde_json::from_str::<Raw<'_>>(payload.get()).ok()?;
-        let service = payload.get("serviceName").map(|name| name.get());
-        let is_gke = service == Some("\"k8s.io\"");
+        let text = |key: &str| payload.get(key).map_or("", |value| value.get());
+        let is_gke =
+            text("serviceName") == "\"k8s.io\"" || text("methodName").starts_with("\"io.k8s.");
         return Some(if is_gke { Format::GkeAudit } else { Format::GcpAudit });
     }
     let is_entry = has("logName") && (has("jsonPayload") || has("textPayload"));
