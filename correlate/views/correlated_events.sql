@@ -99,7 +99,6 @@ amended AS (
         a.ingest_time,
         a.time_suspect,
         a.claimed_time,
-    a.format,
         a.format
     FROM accesses a
     LEFT JOIN (SELECT request_key, "values" FROM latest WHERE rank = 1 AND edge = 'workload') w
@@ -199,6 +198,7 @@ SELECT
     a.ingest_time,
     a.time_suspect,
     a.claimed_time,
+    a.format,
     CAST(date_part('epoch', a.time) - date_part('epoch', a.credential_issued_time) AS BIGINT) AS credential_age_seconds,
     CAST(date_part('epoch', a.time) - date_part('epoch', a.change_time) AS BIGINT) AS seconds_since_change,
     CASE
