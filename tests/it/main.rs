@@ -2,6 +2,7 @@
 
 mod architecture;
 mod cli;
+mod clouds;
 mod crash;
 mod judgements;
 mod program;
