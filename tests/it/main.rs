@@ -4,6 +4,7 @@ mod architecture;
 mod cli;
 mod clouds;
 mod crash;
+mod guides;
 mod judgements;
 mod program;
 mod readers;
