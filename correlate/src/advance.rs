@@ -39,11 +39,10 @@ fn minting(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<N
     let minted = state.credentials.mint(access);
     for credential in &minted {
         let positions = state.recent.of_credential(&credential.credential_id);
-        news.push(News {
-            edge: Edge::Lineage,
-            positions,
-            reason: "the minting of its credential was seen",
-        });
+        let reason = "the minting of its credential was seen";
+        // Of a cloud's session only the minting says for which pod it is.
+        news.push(News { edge: Edge::Workload, positions: positions.clone(), reason });
+        news.push(News { edge: Edge::Lineage, positions, reason });
     }
     turn.credentials.extend(minted);
 }

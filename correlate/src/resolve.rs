@@ -5,12 +5,13 @@
 
 use durward_schemas::ids::{ChangeId, CredentialId};
 use durward_schemas::tables::{Access, Change};
-use durward_schemas::values::{ChangeKind, Edge, Evidence};
+use durward_schemas::values::{ChangeKind, Edge, Evidence, Provider};
 use serde_json::{Map, Value, json};
 
 use crate::correlator::State;
 use crate::state::objects::ObjectKey;
 use crate::state::recent::pod_place;
+use crate::state::workloads::Ownership;
 
 /// The edges that later evidence can amend, in the order in which a row gets them.
 pub(crate) const EDGES: [Edge; 4] = [Edge::Workload, Edge::Lineage, Edge::Change, Edge::Trace];
@@ -33,7 +34,8 @@ fn workload(state: &State, access: &mut Access) {
     let owner = place
         .as_ref()
         .zip(pod)
-        .and_then(|(place, pod)| state.workloads.owner_of(place, pod, access.pod_uid.as_deref()));
+        .and_then(|(place, pod)| state.workloads.owner_of(place, pod, access.pod_uid.as_deref()))
+        .or_else(|| holder(state, access));
     let key = owner.as_ref().and_then(|owner| {
         let (namespace, name) = owner.workload.split_once('/')?;
         Some(ObjectKey {
@@ -51,6 +53,13 @@ fn workload(state: &State, access: &mut Access) {
     access.workload_evidence = owner.as_ref().map(|owner| owner.evidence);
     access.workload_kind = owner.as_ref().map(|owner| owner.kind.clone());
     access.workload = owner.map(|owner| owner.workload);
+}
+
+/// The owner of the pod that a cloud's session was minted for: the events of its use name no pod.
+fn holder(state: &State, access: &Access) -> Option<Ownership> {
+    let id = access.credential_id.as_ref().filter(|_| access.provider != Provider::Kubernetes)?;
+    let session = state.credentials.get(access.cluster.as_deref(), id)?;
+    state.workloads.owner_of_uid(session.pod_uid.as_deref()?)
 }
 
 fn lineage(state: &State, access: &mut Access) {

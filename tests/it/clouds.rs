@@ -59,8 +59,15 @@ fn events() -> String {
     .join("\n")
 }
 
+/// The pod that the session of EKS Pod Identity is for.
+const POD: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"report-0","namespace":"batch",
+    "uid":"8a7c1f7e-0000-4000-8000-000000000001","creationTimestamp":"2026-07-23T09:00:00Z",
+    "ownerReferences":[{"apiVersion":"apps/v1","kind":"StatefulSet","name":"report","controller":true}]},
+    "spec":{"serviceAccountName":"report"}}"#;
+
 /// Scenario: IRSA and EKS Pod Identity, as CloudTrail tells of them, uses before their minting too.
-/// Guarantees: each call of a session names the ServiceAccount that got it and until when it holds; a
+/// Guarantees: each call of a session names the ServiceAccount that got it and until when it holds,
+/// and its workload where the session was minted for a pod; a
 /// refusal is a refusal; who minted which role's session is no finding, and nothing is an incident.
 #[test]
 fn sessions_lead_back_to_service_accounts() {
@@ -69,28 +76,43 @@ fn sessions_lead_back_to_service_accounts() {
     // CloudTrail's files come late and in any order.
     for order in [[0, 1, 2, 3, 4], [4, 2, 1, 3, 0]] {
         let place = Place::new();
+        let pods = place.path("pods.json");
+        std::fs::write(&pods, POD).expect("a file");
+        place.ingest_paths("shop", &[&pods]);
         for (number, at) in order.iter().enumerate() {
             let path = place.path(&format!("{number}.json"));
             std::fs::write(&path, lines[*at]).expect("a file");
             place.ingest_paths("shop", &[&path]);
         }
         let uses = place.query(
-            "SELECT verb, decision, identity, minted_by, credential_expires_time, lineage_evidence \
+            "SELECT verb, decision, identity, minted_by, credential_expires_time, lineage_evidence, workload \
              FROM correlated_events WHERE identity_kind = 'aws_role' ORDER BY time",
         );
-        let use_of = |verb: &str, decision: &str, role: &str, by: &str, until: &str| {
+        let use_of = |verb: &str,
+                      decision: &str,
+                      role: &str,
+                      by: &str,
+                      until: &str,
+                      workload: Option<&str>| {
             json!({
                 "verb": verb, "decision": decision, "identity": format!("arn:aws:iam::123456789012:role/{role}"),
                 "minted_by": format!("system:serviceaccount:{by}"),
-                "credential_expires_time": format!("2026-07-23T{until}.000000Z"), "lineage_evidence": "exact",
+                "credential_expires_time": format!("2026-07-23T{until}.000000Z"), "lineage_evidence": "exact", "workload": workload,
             })
         };
         assert_eq!(
             uses,
             [
-                use_of("GetSecretValue", "allow", "ledger", "payments:ledger", "11:00:05"),
-                use_of("CreateAccessKey", "deny", "ledger", "payments:ledger", "11:00:05"),
-                use_of("GetObject", "allow", "reports", "batch:report", "16:00:40"),
+                use_of("GetSecretValue", "allow", "ledger", "payments:ledger", "11:00:05", None),
+                use_of("CreateAccessKey", "deny", "ledger", "payments:ledger", "11:00:05", None),
+                use_of(
+                    "GetObject",
+                    "allow",
+                    "reports",
+                    "batch:report",
+                    "16:00:40",
+                    Some("batch/report")
+                ),
             ],
             "{order:?}"
         );

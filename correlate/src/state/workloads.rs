@@ -20,6 +20,8 @@ pub(crate) type Place = (Option<String>, String);
 pub(crate) struct Workloads {
     pods: BTreeMap<(Option<String>, String), KnownPod>,
     order: VecDeque<(Option<String>, String)>,
+    /// The cluster of each UID, for those who know no cluster: clouds.
+    clusters: BTreeMap<String, Option<String>>,
     owners: BTreeMap<Place, BTreeMap<String, Owner>>,
 }
 
@@ -55,6 +57,17 @@ pub(crate) struct Cause {
     pub log_position: LogPosition,
     pub recorded_time: Time,
     pub time: Time,
+}
+
+impl KnownPod {
+    /// Who it belongs to, as its object said.
+    fn ownership(&self) -> Option<Ownership> {
+        Some(Ownership {
+            kind: self.row.workload_kind.clone()?,
+            workload: format!("{}/{}", self.row.namespace, self.row.workload.as_ref()?),
+            evidence: Evidence::Exact,
+        })
+    }
 }
 
 impl Workloads {
@@ -161,12 +174,7 @@ impl Workloads {
         uid: Option<&str>,
     ) -> Option<Ownership> {
         if let Some(known) = uid.and_then(|uid| self.pods.get(&(place.0.clone(), uid.to_owned()))) {
-            let known = &known.row;
-            return Some(Ownership {
-                kind: known.workload_kind.clone()?,
-                workload: format!("{}/{}", known.namespace, known.workload.as_ref()?),
-                evidence: Evidence::Exact,
-            });
+            return known.ownership();
         }
         let owners = self.owners.get(place)?;
         let made = prefixes(pod)
@@ -181,6 +189,12 @@ impl Workloads {
             workload: format!("{}/{name}", place.1),
             evidence: Evidence::Derived,
         })
+    }
+
+    /// Who the pod with this UID belongs to, in whichever cluster it was seen: UIDs are unique.
+    pub(crate) fn owner_of_uid(&self, uid: &str) -> Option<Ownership> {
+        let cluster = self.clusters.get(uid)?;
+        self.pods.get(&(cluster.clone(), uid.to_owned()))?.ownership()
     }
 
     /// Everything, for a checkpoint.
@@ -208,12 +222,14 @@ impl Workloads {
 
     fn keep(&mut self, key: (Option<String>, String), pod: KnownPod) {
         if self.pods.insert(key.clone(), pod).is_none() {
+            self.clusters.insert(key.1.clone(), key.0.clone());
             self.order.push_back(key);
         }
         if self.order.len() > MOST_PODS
             && let Some(oldest) = self.order.pop_front()
         {
             self.pods.remove(&oldest);
+            self.clusters.remove(&oldest.1);
         }
     }
 
