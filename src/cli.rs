@@ -204,6 +204,9 @@ pub(crate) struct WhoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
+    /// Print the audit policy that leaves nothing out that Durward needs, and nothing else
+    #[arg(long)]
+    pub(crate) audit_policy: bool,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,

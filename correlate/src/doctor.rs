@@ -36,7 +36,7 @@ const CHECKS: &[Check] = &[
               AND verb IN ('create', 'update', 'patch') AND status_code < 300 AND request_object IS NULL AND response_object IS NULL AND NOT truncated",
         lacks: true,
         finding: "RBAC changes came without their bodies",
-        advice: "log rbac.authorization.k8s.io at RequestResponse: without it grants, denials and escalation rules are blind; deploy/audit-policy.yaml does",
+        advice: "log rbac.authorization.k8s.io at RequestResponse: without it grants, denials and escalation rules are blind; `durward doctor --audit-policy` prints a policy that does",
     },
     Check {
         sql: "SELECT count(*) AS n FROM accesses WHERE judged AND verb = 'create' AND resource = 'pods' AND subresource IS NULL \
