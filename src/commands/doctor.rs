@@ -1,6 +1,6 @@
 //! `durward doctor`: what each source brings and lacks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -80,10 +80,11 @@ fn lost(rebuilt: &Rebuilt) -> doctor::Advice {
     }
 }
 
-/// The rules that read bodies which no request of theirs has brought.
+/// The rules that read bodies which no request of theirs has brought, those of the same requests
+/// together.
 async fn silent_rules(lake: &Lake) -> Result<Vec<doctor::Advice>, Failure> {
     let seen = doctor::bodies(lake).await?;
-    let mut advice = Vec::new();
+    let mut silent: BTreeMap<(BTreeSet<String>, i64), Vec<String>> = BTreeMap::new();
     for need in rule::needs() {
         let wanted = |seen: &&doctor::Bodies| {
             let is_of = |set: &BTreeSet<String>, text| set.is_empty() || set.contains(text);
@@ -92,17 +93,17 @@ async fn silent_rules(lake: &Lake) -> Result<Vec<doctor::Advice>, Failure> {
         let requests: i64 = seen.iter().filter(wanted).map(|seen| seen.requests).sum();
         let with_body: i64 = seen.iter().filter(wanted).map(|seen| seen.with_body).sum();
         if requests > 0 && with_body == 0 {
-            let resources: Vec<&str> = need.resources.iter().map(String::as_str).collect();
-            advice.push(doctor::Advice {
-                lacks: true,
-                finding: format!(
-                    "rule {} can never fire: {requests} requests to {}, and not one with its body",
-                    need.rule_id,
-                    resources.join(", ")
-                ),
-                advice: "log these resources at RequestResponse, as the policy does that `durward doctor --audit-policy` prints",
-            });
+            silent.entry((need.resources, requests)).or_default().push(need.rule_id);
         }
     }
-    Ok(advice)
+    let told = silent.into_iter().map(|((resources, requests), rules)| doctor::Advice {
+        lacks: true,
+        finding: format!(
+            "{} can never fire: of {requests} requests to {} not one came with its body",
+            rules.join(", "),
+            resources.into_iter().collect::<Vec<_>>().join(", ")
+        ),
+        advice: "log these resources at RequestResponse, as the policy does that `durward doctor --audit-policy` prints",
+    });
+    Ok(told.collect())
 }

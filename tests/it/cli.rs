@@ -1,5 +1,7 @@
 //! The command contract: exit codes, outputs, and how bad input is told.
 
+use serde_json::json;
+
 use crate::program::{Place, Ran, scenario};
 
 fn check(ran: &Ran, code: i32, words: &[&str]) {
@@ -195,6 +197,32 @@ fn configuration_is_shown_and_described() {
         serde_json::from_str(&place.run(&["config", "schema"]).out).expect("JSON");
     assert_eq!(schema["type"], "object");
     check(&place.run(&["rules", "list"]), 0, &["high", "anonymous"]);
+}
+
+/// Scenario: an audit log at level Metadata, with a binding in it; then the recommended policy.
+/// Guarantees: the rules that can never fire are named, and the policy is one that can be used.
+#[test]
+fn doctor_names_rules_that_cannot_fire() {
+    let place = Place::new();
+    let event = json!({
+        "auditID": "a", "stage": "ResponseComplete", "level": "Metadata", "verb": "create",
+        "requestURI": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+        "user": {"username": "alice"}, "responseStatus": {"code": 201},
+        "objectRef": {"apiGroup": "rbac.authorization.k8s.io", "resource": "clusterrolebindings", "name": "b"},
+        "requestReceivedTimestamp": "2026-11-24T10:00:00Z", "stageTimestamp": "2026-11-24T10:00:01Z",
+    });
+    let path = place.path("audit.jsonl");
+    std::fs::write(&path, event.to_string()).expect("a file");
+    place.ingest_paths("shop", &[&path]);
+    let said = place.run(&["doctor"]).out;
+    for part in [
+        "rbac_cluster_admin_bound can never fire: of 1 requests to clusterrolebindings",
+        "--audit-policy",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let policy = place.run(&["doctor", "--audit-policy"]).out;
+    assert!(policy.contains("kind: Policy"), "{policy}");
 }
 
 /// Scenario: an access, asked where its columns come from.
