@@ -4,8 +4,10 @@
 //! what it makes ([`Reading`]), and how an input that cannot be read is kept.
 
 mod detect;
+mod fields;
 mod kube_audit;
 mod kube_list;
+mod mapping;
 pub(crate) mod otlp;
 mod otlp_logs;
 mod otlp_metrics;
@@ -17,6 +19,7 @@ use std::str::FromStr;
 use durward_schemas::Time;
 use durward_schemas::tables::{Access, Log, Metric, Object, Reject, Span};
 
+pub use self::mapping::Mapping;
 use crate::canonical;
 use crate::keys::Keys;
 use crate::network::Network;
@@ -113,6 +116,15 @@ impl Format {
             Self::KubeAudit => "kube-audit",
             Self::KubeList => "kube-list",
             Self::Otlp => "otlp",
+        }
+    }
+
+    /// Which field fills which column of `accesses`; empty for a format that makes none.
+    #[must_use]
+    pub const fn mapping(self) -> &'static [Mapping] {
+        match self {
+            Self::KubeAudit => kube_audit::MAPPING,
+            Self::KubeList | Self::Otlp => &[],
         }
     }
 

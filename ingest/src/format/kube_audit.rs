@@ -4,7 +4,6 @@
 //! An event is read field by field, so that what no column takes is still kept, and its id is
 //! hashed over the same content whether it came by webhook, file or Collector.
 
-mod fields;
 mod reason;
 
 use std::collections::BTreeMap;
@@ -18,11 +17,74 @@ use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, P
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use self::fields::Fields;
+use super::fields::{self, Fields};
+use super::mapping::Mapping;
 use super::{Context, Failure};
 use crate::canonical;
 use crate::normalize::{self, Timed};
 use crate::redact::{Body, decode_base64};
+
+/// Which field of an event fills which column.
+pub(super) const MAPPING: &[Mapping] = &[
+    Mapping::new("time", "requestReceivedTimestamp, else stageTimestamp, else timestamp"),
+    Mapping::new("observed_time", "stageTimestamp"),
+    Mapping::new("duration_us", "stageTimestamp - requestReceivedTimestamp"),
+    Mapping::new("source_event_id", "auditID"),
+    Mapping::new("stage", "stage"),
+    Mapping::new("level", "level"),
+    Mapping::new("verb", "verb"),
+    Mapping::new("user_agent", "userAgent"),
+    Mapping::new("identity", "user.username"),
+    Mapping::new("identity_kind", "user.username"),
+    Mapping::new("namespace", "user.username"),
+    Mapping::new("service_account", "user.username"),
+    Mapping::new("identity_uid", "user.uid"),
+    Mapping::new("groups", "user.groups"),
+    Mapping::new("extra", "user.extra"),
+    Mapping::new("credential_id", "user.extra[authentication.kubernetes.io/credential-id]"),
+    Mapping::new(
+        "credential_kind",
+        "user.extra[authentication.kubernetes.io/credential-id], \
+         annotations[authentication.k8s.io/legacy-token]",
+    ),
+    Mapping::new("pod", "user.extra[authentication.kubernetes.io/pod-name]"),
+    Mapping::new("pod_uid", "user.extra[authentication.kubernetes.io/pod-uid]"),
+    Mapping::new("node", "user.extra[authentication.kubernetes.io/node-name]"),
+    Mapping::new("node_uid", "user.extra[authentication.kubernetes.io/node-uid]"),
+    Mapping::new("impersonated_identity", "impersonatedUser.username"),
+    Mapping::new("impersonated_groups", "impersonatedUser.groups"),
+    Mapping::new("request_uri", "requestURI"),
+    Mapping::new("api_group", "objectRef.apiGroup"),
+    Mapping::new("api_version", "objectRef.apiVersion"),
+    Mapping::new("resource", "objectRef.resource"),
+    Mapping::new("subresource", "objectRef.subresource"),
+    Mapping::new("object_namespace", "objectRef.namespace"),
+    Mapping::new("object_name", "objectRef.name, else responseObject.metadata.name"),
+    Mapping::new(
+        "object_uid",
+        "objectRef.uid, else responseObject.metadata.uid, else responseStatus.details.uid",
+    ),
+    Mapping::new("dry_run", "requestURI, requestObject.dryRun"),
+    Mapping::new("request_object", "requestObject"),
+    Mapping::new("response_object", "responseObject"),
+    Mapping::new("status_code", "responseStatus.code"),
+    Mapping::new("status_reason", "responseStatus.reason"),
+    Mapping::new("outcome", "responseStatus.code, stage"),
+    Mapping::new("decision", "annotations[authorization.k8s.io/decision], responseStatus.code"),
+    Mapping::new("decision_reason", "annotations[authorization.k8s.io/reason]"),
+    Mapping::new("decided_by", "annotations[authorization.k8s.io/reason]"),
+    Mapping::new("decided_role", "annotations[authorization.k8s.io/reason]"),
+    Mapping::new("decided_subject", "annotations[authorization.k8s.io/reason]"),
+    Mapping::new(
+        "issued_credential_id",
+        "annotations[authentication.kubernetes.io/issued-credential-id], \
+         else jti of responseObject.status.token",
+    ),
+    Mapping::new("truncated", "annotations[audit.k8s.io/truncated]"),
+    Mapping::new("annotations", "annotations"),
+    Mapping::new("source_ip", "sourceIPs, the last that is no trusted proxy"),
+    Mapping::new("forwarded_for", "sourceIPs, the others"),
+];
 
 /// What stands for a body that is nested deeper than is read (128 levels).
 const UNREADABLE: &str = "unreadable: nested too deeply";

@@ -1,4 +1,5 @@
 use durward_schemas::record::Content;
+use durward_schemas::table::Row;
 use proptest::prelude::*;
 
 use super::*;
@@ -54,5 +55,21 @@ proptest! {
             let reading = with_context(|context| read(Format::KubeAudit, input.as_bytes(), context));
             prop_assert_eq!((reading.accesses.len(), reading.items()), (good, list.len()), "{}", input);
         }
+    }
+}
+
+/// Scenario: the tables that say which field fills which column.
+/// Guarantees: each names only columns of `accesses`, and each column once.
+#[test]
+fn mappings_name_columns() {
+    let columns: Vec<&str> = Access::TABLE.columns.iter().map(|column| column.name).collect();
+    for format in Format::ALL {
+        let mut named: Vec<&str> = format.mapping().iter().map(|line| line.column).collect();
+        let strange: Vec<&&str> = named.iter().filter(|name| !columns.contains(name)).collect();
+        assert!(strange.is_empty(), "{format}: {strange:?}");
+        named.sort_unstable();
+        let before = named.len();
+        named.dedup();
+        assert_eq!(named.len(), before, "{format} names a column twice");
     }
 }

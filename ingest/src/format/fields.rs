@@ -3,7 +3,7 @@
 use durward_schemas::cell::Json;
 use serde_json::{Map, Value};
 
-use super::super::Failure;
+use super::Failure;
 use crate::canonical;
 
 /// The fields that nobody has taken yet.
