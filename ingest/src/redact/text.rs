@@ -51,7 +51,7 @@ const FORMS: &[(&str, Holds)] = &[
     (r#"(?i)NAMES["']\s*:\s*"([^"]+)"#, always),
     (r#"(?i)NAMES["']?\s*(?::?=>?\s*|:\s+)(?:(?:bearer|basic)\s+)?([^\s"',;&}{\[\]]{3,})"#, always),
     // An AWS secret access key has no mark but its length: 40 characters of base64.
-    (r"(?:^|[^A-Za-z0-9/+=])([A-Za-z0-9/+]{40})(?:$|[^A-Za-z0-9/+=])", looks_drawn),
+    (r"(?:^|[^A-Za-z0-9/+=])([A-Za-z0-9/+]{40})(?:$|[^A-Za-z0-9/+=])", is_drawn_no_digest),
 ];
 
 /// The forms, compiled.
@@ -223,6 +223,12 @@ fn looks_drawn(run: &str) -> bool {
     let turns = classes.windows(2).filter(|pair| pair.first() != pair.last()).count();
     let has_digit = classes.contains(&1);
     has_digit && turns >= classes.len() / 4
+}
+
+/// Forty hex digits are a digest: of a commit, of an authority's key.
+fn is_drawn_no_digest(run: &str) -> bool {
+    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    looks_drawn(run) && !run.bytes().all(is_hex)
 }
 
 /// 8-4-4-4-12 hex digits.
