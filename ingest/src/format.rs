@@ -4,14 +4,21 @@
 //! what it makes ([`Reading`]), and how an input that cannot be read is kept.
 
 mod detect;
+mod envoy;
 mod fields;
+mod go;
+mod hubble;
 mod kube_audit;
 mod kube_list;
 mod mapping;
+mod mesh;
 pub(crate) mod otlp;
+mod otlp_accesses;
 mod otlp_logs;
 mod otlp_metrics;
 mod otlp_traces;
+mod spire;
+mod vault;
 
 use std::fmt;
 use std::str::FromStr;
@@ -95,11 +102,19 @@ pub enum Format {
     KubeList,
     /// OTLP exports, protobuf or JSON.
     Otlp,
+    /// Access logs of Envoy and Istio, JSON or text.
+    Envoy,
+    /// Logs of SPIRE servers and agents, JSON or text.
+    Spire,
+    /// Flows of Cilium.
+    Hubble,
+    /// Entries of audit devices of Vault.
+    Vault,
 }
 
 /// A text that names no format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a format: expected kube-audit, kube-list or otlp")]
+#[error("{text:?} is not a format: expected one of {}", Format::names())]
 pub struct UnknownFormat {
     /// What was found.
     pub text: String,
@@ -107,7 +122,15 @@ pub struct UnknownFormat {
 
 impl Format {
     /// Every format.
-    pub const ALL: &[Self] = &[Self::KubeAudit, Self::KubeList, Self::Otlp];
+    pub const ALL: &[Self] = &[
+        Self::KubeAudit,
+        Self::KubeList,
+        Self::Otlp,
+        Self::Envoy,
+        Self::Spire,
+        Self::Hubble,
+        Self::Vault,
+    ];
 
     /// The name that people type.
     #[must_use]
@@ -116,7 +139,16 @@ impl Format {
             Self::KubeAudit => "kube-audit",
             Self::KubeList => "kube-list",
             Self::Otlp => "otlp",
+            Self::Envoy => "envoy",
+            Self::Spire => "spire",
+            Self::Hubble => "hubble",
+            Self::Vault => "vault",
         }
+    }
+
+    /// The names of all, for people.
+    fn names() -> String {
+        Self::ALL.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ")
     }
 
     /// Which field fills which column of `accesses`; empty for a format that makes none.
@@ -125,6 +157,10 @@ impl Format {
         match self {
             Self::KubeAudit => kube_audit::MAPPING,
             Self::KubeList | Self::Otlp => &[],
+            Self::Envoy => envoy::MAPPING,
+            Self::Spire => spire::MAPPING,
+            Self::Hubble => hubble::MAPPING,
+            Self::Vault => vault::MAPPING,
         }
     }
 
@@ -145,6 +181,7 @@ impl Format {
         match self {
             Self::KubeAudit => Splitter::new(true, MAX_ITEM),
             Self::KubeList | Self::Otlp => Splitter::new(false, MAX_DOCUMENT),
+            Self::Envoy | Self::Spire | Self::Hubble | Self::Vault => Splitter::lines(MAX_ITEM),
         }
     }
 
@@ -159,6 +196,10 @@ impl Format {
             }),
             Self::KubeList => kube_list::read(item, context, reading),
             Self::Otlp => otlp::read_item(item, context, reading),
+            Self::Envoy => envoy::read(&item.bytes, context, reading),
+            Self::Spire => spire::read(&item.bytes, context, reading),
+            Self::Hubble => hubble::read(&item.bytes, context, reading),
+            Self::Vault => vault::read(&item.bytes, context, reading),
         };
         if let Err(failure) = result {
             reading.rejects.push(context.reject_item(self, item, &failure));

@@ -93,7 +93,7 @@ pub async fn file(url: &str, cluster: &str, path: &Path) -> Result<Sent, SendErr
                 sent.requests += 1;
             }
         }
-        Some(Format::KubeList) | None => return Err(SendError::NoDoor { path: name }),
+        Some(_) | None => return Err(SendError::NoDoor { path: name }),
     }
     Ok(sent)
 }

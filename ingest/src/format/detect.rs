@@ -2,18 +2,39 @@
 
 use serde_json::Value;
 
-use super::Format;
+use super::{Format, envoy, mesh};
 
 /// The format of an input that begins with `head`, which may end anywhere.
 pub(super) fn detect(head: &[u8]) -> Option<Format> {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    let by_lines = || text.split(|byte| *byte == b'\n').take(LINES).find_map(by_line);
     match text.first()? {
         b'{' => by_keys(text, 1),
-        b'[' => by_keys(text, 2),
+        b'[' => by_keys(text, 2).or_else(by_lines),
         // An OTLP request in protobuf begins with its field 1, which has a length: `resource_*`.
         _ if head.first() == Some(&0x0a) => Some(Format::Otlp),
+        _ => by_lines(),
+    }
+}
+
+/// Lines of text that are looked at: a proxy logs what it does before its first access.
+const LINES: usize = 200;
+
+/// The format of a log by one line of it, JSON or text.
+fn by_line(line: &[u8]) -> Option<Format> {
+    let line = mesh::payload(line);
+    match line {
+        [b'{', ..] => by_keys(line, 1),
+        [b'[', digit, ..] if digit.is_ascii_digit() => is_access(line).then_some(Format::Envoy),
+        [b't', b'i', b'm', b'e', b'=', ..] => Some(Format::Spire),
         _ => None,
     }
+}
+
+/// Whether a line that begins with a time in brackets goes on with a request: the log of the proxy
+/// itself does not.
+fn is_access(line: &[u8]) -> bool {
+    memchr::memmem::find(line, b"] \"").is_some_and(|at| at < 64)
 }
 
 /// Walks the keys that stand at `depth`, and those of `items`, until one tells.
@@ -57,6 +78,9 @@ fn by_key(key: &str) -> Option<Format> {
         "resourceSpans" | "resourceLogs" | "resourceMetrics" => Some(Format::Otlp),
         "auditID" => Some(Format::KubeAudit),
         "objects" => Some(Format::KubeList),
+        "flow" | "verdict" | "lost_events" | "trace_observation_point" => Some(Format::Hubble),
+        "subsystem_name" => Some(Format::Spire),
+        key if envoy::is_telling(key) => Some(Format::Envoy),
         _ => None,
     }
 }
@@ -65,6 +89,8 @@ fn by_value(key: &str, value: &str) -> Option<Format> {
     match key {
         "apiVersion" if value.starts_with("audit.k8s.io/") => Some(Format::KubeAudit),
         "apiVersion" => Some(Format::KubeList),
+        "type" if matches!(value, "request" | "response") => Some(Format::Vault),
+        "type" if value == "audit" => Some(Format::Spire),
         _ => None,
     }
 }
@@ -108,7 +134,21 @@ mod tests {
         check("\u{a}\u{2}\u{3}", otlp);
         check("E1124 12:00:00 klog", None);
         check(r#"{"kind":"attack","label":"stolen-token"}"#, None);
-        check(r#"{"flow":{"time":"x"},"node_name":"n"}"#, None);
+        let (envoy, spire) = (Some(Format::Envoy), Some(Format::Spire));
+        check(r#"{"flow":{"time":"x"},"node_name":"n"}"#, Some(Format::Hubble));
+        check(r#"{"time":"x","verdict":"DROPPED","IP":{}}"#, Some(Format::Hubble));
+        check(r#"{"time":"x","type":"request","auth":{"type":"audit"},"#, Some(Format::Vault));
+        check(r#"{"auth":{"x":1},"request":{"id":"7"},"type":"response"}"#, Some(Format::Vault));
+        check(r#"{"level":"info","msg":"x"}{"level":"info","subsystem_name":"api"}"#, spire);
+        check(r#"{"level":"info","msg":"API accessed","type":"audit"}"#, spire);
+        check("time=\"2026-11-23T17:54:18Z\" level=info msg=x", spire);
+        check(r#"{"method":"GET","response_code_details":"via_upstream"}"#, envoy);
+        check(r#"[{"start_time":"x","upstream-cluster":"x"}]"#, envoy);
+        check("[2026-11-23T17:41:37.697Z] \"GET / HTTP/1.1\" 200 -", envoy);
+        check("[2026-11-23 17:41:37.697][1][info] x\n[2026-11-23T17:41:37.697Z] \"GET /", envoy);
+        check("2026-11-23T17:41:37Z\tinfo\tready\n{\"response_flags\":\"-\"}", envoy);
+        check("2026-11-23T17:41:37Z stdout F {\"flow\":{}}", Some(Format::Hubble));
+        check("[2026-11-23 17:41:37.697][1][info][main] starting", None);
         check("", None);
     }
 }

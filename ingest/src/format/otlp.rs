@@ -191,7 +191,7 @@ fn signal_of(bytes: &[u8]) -> Result<Signal, Failure> {
     let best = fitting.min_by_key(|(lost, _)| *lost).map(|(_, signal)| signal);
     best.ok_or_else(|| {
         Failure::new("not_otlp", "the input is no export request of OTLP, in no signal")
-            .hint("kube-audit, kube-list and otlp are read; name one with --format")
+            .hint("of another format? name it with --format")
     })
 }
 

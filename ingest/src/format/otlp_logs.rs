@@ -1,5 +1,5 @@
-//! Log records of OTLP in; audit events among them become accesses, the others
-//! [`Log`](logs::Log) rows.
+//! Log records of OTLP in; audit events and accesses of a mesh among them become accesses, the
+//! others [`Log`](logs::Log) rows.
 //!
 //! An audit event is met as the text of the body (filelog), as a map in it (`json_parser`), as a
 //! whole `EventList` (`webhookevent`), or spread over the attributes.
@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::{Value, json};
 
 use super::otlp::{Origin, attributes, flag, hex, text, value};
-use super::{Context, Format, Reading, kube_audit};
+use super::{Context, Format, Reading, kube_audit, otlp_accesses};
 use crate::canonical;
 use crate::normalize;
 use crate::redact::mask_unparsed;
@@ -49,8 +49,9 @@ pub(super) fn read(
     reading: &mut Reading,
 ) {
     for record in items {
-        match audit_events(record, context) {
-            Some(events) => reading.merge(events),
+        let accesses = audit_events(record, context);
+        match accesses.or_else(|| otlp_accesses::accesses(record, origin, context)) {
+            Some(accesses) => reading.merge(accesses),
             None => reading.logs.push(row(record, origin, context)),
         }
     }

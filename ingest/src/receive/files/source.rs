@@ -373,7 +373,7 @@ fn torn(error: &io::Error) -> Failure {
 
 fn unknown() -> Failure {
     Failure::new("unknown_format", "the file has no format that is recognised")
-        .hint("kube-audit, kube-list and otlp are read; name one with --format")
+        .hint("name it with --format, which lists those that are read")
 }
 
 /// Counts what passes.
