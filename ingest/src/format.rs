@@ -17,6 +17,7 @@ mod otlp_accesses;
 mod otlp_logs;
 mod otlp_metrics;
 mod otlp_traces;
+mod semconv;
 mod spire;
 mod vault;
 

@@ -127,17 +127,39 @@ fn number(double: f64) -> Value {
     serde_json::Number::from_f64(double).map_or_else(|| double.to_string().into(), Value::Number)
 }
 
-/// The first of `keys` that is a text with something in it.
+/// The first of `keys` that is a text with something in it; headers are lists of texts.
 pub(crate) fn text(attributes: &Map<String, Value>, keys: &[&str]) -> Option<String> {
-    let texts = keys.iter().filter_map(|key| attributes.get(*key)?.as_str());
+    let first = |value: &'_ Value| value.get(0).unwrap_or(value).as_str().map(str::to_owned);
+    let mut texts = keys.iter().filter_map(|key| first(attributes.get(*key)?));
     // Envoy writes a dash for what it does not know.
-    texts.filter(|text| !text.is_empty() && *text != "-").map(str::to_owned).next()
+    texts.find(|text| !text.is_empty() && text != "-")
 }
 
 /// An id as hex; none if it is empty or all zeros.
 pub(crate) fn hex(id: &[u8]) -> Option<String> {
     let is_set = id.iter().any(|byte| *byte != 0);
     is_set.then(|| hex::hex(id))
+}
+
+/// Adds what has no column, under the names that other formats have for it, unless it says nothing.
+/// <https://opentelemetry.io/docs/specs/otel/common/mapping-to-non-otlp/>
+pub(crate) fn add(attributes: &mut Map<String, Value>, name: &str, value: impl Into<Value>) {
+    let value = value.into();
+    let says_nothing = value.is_null() || value == 0 || value == "";
+    if !says_nothing {
+        attributes.entry(name).or_insert(value);
+    }
+}
+
+/// Adds the scope of a row that has no column for it.
+pub(crate) fn add_scope(attributes: &mut Map<String, Value>, origin: &Origin) {
+    let scope =
+        origin.scope.as_ref().and_then(|scope| serde_json::from_str::<Value>(&scope.0).ok());
+    let mut scope = scope.unwrap_or_default();
+    for part in ["name", "version", "attributes"] {
+        let value = scope.get_mut(part).map(Value::take).unwrap_or_default();
+        add(attributes, &format!("otel.scope.{part}"), value);
+    }
 }
 
 /// Keeps a claimed time that is not believed among the attributes, which have no column for it.

@@ -296,6 +296,76 @@ fn audit_events_are_found_in_bodies() {
     assert_eq!(spread.accesses[0].event_id, line.accesses[0].event_id);
 }
 
+/// Scenario: spans, records and points with all that has no column, in old names, from two scopes.
+/// Guarantees: nothing is lost, the names of today stand beside older ones, and what differs in the
+/// scope only is two rows.
+#[test]
+fn nothing_is_lost() {
+    let span = one_span(json!({
+        "traceState": "a=b", "droppedEventsCount": 2, "flags": 257,
+        "links": [{"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174", "traceState": "c=d",
+            "attributes": [{"key": "k", "value": {"intValue": "7"}}]}],
+        "events": [{"timeUnixNano": "1795456613800247744", "name": "exception", "droppedAttributesCount": 1,
+            "attributes": [{"key": "exception.type", "value": {"stringValue": "E"}}]}],
+        "attributes": [
+            {"key": "http.status_code", "value": {"stringValue": "403"}},
+            {"key": "http.request.header.x-request-id", "value": {"arrayValue": {"values": [{"stringValue": "r-1"}]}}},
+            {"key": "upstream.principal", "value": {"stringValue": "spiffe://a/b"}},
+            {"key": "source.principal", "value": {"stringValue": "-"}},
+            {"key": "nested", "value": {"kvlistValue": {"values": [{"key": "x", "value": {"arrayValue": {}}}]}}},
+        ],
+    }));
+    insta::assert_debug_snapshot!(span.spans[1]);
+    let points = |scope: &str| {
+        let metric = |data: Value| {
+            let mut metric = json!({"name": "m", "unit": "s"});
+            metric.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
+            metric
+        };
+        let point = json!({"timeUnixNano": "1795456613800247744", "asInt": "7", "exemplars": [{"asDouble": 0.5,
+            "timeUnixNano": "1795456613800247744", "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174",
+            "filteredAttributes": [{"key": "user", "value": {"stringValue": "u"}}]}]});
+        json!({"resourceMetrics": [{"scopeMetrics": [{"scope": {"name": scope}, "metrics": [
+            metric(json!({"sum": {"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": [point]}})),
+            metric(json!({"exponentialHistogram": {"aggregationTemporality": 1, "dataPoints": [{"timeUnixNano": "1795456613800247744",
+                "count": "3", "sum": 1.5, "scale": 2, "zeroCount": "1", "zeroThreshold": 0.25,
+                "positive": {"offset": 1, "bucketCounts": ["1", "1"]}, "negative": {"offset": 0, "bucketCounts": []}}]}})),
+            metric(json!({"summary": {"dataPoints": [{"timeUnixNano": "1795456613800247744", "count": "2", "sum": 3.0,
+                "quantileValues": [{"quantile": 0.5, "value": 1.0}]}]}})),
+            metric(json!({"futureKind": {}})),
+        ]}]}]})
+    };
+    let [one, two] = ["one", "two"].map(|scope| reading(points(scope).to_string().as_bytes()));
+    assert_eq!((one.metrics.len(), one.rejects.len()), (3, 1));
+    assert_eq!(one.rejects[0].reason, "no_data");
+    assert!(one.metrics.iter().zip(&two.metrics).all(|(one, two)| one.event_id != two.event_id));
+    insta::assert_debug_snapshot!(one.metrics);
+}
+
+/// Scenario: a record whose trace stands among its attributes, and one from the future.
+/// Guarantees: the trace is known; an id does not depend on when a record is received.
+#[test]
+fn records_of_other_programs() {
+    let record = |more: Value| {
+        let mut record =
+            json!({"timeUnixNano": "1795456613800247744", "body": {"stringValue": "x"}});
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).to_string()
+    };
+    let attribute = json!({"attributes": [{"key": "trace_id", "value": {"stringValue": "5B8EFFF798038103D269B633813FC60C"}}]});
+    let log = &reading(record(attribute).as_bytes()).logs[0];
+    assert_eq!(log.trace_id.as_deref(), Some("5b8efff798038103d269b633813fc60c"));
+    let future = record(json!({"timeUnixNano": "1795700000000000000"}));
+    let ids = [0, 10].map(|days| {
+        with_context(|context| {
+            let received = context.received.plus(days * durward_schemas::time::DAY);
+            read(Format::Otlp, future.as_bytes(), &Context { received, ..*context }).logs[0].clone()
+        })
+    });
+    assert_ne!(ids[0].time, ids[1].time);
+    assert_eq!(ids[0].event_id, ids[1].event_id);
+}
+
 /// Scenario: items with and without a cluster, at listeners that have one, a default, or neither.
 /// Guarantees: the listener's word counts before the claim, the claim before the default.
 #[test]
