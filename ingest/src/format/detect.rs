@@ -27,7 +27,7 @@ fn by_line(line: &[u8]) -> Option<Format> {
         [b'{', ..] => by_keys(line, 1),
         [b'[', digit, ..] if digit.is_ascii_digit() => is_access(line).then_some(Format::Envoy),
         [b't', b'i', b'm', b'e', b'=', ..] => Some(Format::Spire),
-        _ => None,
+        _ => memchr::memmem::find(line, b"\taccess\tconnection ").map(|_| Format::Envoy),
     }
 }
 
@@ -91,6 +91,7 @@ fn by_value(key: &str, value: &str) -> Option<Format> {
         "apiVersion" => Some(Format::KubeList),
         "type" if matches!(value, "request" | "response") => Some(Format::Vault),
         "type" if value == "audit" => Some(Format::Spire),
+        "scope" if value == "access" => Some(Format::Envoy),
         _ => None,
     }
 }

@@ -1,4 +1,5 @@
 //! Format `envoy`: one line of an access log of Envoy or Istio in, one access out.
+//! Ambient Istio's ztunnel is read too: it decides like a sidecar.
 //!
 //! Lines are JSON with names that people choose, or text in Istio's or Envoy's default format; the
 //! OTLP logger's records come here too. Operators:
@@ -6,6 +7,7 @@
 //! Istio's format: <https://istio.io/latest/docs/tasks/observability/logs/access-log/>.
 
 mod decide;
+mod names;
 mod text;
 
 use durward_schemas::Identity;
@@ -70,71 +72,6 @@ pub(super) const MAPPING: &[Mapping] = &[
          connection_termination_details, else upstream_transport_failure_reason",
     ),
     Mapping::new("outcome", "response_code, response_flags, failure reasons"),
-];
-
-const TIMES: &[&str] = &["start_time", "timestamp", "time", "ts"];
-const METHODS: &[&str] = &["method", "http_request_method", "http_method", "req_method"];
-const PATHS: &[&str] = &[
-    "x_envoy_original_path",
-    "x_envoy_origin_path",
-    "path",
-    "url_path",
-    "http_target",
-    "url_full",
-    "http_url",
-    "req_path",
-    "uri",
-];
-const CODES: &[&str] =
-    &["response_code", "http_response_status_code", "http_status_code", "status_code", "status"];
-const DETAILS: &[&str] = &["response_code_details"];
-const TERMINATION: &[&str] = &["connection_termination_details"];
-const FLAGS: &[&str] = &["response_flags"];
-const DOWNSTREAM_FAILURE: &[&str] = &["downstream_transport_failure_reason"];
-const UPSTREAM_FAILURE: &[&str] = &["upstream_transport_failure_reason"];
-const DURATIONS: &[&str] = &["duration", "duration_ms"];
-const AGENTS: &[&str] = &["user_agent", "user_agent_original", "http_user_agent"];
-const REQUEST_IDS: &[&str] = &["x_request_id", "request_id", "guid_x_request_id"];
-const FORWARDED: &[&str] = &["x_forwarded_for", "forwarded_for"];
-const REMOTE: &[&str] = &[
-    "downstream_direct_remote_address",
-    "downstream_remote_address",
-    "downstream_remote_address_without_port",
-    "source_address",
-    "client_address",
-    "network_peer_address",
-];
-const PEERS: &[&str] =
-    &["downstream_peer_uri_san", "source_principal", "peer_spiffe_id", "source_identity"];
-const LOCALS: &[&str] =
-    &["downstream_local_uri_san", "destination_principal", "destination_identity"];
-const UPSTREAM_PEERS: &[&str] = &["upstream_peer_uri_san", "upstream_principal"];
-const UPSTREAM_LOCALS: &[&str] = &["upstream_local_uri_san", "upstream_local_principal"];
-const SERIALS: &[&str] = &["downstream_peer_serial", "peer_serial"];
-const FINGERPRINTS: &[&str] = &["downstream_peer_fingerprint_256", "peer_fingerprint_256"];
-const CLUSTERS: &[&str] = &["upstream_cluster", "upstream_cluster_raw"];
-const UPSTREAM_HOSTS: &[&str] = &["upstream_host", "upstream_remote_address"];
-const SERVER_NAMES: &[&str] = &["requested_server_name"];
-const AUTHORITIES: &[&str] = &["authority", "host", "server_address", "http_host"];
-const LOG_TYPES: &[&str] = &["access_log_type"];
-const CONNECTIONS: &[&str] = &["connection_id"];
-const GRPC: &[&str] = &["grpc_status", "grpc_status_number", "rpc_grpc_status_code"];
-
-/// Fields that only access logs of proxies have.
-const TELLING: &[&str] = &[
-    "response_code_details",
-    "response_flags",
-    "connection_termination_details",
-    "downstream_transport_failure_reason",
-    "upstream_transport_failure_reason",
-    "upstream_cluster",
-    "upstream_host",
-    "upstream_local_address",
-    "upstream_peer_uri_san",
-    "downstream_peer_uri_san",
-    "downstream_local_uri_san",
-    "downstream_remote_address",
-    "downstream_local_address",
 ];
 
 /// Reads one line.
@@ -202,12 +139,19 @@ fn unknown_text() -> Failure {
 
 /// Whether fields are those of an access log.
 pub(super) fn is_access(fields: &Map<String, Value>) -> bool {
-    fields.keys().any(|name| is_telling(name))
+    let is_ztunnel = fields.get("scope").is_some_and(|scope| scope == "access");
+    is_ztunnel || fields.keys().any(|name| is_telling(name))
+}
+
+/// Whether Istio's ztunnel says that a line is an access.
+/// <https://istio.io/latest/docs/ambient/usage/troubleshoot-ztunnel/#verifying-traffic-through-ztunnel-logs>
+fn is_ztunnel(fields: &Named) -> bool {
+    fields.peek(names::SCOPES) == Some("access") && fields.speaks_of(&["src_addr"])
 }
 
 /// Whether only access logs of proxies have a field of this name.
 pub(super) fn is_telling(name: &str) -> bool {
-    TELLING.contains(&mesh::spelled(name).as_str())
+    names::TELLING.contains(&mesh::spelled(name).as_str())
 }
 
 /// Reads the fields of a line.
@@ -219,18 +163,18 @@ pub(super) fn read_fields(fields: Map<String, Value>, context: &Context<'_>) -> 
         provider: provider(&fields),
         cluster: context.cluster.map(str::to_owned),
         source: context.source.to_owned(),
-        verb: fields.text(METHODS),
-        request_uri: fields.text(PATHS),
-        user_agent: fields.text(AGENTS),
-        request_id: fields.text(REQUEST_IDS),
+        verb: fields.text(names::METHODS),
+        request_uri: fields.text(names::PATHS),
+        user_agent: fields.text(names::AGENTS),
+        request_id: fields.text(names::REQUEST_IDS),
         ..Access::default()
     };
-    let started = fields.text(TIMES);
+    let started = fields.text(names::TIMES);
     let for_ids = mesh::set_time(&mut access, started.as_deref(), context);
     // Before the reason of a failure is taken.
     let handshake = Handshake {
-        has_failed: fields.get(DOWNSTREAM_FAILURE).is_some(),
-        has_failed_upstream: fields.get(UPSTREAM_FAILURE).is_some(),
+        has_failed: fields.get(names::DOWNSTREAM_FAILURE).is_some(),
+        has_failed_upstream: fields.get(names::UPSTREAM_FAILURE).is_some(),
     };
     outcome(&mut access, &mut fields);
     who(&mut access, &mut fields, handshake);
@@ -280,8 +224,8 @@ fn provider(fields: &Named) -> Provider {
     const NAMES: &[&str] = &["outbound|", "inbound|", "InboundPassthroughCluster"];
     const NODES: &[&str] = &["sidecar~", "router~", "waypoint~"];
     let begins = |text: &str, with: &[&str]| with.iter().any(|name| text.starts_with(name));
-    let of_cluster = fields.peek(CLUSTERS).is_some_and(|name| begins(name, NAMES));
-    let of_policy = [DETAILS, TERMINATION]
+    let of_cluster = fields.peek(names::CLUSTERS).is_some_and(|name| begins(name, NAMES));
+    let of_policy = [names::DETAILS, names::TERMINATION]
         .iter()
         .any(|names| fields.peek(names).is_some_and(|text| text.contains("policy[ns[")));
     let of_filter = decide::metadata(fields).is_some_and(|found| {
@@ -291,7 +235,7 @@ fn provider(fields: &Named) -> Provider {
     let node = fields.get(&["resource"]).and_then(|resource| resource.get("node_name")?.as_str());
     let of_node = node.is_some_and(|name| begins(name, NODES));
     let is_default = text::ISTIO.iter().all(|name| fields.speaks_of(&[name]));
-    if is_default || of_cluster || of_policy || of_filter || of_node {
+    if is_default || is_ztunnel(fields) || of_cluster || of_policy || of_filter || of_node {
         Provider::Istio
     } else {
         Provider::Envoy
@@ -300,19 +244,20 @@ fn provider(fields: &Named) -> Provider {
 
 /// How it ended and who decided so.
 fn outcome(access: &mut Access, fields: &mut Named) {
-    let code = fields.integer(CODES);
+    let code = fields.integer(names::CODES);
     access.status_code = code.filter(|code| *code > 0);
-    access.status_reason = fields.text(FLAGS);
-    let grpc = fields.peek(GRPC).map(str::to_owned);
+    access.status_reason = fields.text(names::FLAGS);
+    let grpc = fields.peek(names::GRPC).map(str::to_owned);
     let flags = access.status_reason.clone();
     let facts = Facts {
         code: access.status_code,
         flags: flags.as_deref(),
-        details: fields.peek(DETAILS),
-        termination: fields.peek(TERMINATION),
-        downstream_failure: fields.peek(DOWNSTREAM_FAILURE),
-        upstream_failure: fields.peek(UPSTREAM_FAILURE),
-        has_upstream: fields.peek(UPSTREAM_HOSTS).is_some(),
+        details: fields.peek(names::DETAILS),
+        termination: fields.peek(names::TERMINATION),
+        downstream_failure: fields.peek(names::DOWNSTREAM_FAILURE),
+        upstream_failure: fields.peek(names::UPSTREAM_FAILURE),
+        error: fields.peek(names::ERRORS).filter(|_| is_ztunnel(fields)),
+        has_upstream: fields.peek(names::UPSTREAM_HOSTS).is_some(),
         rbac: decide::rbac(fields),
     };
     let decided = decide(&facts);
@@ -341,25 +286,26 @@ fn who(access: &mut Access, fields: &mut Named, handshake: Handshake) {
         access.credential_kind = Some(CredentialKind::None);
         return;
     }
-    let is_outbound = fields.peek(CLUSTERS).is_some_and(|name| name.starts_with("outbound|"))
-        || fields.get(UPSTREAM_PEERS).is_some()
-        || fields.get(UPSTREAM_LOCALS).is_some();
-    let says_nobody = fields.speaks_of(PEERS) && !is_outbound;
-    if let Some(peer) = principal(fields, PEERS) {
+    let is_outbound =
+        fields.peek(names::CLUSTERS).is_some_and(|name| name.starts_with("outbound|"))
+            || fields.get(names::UPSTREAM_PEERS).is_some()
+            || fields.get(names::UPSTREAM_LOCALS).is_some();
+    let says_nobody = fields.speaks_of(names::PEERS) && !is_outbound;
+    if let Some(peer) = principal(fields, names::PEERS) {
         credential(access, &peer, fields);
         mesh::set_identity(access, peer);
-    } else if fields.get(PEERS).is_some() {
+    } else if fields.get(names::PEERS).is_some() {
         // Two names: neither is known to be the peer.
-    } else if let Some(local) = principal(fields, UPSTREAM_LOCALS) {
+    } else if let Some(local) = principal(fields, names::UPSTREAM_LOCALS) {
         access.credential_kind = Some(CredentialKind::SvidX509);
         mesh::set_identity(access, local);
     } else if says_nobody {
         access.identity_kind = IdentityKind::Unauthenticated;
         access.credential_kind = Some(CredentialKind::None);
     }
-    access.peer_identity = principal(fields, LOCALS).and_then(|local| local.name);
+    access.peer_identity = principal(fields, names::LOCALS).and_then(|local| local.name);
     if access.peer_identity.is_none() && !handshake.has_failed_upstream {
-        access.peer_identity = principal(fields, UPSTREAM_PEERS).and_then(|peer| peer.name);
+        access.peer_identity = principal(fields, names::UPSTREAM_PEERS).and_then(|peer| peer.name);
     }
 }
 
@@ -390,20 +336,20 @@ fn credential(access: &mut Access, peer: &Identity, fields: &mut Named) {
     let is_svid = peer.kind == IdentityKind::Spiffe;
     access.credential_kind =
         Some(if is_svid { CredentialKind::SvidX509 } else { CredentialKind::ClientCertificate });
-    if let Some(serial) = fields.peek(SERIALS).and_then(mesh::serial_of_hex) {
-        fields.take(SERIALS);
+    if let Some(serial) = fields.peek(names::SERIALS).and_then(mesh::serial_of_hex) {
+        fields.take(names::SERIALS);
         access.credential_id = Some(serial);
-    } else if let Some(hash) = fields.text(FINGERPRINTS) {
+    } else if let Some(hash) = fields.text(names::FINGERPRINTS) {
         access.credential_id = Some(CredentialId(format!("X509SHA256={hash}")));
     }
 }
 
 fn addresses(access: &mut Access, fields: &mut Named, context: &Context<'_>) {
-    let forwarded = fields.text(FORWARDED).unwrap_or_default();
+    let forwarded = fields.text(names::FORWARDED).unwrap_or_default();
     let forwarded = forwarded.split(',').map(|hop| hop.trim().to_owned());
     let mut hops: Vec<String> = forwarded.filter(|hop| !hop.is_empty()).collect();
     // The port stays where it was: it tells connections apart.
-    hops.extend(fields.peek(REMOTE).and_then(mesh::ip));
+    hops.extend(fields.peek(names::REMOTE).and_then(mesh::ip));
     let (sender, others) = normalize::sender(&hops, context.trusted_proxies);
     access.source_ip = sender;
     access.forwarded_for = Some(others).filter(|others| !others.is_empty());
@@ -412,11 +358,11 @@ fn addresses(access: &mut Access, fields: &mut Named, context: &Context<'_>) {
 /// What was asked: the service that Istio's names say, else the host that the client named. The
 /// fields stay: they say port and subset too.
 fn destination(access: &mut Access, fields: &Named) {
-    let of_cluster = fields.peek(CLUSTERS).and_then(|name| name.rsplit_once('|'));
-    let of_sni = fields.peek(SERVER_NAMES).and_then(|name| name.rsplit_once("_._."));
+    let of_cluster = fields.peek(names::CLUSTERS).and_then(|name| name.rsplit_once('|'));
+    let of_sni = fields.peek(names::SERVER_NAMES).and_then(|name| name.rsplit_once("_._."));
     let named = of_cluster.map(|(_, host)| host).filter(|host| !host.is_empty());
     let named = named.or(of_sni.map(|(_, host)| host));
-    let Some(host) = named.or_else(|| fields.peek(AUTHORITIES)) else { return };
+    let Some(host) = named.or_else(|| fields.peek(names::AUTHORITIES)) else { return };
     let mut parts = host.split('.');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(name), Some(namespace), Some("svc")) => {
@@ -439,17 +385,18 @@ fn traced(access: &mut Access, fields: &mut Named) {
 }
 
 fn classify(access: &mut Access, fields: &mut Named) {
-    if let Some(Value::String(text)) = fields.get(DURATIONS).cloned() {
-        access.duration_us = text.parse().ok().and_then(micros);
+    if let Some(Value::String(text)) = fields.get(names::DURATIONS).cloned() {
+        // ztunnel writes the unit, Envoy leaves it out.
+        access.duration_us = text.trim_end_matches("ms").parse().ok().and_then(micros);
     } else {
-        access.duration_us = fields.get(DURATIONS).and_then(Value::as_f64).and_then(micros);
+        access.duration_us = fields.get(names::DURATIONS).and_then(Value::as_f64).and_then(micros);
     }
     if access.duration_us.is_some() {
-        fields.take(DURATIONS);
+        fields.take(names::DURATIONS);
     }
     let is_request = access.verb.is_some() || access.status_code.is_some();
     let connection = || (!is_request).then(|| "connection".to_owned());
-    access.stage = fields.text(LOG_TYPES).or_else(connection);
+    access.stage = fields.text(names::LOG_TYPES).or_else(connection);
     access.class_uid =
         if is_request { normalize::HTTP_ACTIVITY } else { normalize::NETWORK_ACTIVITY };
     access.activity_id = match access.verb.as_deref() {
@@ -471,7 +418,7 @@ fn request_key(
     fields: &Named,
     context: &Context<'_>,
 ) -> RequestKey {
-    let connection = || fields.peek(CONNECTIONS);
+    let connection = || fields.peek(names::CONNECTIONS);
     let id = access.request_id.as_deref().or_else(connection);
     let uri = access.request_uri.as_deref().unwrap_or_default();
     RequestKey::of(

@@ -76,6 +76,9 @@ const REFUSALS: &[&str] = &[
     "INVALID_IDENTITY",
 ];
 
+/// Fields of which a flow has at least one.
+const FLOWS: &[&str] = &["verdict", "IP", "l4", "l7", "traffic_direction", "event_type"];
+
 /// Events that are no flows.
 const OTHERS: &[&str] = &["lost_events", "agent_event", "debug_event", "node_status"];
 
@@ -89,7 +92,8 @@ pub(super) fn read(
     reading: &mut Reading,
 ) -> Result<(), Failure> {
     let mut event = mesh::fields(mesh::payload(bytes))?;
-    if event.get("flow").is_some_and(Value::is_object) || event.contains_key("verdict") {
+    let flow = event.get("flow").and_then(Value::as_object).unwrap_or(&event);
+    if FLOWS.iter().any(|field| flow.contains_key(*field)) {
         reading.accesses.push(access(event, context)?);
         return Ok(());
     }
@@ -214,8 +218,8 @@ fn objects(access: &mut Access, server: &Endpoint, flow: &Fields) {
 
 /// What the network decided, and by which policy.
 fn decide(access: &mut Access, flow: &mut Fields) -> Result<(), Failure> {
-    let verdict = flow.text("verdict")?.unwrap_or_default();
-    let reason = flow.text("drop_reason_desc")?;
+    let verdict = endpoint::word(flow, "verdict")?.unwrap_or_default();
+    let reason = endpoint::word(flow, "drop_reason_desc")?;
     let is_layer7 = flow.has("l7");
     let is_refusal = reason.as_deref().is_none_or(|reason| REFUSALS.contains(&reason));
     access.decision = match verdict.as_str() {

@@ -1,6 +1,7 @@
 //! What the readers of meshes and of what mints their identities share: lines of logs, names that
 //! people choose, addresses, serial numbers, trace contexts.
 
+mod logfmt;
 mod named;
 mod trace;
 
@@ -13,6 +14,7 @@ use durward_schemas::tables::{Access, Log};
 use durward_schemas::time::Time;
 use serde_json::{Map, Value, json};
 
+pub(super) use self::logfmt::pairs;
 pub(super) use self::named::{Named, spelled};
 pub(super) use self::trace::trace;
 use super::{Context, Failure};

@@ -5,8 +5,6 @@
 //! no audit lines but errors. So are workloads to which an agent gave no identity. The operation's
 //! fields become the request's body: of them `changes`, `credentials` and `workloads` are made.
 
-mod logfmt;
-
 use durward_schemas::Identity;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::{CredentialId, EventId, RequestKey};
@@ -89,7 +87,8 @@ pub(super) fn read(
     let mut fields = if matches!(line.first(), Some(b'{' | b'"')) {
         mesh::fields(line)?
     } else {
-        logfmt::fields(&String::from_utf8_lossy(line)).ok_or_else(not_logfmt)?
+        let pairs = mesh::pairs(&String::from_utf8_lossy(line)).filter(is_log);
+        pairs.ok_or_else(not_logfmt)?
     };
     mesh::mask_broken(&mut fields);
     match kind(&fields) {
@@ -97,6 +96,10 @@ pub(super) fn read(
         kind => reading.accesses.push(access(kind, fields, context)?),
     }
     Ok(())
+}
+
+fn is_log(fields: &Map<String, Value>) -> bool {
+    fields.contains_key("time") && fields.contains_key("msg")
 }
 
 fn not_logfmt() -> Failure {

@@ -32,7 +32,7 @@ const PIECES: &[&str] = &[
     "2026-11-23T17:41:37Z stdout F ",
     r#"{"flow":{"verdict":"DROPPED","l7":{"http":{"headers":[{"key":"b3","value":"1-2"}]}}}}"#,
     r#"{"lost_events":{"num_events_lost":"1"}}"#,
-    r#"{"type":"response","request":{"path":"auth/a/login"},"response":{"auth":{}}}"#,
+    r#"{"type":"response","request":{"path":"auth/a/login","operation":"update"},"response":{"auth":{}}}"#,
     r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"attributes":[{"key":"response_flags"}]}]}]}]}"#,
 ];
 
@@ -65,7 +65,7 @@ proptest! {
             (Format::Spire, "time=\"2026-11-23T17:41:37Z\" level=info msg=x"),
             (Format::Spire, r#"{"level":"info","msg":"API accessed","type":"audit","status":"success"}"#),
             (Format::Hubble, r#"{"flow":{"verdict":"FORWARDED"}}"#),
-            (Format::Vault, r#"{"type":"request","request":{"id":"1"}}"#),
+            (Format::Vault, r#"{"type":"request","request":{"id":"1","operation":"read"}}"#),
         ];
         for (format, good) in good {
             let items = [good, "nope", "7", r#"{"flow":7,"request":7,"x":1}"#, "{\"cut\":\"here"];

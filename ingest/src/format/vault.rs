@@ -77,7 +77,7 @@ pub(super) fn read(
 }
 
 fn not_an_entry() -> Failure {
-    Failure::new("not_a_vault_entry", "the item has no request, or its type is none of two")
+    Failure::new("not_a_vault_entry", "the item has no operation, or its type is none of two")
         .hint("entries of audit devices have type request or response; JSONX is not read")
 }
 
@@ -86,7 +86,8 @@ fn access(mut entry: Map<String, Value>, context: &Context<'_>) -> Result<Access
     let told = context.text_for_ids(&Value::Object(entry.clone()));
     let mut entry = Fields::new(entry);
     let kind = entry.text("type")?.filter(|kind| matches!(kind.as_str(), "request" | "response"));
-    let (Some(kind), true) = (kind, entry.has("request")) else { return Err(not_an_entry()) };
+    let operation = entry.get("request").and_then(|request| request.get("operation"));
+    let (Some(kind), Some(_)) = (kind, operation) else { return Err(not_an_entry()) };
     let mut access = Access {
         provider: Provider::Vault,
         cluster: context.cluster.map(str::to_owned),

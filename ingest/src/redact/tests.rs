@@ -302,7 +302,7 @@ impl Canaries {
             "headers": [header("Authorization", format!("Bearer {}", self.token())), header("Cookie", self.secret()), header("X-Api-Key", self.secret())]}}}});
         self.documents.push((Format::Hubble, flow.to_string()));
         let entry = json!({"type": "response", "auth": {"client_token": self.secret(), "metadata": {"password": self.secret()}},
-            "request": {"id": "1", "path": "secret/data/x", "client_token": self.secret(), "data": {"a": self.secret(), "b": [self.secret()]},
+            "request": {"id": "1", "operation": "read", "path": "secret/data/x", "client_token": self.secret(), "data": {"a": self.secret(), "b": [self.secret()]},
             "headers": {"x-vault-token": [self.secret()]}}, "response": {"data": {"data": {"c": self.secret()}},
             "auth": {"client_token": self.secret()}, "wrap_info": {"token": self.secret()}}, "error": format!("token={}", self.secret())});
         self.documents.push((Format::Vault, entry.to_string()));

@@ -6,7 +6,7 @@ use durward_schemas::values::Decision;
 use serde_json::{Map, Value};
 
 use super::super::mesh::Named;
-use super::{DETAILS, DOWNSTREAM_FAILURE, TERMINATION, UPSTREAM_FAILURE};
+use super::names::{DETAILS, DOWNSTREAM_FAILURE, ERRORS, TERMINATION, UPSTREAM_FAILURE};
 
 /// What a filter for roles wrote into the metadata of a request.
 /// <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/rbac_filter#dynamic-metadata>
@@ -25,6 +25,8 @@ pub(super) struct Facts<'a> {
     pub(super) termination: Option<&'a str>,
     pub(super) downstream_failure: Option<&'a str>,
     pub(super) upstream_failure: Option<&'a str>,
+    /// What ztunnel says of a connection that ended badly.
+    pub(super) error: Option<&'a str>,
     pub(super) has_upstream: bool,
     pub(super) rbac: Rbac,
 }
@@ -48,6 +50,7 @@ impl Facts<'_> {
                     || self.downstream_failure.is_some()
                     || self.upstream_failure.is_some()
                     || self.termination.is_some()
+                    || self.error.is_some()
             }
         }
     }
@@ -59,6 +62,9 @@ pub(super) fn decide(facts: &Facts<'_>) -> Decided {
     let decided = |decision, by, reason_from| Decided { decision, by, reason_from };
     if facts.downstream_failure.is_some() && facts.code.is_none() {
         return decided(Decision::Deny, by_authentication(), DOWNSTREAM_FAILURE);
+    }
+    if let Some(by) = facts.error.and_then(refused_by_ztunnel) {
+        return decided(Decision::Deny, Some(by).filter(|by| *by != NO_POLICY).map(object), ERRORS);
     }
     for (text, from) in [(facts.details, DETAILS), (facts.termination, TERMINATION)] {
         let Some(text) = text else { continue };
@@ -75,10 +81,11 @@ pub(super) fn decide(facts: &Facts<'_>) -> Decided {
             return decided(Decision::Error, Some("ext_authz".to_owned()), from);
         }
     }
-    let from = match (facts.details, facts.termination) {
-        (Some(_), _) => DETAILS,
-        (None, Some(_)) => TERMINATION,
-        (None, None) => UPSTREAM_FAILURE,
+    let from = match (facts.details, facts.termination, facts.error) {
+        (Some(_), _, _) => DETAILS,
+        (None, Some(_), _) => TERMINATION,
+        (None, None, Some(_)) => ERRORS,
+        (None, None, None) => UPSTREAM_FAILURE,
     };
     let (decision, by) = by_answer(facts);
     decided(decision, by, from)
@@ -102,6 +109,17 @@ fn by_answer(facts: &Facts<'_>) -> (Decision, Option<String>) {
 
 /// What stands for the policy where none allowed the request.
 const NO_POLICY: &str = "none";
+
+/// Namespace and name of the policy by which ztunnel refused a connection, if that is why it ended.
+/// <https://github.com/istio/ztunnel/blob/master/src/state.rs>, `AuthorizationRejectionError`
+fn refused_by_ztunnel(error: &str) -> Option<&str> {
+    let reason = error.split_once("policy rejection: ")?.1;
+    Some(reason.split_once("explicitly denied by: ").map_or(NO_POLICY, |(_, policy)| policy))
+}
+
+fn object(policy: &str) -> String {
+    format!("AuthorizationPolicy/{}", policy.trim())
+}
 
 /// The id of the policy in `rbac_access_denied_matched_policy[...]`.
 fn refusing_policy(text: &str) -> Option<&str> {
@@ -217,6 +235,22 @@ mod tests {
             Decision::Unknown,
             None,
         );
+        let refused = |error| Facts { error: Some(error), ..Facts::default() };
+        check(
+            &refused(
+                "connection closed due to policy rejection: explicitly denied by: shop/no-web",
+            ),
+            Decision::Deny,
+            Some("AuthorizationPolicy/shop/no-web"),
+        );
+        check(
+            &refused(
+                "connection closed due to policy rejection: allow policies exist, but none allowed",
+            ),
+            Decision::Deny,
+            None,
+        );
+        check(&refused("connection refused (os error 111)"), Decision::Unknown, None);
         check(&Facts { flags: Some("NR"), ..Facts::default() }, Decision::Unknown, None);
     }
 

@@ -157,6 +157,37 @@ fn agents_forge_nothing() {
     assert_eq!(seen(forged), seen(honest));
 }
 
+/// Scenario: a connection that ztunnel refused, as it writes text and JSON.
+/// Guarantees: one row under one id, with both identities and the policy.
+#[test]
+fn ztunnel_is_read() {
+    let text = "2026-10-09T11:39:41.876395Z\terror\taccess\tconnection complete\tsrc.addr=10.244.0.14:58564 \
+        src.workload=\"shuttle-7b5\" src.namespace=\"starfleet\" src.identity=\"spiffe://cluster.local/ns/starfleet/sa/shuttle\" \
+        dst.addr=10.244.0.8:15008 dst.service=\"cargo.starfleet.svc.cluster.local\" \
+        dst.identity=\"spiffe://cluster.local/ns/starfleet/sa/cargo\" direction=\"inbound\" bytes_sent=0 duration=\"3ms\" \
+        error=\"connection closed due to policy rejection: explicitly denied by: starfleet/no-shuttles\"";
+    let json = json!({"time": "2026-10-09T11:39:41.876395Z", "level": "error", "scope": "access", "message": "connection complete",
+        "src.addr": "10.244.0.14:58564", "src.workload": "shuttle-7b5", "src.namespace": "starfleet",
+        "src.identity": "spiffe://cluster.local/ns/starfleet/sa/shuttle", "dst.addr": "10.244.0.8:15008",
+        "dst.service": "cargo.starfleet.svc.cluster.local", "dst.identity": "spiffe://cluster.local/ns/starfleet/sa/cargo",
+        "direction": "inbound", "bytes_sent": 0, "duration": "3ms",
+        "error": "connection closed due to policy rejection: explicitly denied by: starfleet/no-shuttles"});
+    assert_eq!(Format::detect(text.as_bytes()), Some(Format::Envoy));
+    assert_eq!(Format::detect(json.to_string().as_bytes()), Some(Format::Envoy));
+    let of_text = &reading(text).accesses[0];
+    assert_eq!(*of_text, access(&json));
+    assert_eq!(of_text.provider, Provider::Istio);
+    assert_eq!((of_text.decision, of_text.outcome), (Decision::Deny, Outcome::Failure));
+    assert_eq!(of_text.decided_by.as_deref(), Some("AuthorizationPolicy/starfleet/no-shuttles"));
+    assert_eq!(of_text.service_account.as_deref(), Some("shuttle"));
+    assert_eq!(
+        of_text.peer_identity.as_deref(),
+        Some("spiffe://cluster.local/ns/starfleet/sa/cargo")
+    );
+    assert_eq!((of_text.object_name.as_deref(), of_text.duration_us), (Some("cargo"), Some(3000)));
+    assert_eq!(of_text.source_ip.as_deref(), Some("10.244.0.14"));
+}
+
 /// Scenario: what a sidecar writes beside its accesses, and lines of unknown formats.
 /// Guarantees: its own log is log rows; the rest are rejects with a reason, and neighbours stay.
 #[test]

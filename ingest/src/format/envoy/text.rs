@@ -37,8 +37,11 @@ pub(super) const ISTIO: &[&str] = &[
     "route_name",
 ];
 
-/// The fields of a line; `None` if it has neither format.
+/// The fields of a line; `None` if it has none of the formats.
 pub(super) fn access(line: &str) -> Option<Map<String, Value>> {
+    if !line.starts_with('[') {
+        return of_ztunnel(line);
+    }
     let mut fields = Map::new();
     let mut set = |name: &str, value: &str| fields.insert(name.to_owned(), value.into());
     let (time, rest) = line.strip_prefix('[')?.split_once("] \"")?;
@@ -68,6 +71,20 @@ pub(super) fn access(line: &str) -> Option<Map<String, Value>> {
     let (quoted, bare) = rest.rsplit_once('"')?;
     claims(quoted.strip_prefix('"')?, &mut set)?;
     upstream(bare, &mut set)?;
+    Some(fields)
+}
+
+/// `<time><tab><level><tab>access<tab><message><tab>key=value ...`, as ztunnel writes.
+fn of_ztunnel(line: &str) -> Option<Map<String, Value>> {
+    let mut parts = line.splitn(5, '\t');
+    let (time, level, scope) = (parts.next()?, parts.next()?, parts.next()?);
+    let (message, rest) = (parts.next()?, parts.next()?);
+    super::super::mesh::time(time).filter(|_| scope == "access")?;
+    let mut fields = super::super::mesh::pairs(rest)?;
+    for (name, value) in [("time", time), ("level", level), ("scope", scope), ("message", message)]
+    {
+        fields.insert(name.to_owned(), value.into());
+    }
     Some(fields)
 }
 

@@ -57,6 +57,14 @@ impl Endpoint {
     }
 }
 
+/// Takes a word of a closed list; protobuf writes a number for one that is newer than the exporter.
+pub(super) fn word(fields: &mut Fields, key: &str) -> Result<Option<String>, Failure> {
+    match fields.get(key) {
+        Some(Value::Number(_)) => Ok(fields.take(key).map(|number| number.to_string())),
+        _ => fields.text(key),
+    }
+}
+
 fn labels(fields: &Fields) -> Vec<String> {
     let list = fields.get("labels").and_then(Value::as_array);
     let texts = list.into_iter().flatten().filter_map(Value::as_str);

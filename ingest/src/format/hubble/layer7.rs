@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::super::fields::Fields;
 use super::super::mesh;
 use super::super::{Context, Failure};
+use super::endpoint::word;
 use crate::normalize;
 
 /// Redacts an event: the URL as such, also in the sentence that repeats it, headers by their names;
@@ -68,7 +69,7 @@ pub(super) fn read(
         return Ok(());
     }
     let mut l7 = flow.object("l7")?;
-    access.stage = l7.text("type")?;
+    access.stage = word(&mut l7, "type")?;
     let latency = l7.take("latency_ns");
     // 64 bits are texts in JSON of protobuf.
     let nanos = latency.and_then(|n| n.as_i64().or_else(|| n.as_str()?.parse().ok()));

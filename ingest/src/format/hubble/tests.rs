@@ -119,6 +119,7 @@ fn verdicts_are_decisions() {
         Some("CiliumClusterwideNetworkPolicy/all"),
         success,
     );
+    check(json!({"verdict": "DROPPED", "drop_reason_desc": 999}), Decision::Unknown, None, failure);
     check(json!({"verdict": "ERROR"}), Decision::Error, None, failure);
     check(json!({"verdict": "VERDICT_UNKNOWN"}), Decision::Unknown, None, success);
 }
@@ -181,7 +182,7 @@ fn other_events_are_logs_or_rejects() {
         "nope",
         r#"{"flow":7}"#,
         r#"{"flow":{"source":7}}"#,
-        r#"{"flow":{"verdict":7}}"#,
+        r#"{"flow":{"verdict":[7]}}"#,
     ] {
         let reading = reading(&format!("{good}\n{bad}\n{good}"));
         assert_eq!((reading.accesses.len(), reading.rejects.len()), (2, 1), "{bad}");

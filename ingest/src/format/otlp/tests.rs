@@ -296,6 +296,85 @@ fn audit_events_are_found_in_bodies() {
     assert_eq!(spread.accesses[0].event_id, line.accesses[0].event_id);
 }
 
+/// Scenario: a line of each mesh format in a body as text, bytes and map, and texts that only look so.
+/// Guarantees: an access under the id of its native door, once, with whose record it was; else a log.
+#[test]
+fn native_lines_are_found_in_bodies() {
+    use any_value::Value::{BytesValue, StringValue};
+    let in_record = |body: Value| {
+        json!({"resourceLogs": [{"resource": {"attributes": [{"key": "k8s.pod.name", "value": {"stringValue": "p-1"}}]},
+            "scopeLogs": [{"logRecords": [{"body": body, "timeUnixNano": "1795456613800247744"}]}]}]})
+    };
+    let body =
+        |value: any_value::Value| serde_json::to_value(AnyValue { value: Some(value) }).unwrap();
+    for (format, line) in [
+        (
+            Format::Envoy,
+            r#"{"start_time":"2026-11-23T17:41:37Z","response_flags":"DC","response_code":200}"#,
+        ),
+        (
+            Format::Envoy,
+            "[2026-11-23T17:41:37Z] \"GET / HTTP/1.1\" 200 - 0 3 1 0 \"-\" \"x\" \"7\" \"h\" \"-\"",
+        ),
+        (
+            Format::Spire,
+            r#"{"time":"2026-11-23T17:41:37Z","msg":"API accessed","type":"audit","method":"ListEntries","status":"success"}"#,
+        ),
+        (
+            Format::Spire,
+            "time=\"2026-11-23T17:41:37Z\" level=info msg=\"API accessed\" type=audit status=success",
+        ),
+        (
+            Format::Hubble,
+            r#"{"flow":{"time":"2026-11-23T17:41:37Z","verdict":"FORWARDED"},"time":"2026-11-23T17:41:37Z"}"#,
+        ),
+        (
+            Format::Vault,
+            r#"{"time":"2026-11-23T17:41:37Z","type":"response","request":{"id":"1","operation":"read"}}"#,
+        ),
+    ] {
+        let native = with_context(|context| read(format, line.as_bytes(), context));
+        let mut bodies = vec![body(StringValue(line.into())), body(BytesValue(line.into()))];
+        if let Ok(Value::Object(fields)) = serde_json::from_str(line) {
+            bodies.push(
+                json!({"kvlistValue": {"values": fields.iter().map(pair).collect::<Vec<_>>()}}),
+            );
+        }
+        for body in bodies {
+            let found = reading(in_record(body).to_string().as_bytes());
+            assert_eq!((found.items(), found.accesses.len()), (1, 1), "{line}");
+            assert_eq!(found.accesses[0].event_id, native.accesses[0].event_id, "{line}");
+            assert!(
+                found.accesses[0].unmapped.as_ref().unwrap().as_str().contains("p-1"),
+                "{line}"
+            );
+        }
+    }
+    for other in [
+        "time to go: type=audit",
+        r#"{"type":"request","request":{"method":"GET","path":"/"}}"#,
+        r#"{"flow":"of things","verdict":1}"#,
+        r#"{"level":"info","msg":"hello","subsystem_name":"api"}"#,
+        "[2026-11-23 17:41:37.697][12][info][main] starting",
+        "[1,2,3]",
+    ] {
+        let found = reading(in_record(body(StringValue(other.into()))).to_string().as_bytes());
+        assert_eq!((found.items(), found.logs.len()), (1, 1), "{other}");
+    }
+}
+
+/// A field of a JSON object as OTLP has it: every number a double, as the Collector makes them.
+fn pair((key, value): (&String, &Value)) -> Value {
+    let value = match value {
+        Value::Object(fields) => {
+            json!({"kvlistValue": {"values": fields.iter().map(pair).collect::<Vec<_>>()}})
+        }
+        Value::Number(number) => json!({"doubleValue": number.as_f64()}),
+        other => json!({"stringValue": other}),
+    };
+    json!({"key": key, "value": value})
+}
+
 /// Scenario: spans, records and points with all that has no column, in old names, from two scopes.
 /// Guarantees: nothing is lost, the names of today stand beside older ones, and what differs in the
 /// scope only is two rows.

@@ -72,7 +72,7 @@ fn methods_name_identities() {
                  made: Value,
                  expect: (&str, Option<CredentialKind>, Option<&str>)| {
         let entry = json!({"type": "response", "time": "2026-11-23T17:41:38Z", "auth": made,
-            "request": {"id": "1", "path": path, "mount_type": method}, "response": {"auth": made}});
+            "request": {"id": "1", "operation": "update", "path": path, "mount_type": method}, "response": {"auth": made}});
         let access = access(&entry);
         let id = access.credential_id.as_ref().map(CredentialId::as_str);
         assert_eq!(
@@ -157,7 +157,7 @@ fn errors_are_decided() {
 #[test]
 fn hashes_stay_and_clear_text_goes() {
     let clear = use_of(json!({
-        "request": {"id": "1", "path": "secret/data/db", "mount_type": "kv", "mount_point": "secret/", "client_token": "hvs.CAESIJs3cr3tTOKENs3cr3t",
+        "request": {"id": "1", "operation": "read", "path": "secret/data/db", "mount_type": "kv", "mount_point": "secret/", "client_token": "hvs.CAESIJs3cr3tTOKENs3cr3t",
             "data": {"data": {"pin": 987_654_321, "note": "s3cr3t"}, "options": {"cas": 4}}, "headers": {"authorization": ["Bearer s3cr3ts3cr3t1"]}},
         "response": {"data": {"version": 5, "list": ["s3cr3t"]}},
     }));
@@ -187,7 +187,8 @@ fn what_is_no_entry_is_a_reject() {
         r#"{"type":"request"}"#,
         r#"{"type":"audit","request":{}}"#,
         r#"{"type":"request","request":7}"#,
-        r#"{"type":"request","request":{"path":7}}"#,
+        r#"{"type":"request","request":{"id":"1","path":"/","method":"GET"}}"#,
+        r#"{"type":"request","request":{"operation":"read","path":7}}"#,
         r#"{"type":"response","request":{"#,
     ] {
         let reading = reading(&format!("{good}\n{bad}\n{good}"));

@@ -1,4 +1,4 @@
-//! Lines of `key=value` as logrus writes them: text in, fields out.
+//! Lines of `key=value` as logrus and ztunnel write them: text in, fields out.
 //!
 //! Values with spaces or colons are quoted as Go quotes, empty ones are bare.
 //! <https://github.com/sirupsen/logrus/blob/master/text_formatter.go>
@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 /// The fields of a line; `None` if it is no such line.
-pub(super) fn fields(line: &str) -> Option<Map<String, Value>> {
+pub(crate) fn pairs(line: &str) -> Option<Map<String, Value>> {
     let mut fields = Map::new();
     let mut rest = line.trim();
     while !rest.is_empty() {
@@ -16,8 +16,7 @@ pub(super) fn fields(line: &str) -> Option<Map<String, Value>> {
         fields.insert(key.to_owned(), value);
         rest = after.trim_start();
     }
-    let says = |key: &str| fields.contains_key(key);
-    (says("time") && says("msg")).then_some(fields)
+    Some(fields)
 }
 
 /// A value and what follows it. Bare numbers and truths are what they are in JSON.
@@ -50,9 +49,9 @@ mod tests {
             "ok": true, "selectors": "unix:gid:1,unix:uid:2",
             "serial": "5906882690629929435719446232898529795",
         });
-        assert_eq!(fields(line).map(Value::Object), Some(expect));
-        for other in ["", "panic: runtime error", "a=b", "time=1 msg=\"cut", "goroutine 1 [a=b]:"] {
-            assert_eq!(fields(other), None, "{other}");
+        assert_eq!(pairs(line).map(Value::Object), Some(expect));
+        for other in ["panic: runtime error", "time=1 msg=\"cut", "goroutine 1 [a=b]:", "=x"] {
+            assert_eq!(pairs(other), None, "{other}");
         }
     }
 }
