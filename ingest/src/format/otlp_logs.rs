@@ -5,15 +5,14 @@
 //! whole `EventList` (`webhookevent`), or spread over the attributes.
 
 use durward_schemas::Time;
-use durward_schemas::cell::Json;
 use durward_schemas::ids::EventId;
 use durward_schemas::tables as logs;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::{Value, json};
 
-use super::otlp::{Origin, add, add_scope, attributes, flag, hex, text, value};
-use super::{Context, Format, Reading, kube_audit, mesh, otlp_accesses, semconv};
+use super::otlp::{Origin, Told, add, add_scope, attributes, hex, text, told, value};
+use super::{Context, Format, Reading, kube_audit, mesh, otlp_accesses};
 use crate::canonical;
 use crate::normalize;
 use crate::redact::mask_unparsed;
@@ -132,9 +131,7 @@ fn row(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log 
         let name = context.keys.redactor().text(&record.event_name);
         attributes.entry("event.name").or_insert(name.into());
     }
-    let told = canonical::sorted(&Value::Object(attributes.clone()));
-    flag(&mut attributes, &timed);
-    semconv::add_names(&mut attributes);
+    let Told { sent, stored } = told(&mut attributes, &timed);
     // Programs that know nothing of OTLP write the trace beside the message.
     let named = mesh::trace(|name| attributes.get(name).and_then(Value::as_str));
     let pod = |own: &[&str], of_resource: &Option<String>| {
@@ -153,12 +150,12 @@ fn row(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log 
         pod: pod(&["k8s.pod.name"], &origin.pod),
         pod_uid: pod(&["k8s.pod.uid"], &origin.pod_uid),
         observed_time: observed.map(Time::from_nanos),
-        attributes: Json(canonical::sorted(&Value::Object(attributes))),
+        attributes: stored,
         resource_attributes: origin.attributes.clone(),
         source: context.source.to_owned(),
         ..logs::Log::default()
     };
-    row.event_id = event_id(&row, record, &told, context);
+    row.event_id = event_id(&row, record, &sent, context);
     row
 }
 

@@ -13,8 +13,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use prost::Message;
 use serde_json::{Map, Value, json};
 
-use super::otlp::{Origin, add, add_scope, attributes, flag, hex};
-use super::{Context, Failure, Format, Reading, semconv};
+use super::otlp::{Origin, Told, add, add_scope, attributes, hex, told};
+use super::{Context, Failure, Format, Reading};
 use crate::canonical;
 use crate::normalize;
 
@@ -177,9 +177,7 @@ fn row(
     if !exemplars.is_empty() {
         attributes.insert("durward.exemplars".to_owned(), exemplars.into());
     }
-    let sent = canonical::sorted(&Value::Object(attributes.clone()));
-    flag(&mut attributes, &timed);
-    semconv::add_names(&mut attributes);
+    let Told { sent, stored } = told(&mut attributes, &timed);
     let mut row = metrics::Metric {
         time: timed.time,
         name: context.keys.redactor().text(&metric.name),
@@ -190,7 +188,7 @@ fn row(
         namespace: origin.namespace.clone(),
         pod: origin.pod.clone(),
         pod_uid: origin.pod_uid.clone(),
-        attributes: Json(canonical::sorted(&Value::Object(attributes))),
+        attributes: stored,
         resource_attributes: origin.attributes.clone(),
         exemplar_trace_id: point.exemplars.iter().find_map(|exemplar| hex(&exemplar.trace_id)),
         source: context.source.to_owned(),

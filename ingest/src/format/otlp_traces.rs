@@ -8,8 +8,8 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use serde_json::{Map, Value, json};
 
-use super::otlp::{Origin, add, attributes, flag, hex, text};
-use super::{Context, Reading, semconv};
+use super::otlp::{Origin, Told, add, attributes, hex, text, told};
+use super::{Context, Reading};
 use crate::canonical;
 use crate::normalize;
 
@@ -41,9 +41,7 @@ fn row(span: &Span, origin: &Origin, context: &Context<'_>) -> spans::Span {
     add(&mut attributes, "otel.dropped_attributes_count", span.dropped_attributes_count);
     add(&mut attributes, "otel.dropped_events_count", span.dropped_events_count);
     add(&mut attributes, "otel.dropped_links_count", span.dropped_links_count);
-    let told = canonical::sorted(&Value::Object(attributes.clone()));
-    flag(&mut attributes, &timed);
-    semconv::add_names(&mut attributes);
+    let Told { sent, stored } = told(&mut attributes, &timed);
     let duration_ns = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
     let duration_ns = i64::try_from(duration_ns).unwrap_or(i64::MAX);
     let status = span.status.clone().unwrap_or_default();
@@ -71,7 +69,7 @@ fn row(span: &Span, origin: &Origin, context: &Context<'_>) -> spans::Span {
         audit_id: text(&attributes, &["audit-id"]),
         request_id: text(&attributes, REQUEST_IDS),
         peer_identity: text(&attributes, PEERS),
-        attributes: Json(canonical::sorted(&Value::Object(attributes))),
+        attributes: stored,
         resource_attributes: origin.attributes.clone(),
         scope: origin.scope.clone(),
         links: list(&span.links, |link| link_json(link, context)),
@@ -79,7 +77,7 @@ fn row(span: &Span, origin: &Origin, context: &Context<'_>) -> spans::Span {
         source: context.source.to_owned(),
         ..spans::Span::default()
     };
-    row.event_id = event_id(&row, span, &told, context);
+    row.event_id = event_id(&row, span, &sent, context);
     row
 }
 

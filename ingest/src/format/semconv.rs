@@ -6,59 +6,69 @@
 
 use serde_json::{Map, Value};
 
-/// The name of today, and what it was called before.
-const NAMES: &[(&str, &[&str])] = &[
-    ("http.request.method", &["http.method"]),
-    ("http.response.status_code", &["http.status_code"]),
-    ("url.full", &["http.url"]),
-    ("url.path", &["http.target"]),
-    ("url.scheme", &["http.scheme"]),
-    ("user_agent.original", &["http.user_agent", "user_agent"]),
-    ("client.address", &["http.client_ip", "net.sock.peer.addr", "peer.address"]),
-    ("network.peer.address", &["net.sock.peer.addr", "net.peer.ip", "peer.address"]),
-    ("server.address", &["net.peer.name", "net.host.name"]),
-    ("server.port", &["net.peer.port", "net.host.port"]),
-    ("network.protocol.version", &["http.flavor"]),
-    ("rpc.system.name", &["rpc.system"]),
-    ("rpc.status_code", &["rpc.grpc.status_code", "rpc.response.status_code", "grpc.status_code"]),
-    ("db.system.name", &["db.system"]),
-    ("db.namespace", &["db.name"]),
-    ("db.operation.name", &["db.operation"]),
-    ("db.query.text", &["db.statement"]),
-    ("db.collection.name", &["db.sql.table", "db.mongodb.collection"]),
-    ("messaging.operation.type", &["messaging.operation"]),
-    ("messaging.destination.name", &["messaging.destination"]),
-    ("code.function.name", &["code.function"]),
+/// What an attribute was called before, in order, and its name of today.
+const NAMES: &[(&str, &str)] = &[
+    ("code.function", "code.function.name"),
+    ("db.mongodb.collection", "db.collection.name"),
+    ("db.name", "db.namespace"),
+    ("db.operation", "db.operation.name"),
+    ("db.sql.table", "db.collection.name"),
+    ("db.statement", "db.query.text"),
+    ("db.system", "db.system.name"),
+    ("grpc.status_code", "rpc.status_code"),
+    ("http.client_ip", "client.address"),
+    ("http.flavor", "network.protocol.version"),
+    ("http.method", "http.request.method"),
+    ("http.scheme", "url.scheme"),
+    ("http.status_code", "http.response.status_code"),
+    ("http.target", "url.path"),
+    ("http.url", "url.full"),
+    ("http.user_agent", "user_agent.original"),
+    ("messaging.destination", "messaging.destination.name"),
+    ("messaging.operation", "messaging.operation.type"),
+    ("net.host.name", "server.address"),
+    ("net.host.port", "server.port"),
+    ("net.peer.ip", "network.peer.address"),
+    ("net.peer.name", "server.address"),
+    ("net.peer.port", "server.port"),
+    ("net.sock.peer.addr", "network.peer.address"),
+    ("peer.address", "network.peer.address"),
+    ("rpc.grpc.status_code", "rpc.status_code"),
+    ("rpc.system", "rpc.system.name"),
+    ("user_agent", "user_agent.original"),
 ];
 
 /// Numbers that old exporters wrote as texts.
 const NUMBERS: &[&str] = &["http.response.status_code", "server.port"];
 
-/// Puts the names of today beside older ones.
-pub(super) fn add_names(attributes: &mut Map<String, Value>) {
-    for (name, older) in NAMES {
-        if attributes.contains_key(*name) {
-            continue;
+/// Puts the names of today beside older ones; says whether there were any.
+pub(super) fn add_names(attributes: &mut Map<String, Value>) -> bool {
+    let mut newer = Vec::new();
+    for (old, value) in attributes.iter() {
+        let Ok(found) = NAMES.binary_search_by_key(&old.as_str(), |(old, _)| old) else { continue };
+        // Envoy writes a dash for what it does not know.
+        let says = !matches!(value.as_str(), Some("-" | ""));
+        if let (Some((_, name)), true) = (NAMES.get(found), says) {
+            newer.push(((*name).to_owned(), as_today(name, value)));
         }
-        let Some(value) = older.iter().find_map(|older| said(attributes, older)) else { continue };
-        let value = if *name == "url.path" { without_query(value) } else { value };
-        let number = value.as_str().filter(|_| NUMBERS.contains(name));
-        let number = number.and_then(|text| text.parse::<i64>().ok());
-        attributes.insert((*name).to_owned(), number.map_or(value, Value::from));
     }
+    let is_any = !newer.is_empty();
+    for (name, value) in newer {
+        attributes.entry(name).or_insert(value);
+    }
+    is_any
 }
 
-/// The target of a request is a path and a query.
-fn without_query(target: Value) -> Value {
-    match target.as_str().and_then(|target| target.split_once('?')) {
-        Some((path, _)) => path.into(),
-        None => target,
+/// The value under the name of today: a number is one, the target of a request is a path and a query.
+fn as_today(name: &str, value: &Value) -> Value {
+    let text = value.as_str();
+    if name == "url.path" {
+        return text
+            .and_then(|target| target.split_once('?'))
+            .map_or(value.clone(), |(path, _)| path.into());
     }
-}
-
-/// What an attribute says; Envoy writes a dash for what it does not know.
-fn said(attributes: &Map<String, Value>, name: &str) -> Option<Value> {
-    attributes.get(name).filter(|value| !matches!(value.as_str(), Some("-" | ""))).cloned()
+    let number = text.filter(|_| NUMBERS.contains(&name)).and_then(|text| text.parse::<i64>().ok());
+    number.map_or(value.clone(), Value::from)
 }
 
 #[cfg(test)]
@@ -71,6 +81,7 @@ mod tests {
     /// Guarantees: the new names say the same, as numbers where they are; nothing is overwritten.
     #[test]
     fn new_names_stand_beside_old_ones() {
+        assert!(NAMES.is_sorted());
         let check = |attributes: Value, name: &str, expect: Value| {
             let Value::Object(mut map) = attributes.clone() else { panic!("not an object") };
             add_names(&mut map);

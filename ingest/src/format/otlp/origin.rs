@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde_json::{Map, Value};
 
-use super::super::Context;
+use super::super::{Context, semconv};
 use crate::canonical;
 use crate::hex;
 use crate::normalize::Timed;
@@ -39,6 +39,8 @@ pub(crate) struct Origin {
     /// The resource's attributes, redacted.
     pub(crate) attributes: Json,
     pub(crate) scope: Option<Json>,
+    /// The same as attributes, for rows that have no column for it.
+    scope_attributes: Map<String, Value>,
 }
 
 impl Origin {
@@ -48,6 +50,7 @@ impl Origin {
         context: &Context<'_>,
     ) -> Self {
         let attributes = attributes(&resource.attributes, context);
+        let scope_fields = scope_fields(scope, context);
         let says = |key: &str| text(&attributes, &[key]);
         let claimed = || says("k8s.cluster.name");
         let namespace = says("k8s.namespace.name");
@@ -65,12 +68,16 @@ impl Origin {
             pod_uid: says("k8s.pod.uid"),
             node: says("k8s.node.name"),
             attributes: Json(canonical::sorted(&Value::Object(attributes))),
-            scope: scope_json(scope, context),
+            scope: scope_json(&scope_fields),
+            scope_attributes: scope_fields
+                .into_iter()
+                .map(|(name, value)| (format!("otel.scope.{name}"), value))
+                .collect(),
         }
     }
 }
 
-fn scope_json(scope: &InstrumentationScope, context: &Context<'_>) -> Option<Json> {
+fn scope_fields(scope: &InstrumentationScope, context: &Context<'_>) -> Map<String, Value> {
     let mut fields = Map::new();
     for (key, text) in [("name", &scope.name), ("version", &scope.version)] {
         if !text.is_empty() {
@@ -80,8 +87,11 @@ fn scope_json(scope: &InstrumentationScope, context: &Context<'_>) -> Option<Jso
     if !scope.attributes.is_empty() {
         fields.insert("attributes".to_owned(), attributes(&scope.attributes, context).into());
     }
-    let is_empty = fields.is_empty();
-    (!is_empty).then(|| Json(canonical::sorted(&Value::Object(fields))))
+    fields
+}
+
+fn scope_json(fields: &Map<String, Value>) -> Option<Json> {
+    (!fields.is_empty()).then(|| Json(canonical::sorted_fields(fields)))
 }
 
 /// Attributes as JSON, redacted.
@@ -153,18 +163,30 @@ pub(crate) fn add(attributes: &mut Map<String, Value>, name: &str, value: impl I
 
 /// Adds the scope of a row that has no column for it.
 pub(crate) fn add_scope(attributes: &mut Map<String, Value>, origin: &Origin) {
-    let scope =
-        origin.scope.as_ref().and_then(|scope| serde_json::from_str::<Value>(&scope.0).ok());
-    let mut scope = scope.unwrap_or_default();
-    for part in ["name", "version", "attributes"] {
-        let value = scope.get_mut(part).map(Value::take).unwrap_or_default();
-        add(attributes, &format!("otel.scope.{part}"), value);
+    for (name, value) in &origin.scope_attributes {
+        attributes.entry(name).or_insert_with(|| value.clone());
     }
 }
 
+/// Attributes as they were sent, which enter ids, and as they are stored.
+pub(crate) struct Told {
+    pub(crate) sent: String,
+    pub(crate) stored: Json,
+}
+
+/// Adds to attributes what we know better: a claimed time that is not believed, which has no column,
+/// and the names of today. None of it may enter an id, since it depends on when and by whom it is read.
+pub(crate) fn told(attributes: &mut Map<String, Value>, timed: &Timed) -> Told {
+    let sent = canonical::sorted_fields(attributes);
+    let has_changed = flag(attributes, timed) | semconv::add_names(attributes);
+    let stored = if has_changed { canonical::sorted_fields(attributes) } else { sent.clone() };
+    Told { sent, stored: Json(stored) }
+}
+
 /// Keeps a claimed time that is not believed among the attributes, which have no column for it.
-pub(crate) fn flag(attributes: &mut Map<String, Value>, timed: &Timed) {
+pub(crate) fn flag(attributes: &mut Map<String, Value>, timed: &Timed) -> bool {
     if let Some(claimed) = &timed.claimed {
         attributes.insert("durward.claimed_time".to_owned(), claimed.as_str().into());
     }
+    timed.claimed.is_some()
 }
