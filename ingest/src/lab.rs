@@ -118,7 +118,8 @@ pub(crate) fn shared(name: &str, ending: &str) -> Option<Vec<(String, Vec<u8>)>>
     Some(folder(&lab()?.join("../data").join(name), ending))
 }
 
-fn folder(path: &std::path::Path, ending: &str) -> Vec<(String, Vec<u8>)> {
+/// Every file in a folder that ends so.
+pub(crate) fn folder(path: &std::path::Path, ending: &str) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).unwrap() {
         let path = entry.unwrap().path();

@@ -7,7 +7,6 @@
 
 use durward_schemas::cell::Json;
 use durward_schemas::tables::Access;
-use durward_schemas::time::Time;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::{Map, Value};
@@ -74,7 +73,7 @@ fn in_attributes(
     let nanos = Some(record.time_unix_nano).filter(|nanos| *nanos > 0);
     let nanos = nanos.or(Some(record.observed_time_unix_nano)).filter(|nanos| *nanos > 0);
     if let Some(nanos) = nanos {
-        fields.insert("start_time".to_owned(), Time::from_nanos(nanos).to_string().into());
+        fields.insert("timeUnixNano".to_owned(), nanos.to_string().into());
     }
     match value(record.body.as_ref()) {
         Value::Null => {}

@@ -479,6 +479,27 @@ fn benign_recordings_are_left_alone() {
 }
 
 /// The values that must not survive: tokens, and data of Secrets.
+/// Scenario: the logs of proxies, of SPIRE and of Cilium, and what proxies sent by OTLP, none of which
+/// holds a secret.
+/// Guarantees: not one value is taken for one.
+#[test]
+fn benign_meshes_are_left_alone() {
+    for (folder, ending) in
+        [("story-json/envoy", ".log"), ("story-json/spire", ".log"), ("spire-text", ".log")]
+    {
+        let Some(files) = lab::mesh(folder, ending) else { return };
+        for (name, bytes) in files {
+            let format = Format::detect(&bytes).unwrap();
+            let kept = kept(format, &bytes);
+            let at = kept.find(MARKER).map(|at| kept.get(at.saturating_sub(100)..at + 20));
+            assert_eq!(at, None, "{name}");
+        }
+    }
+    for (name, bytes) in lab::shared("hubble_flows", ".json").unwrap() {
+        assert!(!kept(Format::Hubble, &bytes).contains(MARKER), "{name}");
+    }
+}
+
 fn collect_secrets(value: &Value, secrets: &mut Vec<String>) {
     if let Some(token) = value.pointer("/status/token").and_then(Value::as_str) {
         secrets.push(token.to_owned());

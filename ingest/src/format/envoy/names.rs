@@ -1,7 +1,7 @@
 //! The names by which fields are known, the operator's first: any spelling of a name counts.
 //! Istio's ztunnel has names of its own.
 
-pub(super) const TIMES: &[&str] = &["start_time", "timestamp", "time", "ts"];
+pub(super) const TIMES: &[&str] = &["time_unix_nano", "start_time", "timestamp", "time", "ts"];
 pub(super) const METHODS: &[&str] = &["method", "http_request_method", "http_method", "req_method"];
 pub(super) const PATHS: &[&str] = &[
     "x_envoy_original_path",
