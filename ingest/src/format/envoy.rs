@@ -171,12 +171,7 @@ pub(super) fn read_fields(fields: Map<String, Value>, context: &Context<'_>) -> 
     };
     let started = fields.text(names::TIMES);
     let for_ids = mesh::set_time(&mut access, started.as_deref(), context);
-    // Before the reason of a failure is taken.
-    let handshake = Handshake {
-        has_failed: fields.get(names::DOWNSTREAM_FAILURE).is_some(),
-        has_failed_upstream: fields.get(names::UPSTREAM_FAILURE).is_some(),
-    };
-    outcome(&mut access, &mut fields);
+    let handshake = outcome(&mut access, &mut fields);
     who(&mut access, &mut fields, handshake);
     addresses(&mut access, &mut fields, context);
     destination(&mut access, &fields);
@@ -242,8 +237,8 @@ fn provider(fields: &Named) -> Provider {
     }
 }
 
-/// How it ended and who decided so.
-fn outcome(access: &mut Access, fields: &mut Named) {
+/// How it ended and who decided so; gives which handshakes failed.
+fn outcome(access: &mut Access, fields: &mut Named) -> Handshake {
     let code = fields.integer(names::CODES);
     access.status_code = code.filter(|code| *code > 0);
     access.status_reason = fields.text(names::FLAGS);
@@ -263,12 +258,17 @@ fn outcome(access: &mut Access, fields: &mut Named) {
     let decided = decide(&facts);
     let failed_rpc = grpc.is_some_and(|status| !matches!(status.as_str(), "0" | "OK" | "Ok"));
     let has_failed = facts.has_failed() || failed_rpc;
+    let handshake = Handshake {
+        has_failed: facts.has_failed_handshake(),
+        has_failed_upstream: facts.upstream_failure.is_some(),
+    };
     // What the reason was read from is in its column; the others stay as they are.
     let taken = decided.reason_from;
     access.outcome = if has_failed { Outcome::Failure } else { Outcome::Success };
     access.decision = decided.decision;
     access.decided_by = decided.by;
     access.decision_reason = fields.text(taken);
+    handshake
 }
 
 /// Which handshakes beside a line failed.

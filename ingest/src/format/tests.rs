@@ -113,18 +113,18 @@ fn files_are_accounted_for() {
         ("mesh/recordings/spire-text", ".log"),
         ("mesh/recordings/spire-rotation", ".log"),
     ];
-    let mut table = String::new();
+    let mut table = Vec::new();
     for (folder, ending) in folders {
         for (name, bytes) in crate::lab::folder(&lab.join(folder), ending) {
             let Some(format) = Format::detect(&bytes) else {
-                table.push_str(&format!("{folder}/{name}: no format\n"));
+                table.push(format!("{folder}/{name}: no format"));
                 continue;
             };
             let reading = with_context(|context| read(format, &bytes, context));
             let reasons: Vec<&str> =
                 reading.rejects.iter().map(|reject| reject.reason.as_str()).collect();
-            table.push_str(&format!(
-                "{folder}/{name}: {format}, {} accesses, {} logs, {} spans, {} metrics, rejects {reasons:?}\n",
+            table.push(format!(
+                "{folder}/{name}: {format}, {} accesses, {} logs, {} spans, {} metrics, rejects {reasons:?}",
                 reading.accesses.len(),
                 reading.logs.len(),
                 reading.spans.len(),
@@ -135,7 +135,7 @@ fn files_are_accounted_for() {
             }
         }
     }
-    insta::assert_snapshot!(table);
+    insta::assert_snapshot!(table.join("\n"));
 }
 
 /// Scenario: the tables that say which field fills which column.

@@ -41,6 +41,14 @@ pub(super) struct Decided {
 }
 
 impl Facts<'_> {
+    /// Whether the peer did not prove who it is. Proxies that know no reason of the transport write
+    /// why the connection ended.
+    pub(super) fn has_failed_handshake(&self) -> bool {
+        const OF_TLS: &[&str] = &["TLS_error", "TLS error", "SSL_routines", "transport_socket"];
+        let of_tls = |text: &str| OF_TLS.iter().any(|what| text.contains(what));
+        self.downstream_failure.is_some() || self.termination.is_some_and(of_tls)
+    }
+
     /// Whether it ended badly.
     pub(super) fn has_failed(&self) -> bool {
         match self.code {
@@ -60,8 +68,10 @@ impl Facts<'_> {
 pub(super) fn decide(facts: &Facts<'_>) -> Decided {
     let by_authentication = || Some("authentication".to_owned());
     let decided = |decision, by, reason_from| Decided { decision, by, reason_from };
-    if facts.downstream_failure.is_some() && facts.code.is_none() {
-        return decided(Decision::Deny, by_authentication(), DOWNSTREAM_FAILURE);
+    if facts.code.is_none() && facts.has_failed_handshake() {
+        let from =
+            if facts.downstream_failure.is_some() { DOWNSTREAM_FAILURE } else { TERMINATION };
+        return decided(Decision::Deny, by_authentication(), from);
     }
     if let Some(by) = facts.error.and_then(refused_by_ztunnel) {
         return decided(Decision::Deny, Some(by).filter(|by| *by != NO_POLICY).map(object), ERRORS);
@@ -227,6 +237,11 @@ mod tests {
         let tls = Some("TLS_error:|268435581:SSL_routines:x");
         check(
             &Facts { downstream_failure: tls, ..Facts::default() },
+            Decision::Deny,
+            Some("authentication"),
+        );
+        check(
+            &Facts { termination: Some("transport_socket_timeout"), ..Facts::default() },
             Decision::Deny,
             Some("authentication"),
         );

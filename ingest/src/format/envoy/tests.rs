@@ -92,6 +92,10 @@ fn claims_beside_failed_handshakes_are_no_identities() {
             assert!(access.unmapped.unwrap().as_str().contains(claim), "{name}");
         }
     }
+    let old = access(&json!({
+        "source_principal": claim, "connection_termination_details": "TLS_error:_certificate_verify_failed",
+    }));
+    assert_eq!((old.identity, old.decision), (None, Decision::Deny));
     let upstream = access(&json!({
         "upstream_peer_uri_san": claim, "upstream_transport_failure_reason": "TLS_error:x", "response_code": 503,
     }));

@@ -110,17 +110,19 @@ fn envoys_are_accounted_for() {
 #[test]
 fn envoys_and_collector_agree() {
     let Some(direct) = requests("story-json/otlp") else { return };
-    let ids = |requests: Vec<(Value, Vec<u8>)>| {
+    let ids = |requests: &[(Value, Vec<u8>)]| {
         let mut all = Reading::default();
-        requests.iter().for_each(|(_, body)| all.merge(reading(body)));
+        for (_, body) in requests {
+            all.merge(reading(body));
+        }
         assert_eq!((all.rejects.len(), all.logs.len()), (0, 0));
         let accesses = all.accesses.into_iter().map(|row| row.event_id);
         let spans = all.spans.into_iter().map(|row| row.event_id);
         let metrics = all.metrics.into_iter().map(|row| row.event_id);
         accesses.chain(spans).chain(metrics).collect::<BTreeSet<_>>()
     };
-    let direct = ids(direct);
-    let collected = ids(requests("otelcol/fanin-grpc-gzip").unwrap());
+    let direct = ids(&direct);
+    let collected = ids(&requests("otelcol/fanin-grpc-gzip").unwrap());
     let missing = direct.difference(&collected).count();
     let strange = collected.difference(&direct).count();
     assert_eq!((missing, strange), (0, 0), "of {}", direct.len());
