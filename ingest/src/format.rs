@@ -95,7 +95,7 @@ impl Reading {
 }
 
 /// The formats of input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Format {
     /// Events of audit.k8s.io: lists, single events, lines.
     KubeAudit,

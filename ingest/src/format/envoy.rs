@@ -18,61 +18,11 @@ use durward_schemas::values::{CredentialKind, IdentityKind, Outcome, Provider};
 use serde_json::{Map, Value};
 
 use self::decide::{Facts, decide};
-use super::mapping::Mapping;
+pub(super) use self::names::MAPPING;
 use super::mesh::{self, Line, Named};
 use super::{Context, Failure, Reading};
 use crate::normalize;
 use crate::redact::mask_unparsed;
-
-/// Which fields fill which column; of several names the first that is there. A name stands for all
-/// its spellings, such as `x-request-id` for `x_request_id`.
-pub(super) const MAPPING: &[Mapping] = &[
-    Mapping::new("time", "start_time | timestamp | time, of OTLP timeUnixNano"),
-    Mapping::new("verb", "method | http_request_method | http_method"),
-    Mapping::new("request_uri", "x_envoy_original_path | path | url_path | http_target | http_url"),
-    Mapping::new("status_code", "response_code | http_response_status_code | http_status_code"),
-    Mapping::new("status_reason", "response_flags"),
-    Mapping::new("stage", "access_log_type, else `connection` for what is no request"),
-    Mapping::new("duration_us", "duration | duration_ms, milliseconds"),
-    Mapping::new(
-        "identity",
-        "downstream_peer_uri_san | source_principal, else upstream_local_uri_san",
-    ),
-    Mapping::new("identity_kind", "identity; `unauthenticated` where the field says nobody"),
-    Mapping::new("identity_realm", "identity: the trust domain"),
-    Mapping::new("namespace", "identity: /ns/<namespace>/sa/<name>"),
-    Mapping::new("service_account", "identity: /ns/<namespace>/sa/<name>"),
-    Mapping::new(
-        "peer_identity",
-        "downstream_local_uri_san | destination_principal, else upstream_peer_uri_san",
-    ),
-    Mapping::new("credential_id", "downstream_peer_serial, else downstream_peer_fingerprint_256"),
-    Mapping::new("credential_kind", "identity"),
-    Mapping::new(
-        "source_ip",
-        "x_forwarded_for and downstream_direct_remote_address | downstream_remote_address, \
-         the last that is no trusted proxy",
-    ),
-    Mapping::new("forwarded_for", "x_forwarded_for and downstream_remote_address, the others"),
-    Mapping::new("user_agent", "user_agent"),
-    Mapping::new("request_id", "x_request_id | request_id"),
-    Mapping::new("claimed_trace_id", "traceparent | b3 | x_b3_traceid | trace_id"),
-    Mapping::new("claimed_span_id", "traceparent | b3 | x_b3_spanid | span_id"),
-    Mapping::new("object_name", "upstream_cluster, else requested_server_name, else authority"),
-    Mapping::new("object_namespace", "upstream_cluster, else requested_server_name"),
-    Mapping::new(
-        "decision",
-        "response_code_details, connection_termination_details, \
-         downstream_transport_failure_reason, rbac metadata, response_code",
-    ),
-    Mapping::new("decided_by", "response_code_details, rbac metadata: AuthorizationPolicy/ns/name"),
-    Mapping::new(
-        "decision_reason",
-        "downstream_transport_failure_reason, else response_code_details, else \
-         connection_termination_details, else upstream_transport_failure_reason",
-    ),
-    Mapping::new("outcome", "response_code, response_flags, failure reasons"),
-];
 
 /// Reads one line.
 pub(super) fn read(

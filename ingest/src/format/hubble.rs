@@ -23,28 +23,82 @@ use crate::normalize;
 /// Which field of a flow fills which column. The client is `source`, of a reply `destination`.
 pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("time", "flow.time, else time"),
+    Mapping::new("time_suspect", "flow.time, else time"),
+    Mapping::new("claimed_time", "flow.time, else time"),
     Mapping::new("source_event_id", "flow.uuid"),
+    Mapping::new("class_uid", "flow.l7: HTTP, DNS or Network Activity"),
+    Mapping::new("activity_id", "flow.l7.http.method, flow.l7"),
     Mapping::new("stage", "flow.l7.type, else flow.trace_observation_point, else flow.Type"),
-    Mapping::new("identity", "client.labels: ServiceAccount and namespace, else the reserved name"),
-    Mapping::new("identity_kind", "client.labels"),
-    Mapping::new("identity_realm", "the cluster, else client.labels, client.cluster_name"),
-    Mapping::new("namespace", "client.labels"),
-    Mapping::new("service_account", "client.labels"),
-    Mapping::new("identity_uid", "client.identity"),
+    Mapping::new(
+        "identity",
+        "of the client, by flow.is_reply: flow.source.labels, flow.source.namespace, \
+         flow.destination.labels, flow.destination.namespace",
+    ),
+    Mapping::new(
+        "identity_kind",
+        "of the client, by flow.is_reply: flow.source.labels, flow.source.namespace, \
+         flow.destination.labels, flow.destination.namespace",
+    ),
+    Mapping::new(
+        "identity_realm",
+        "the cluster, else of the client, by flow.is_reply: flow.source.labels, \
+         flow.source.namespace, flow.source.cluster_name, flow.destination.labels, \
+         flow.destination.namespace, flow.destination.cluster_name",
+    ),
+    Mapping::new(
+        "namespace",
+        "of the client, by flow.is_reply: flow.source.labels, flow.source.namespace, \
+         flow.destination.labels, flow.destination.namespace",
+    ),
+    Mapping::new(
+        "service_account",
+        "of the client, by flow.is_reply: flow.source.labels, flow.source.namespace, \
+         flow.destination.labels, flow.destination.namespace",
+    ),
+    Mapping::new(
+        "identity_uid",
+        "of the client, by flow.is_reply: flow.source.identity, flow.destination.identity",
+    ),
     Mapping::new("credential_kind", "flow.auth_type: SPIRE"),
-    Mapping::new("pod", "client.pod_name"),
-    Mapping::new("workload", "client.namespace, client.workloads[0].name"),
-    Mapping::new("workload_kind", "client.workloads[0].kind"),
-    Mapping::new("workload_evidence", "client.workloads"),
-    Mapping::new("peer_identity", "server.labels"),
-    Mapping::new("object_namespace", "flow.destination_service, else server.namespace"),
+    Mapping::new(
+        "pod",
+        "of the client, by flow.is_reply: flow.source.pod_name, flow.destination.pod_name",
+    ),
+    Mapping::new(
+        "workload",
+        "of the client, by flow.is_reply: flow.source.namespace, flow.source.labels, \
+         flow.source.workloads.name, flow.destination.namespace, flow.destination.labels, \
+         flow.destination.workloads.name",
+    ),
+    Mapping::new(
+        "workload_kind",
+        "of the client, by flow.is_reply: flow.source.workloads.kind, \
+         flow.destination.workloads.kind",
+    ),
+    Mapping::new(
+        "workload_evidence",
+        "of the client, by flow.is_reply: flow.source.namespace, flow.source.labels, \
+         flow.source.workloads.name, flow.destination.namespace, flow.destination.labels, \
+         flow.destination.workloads.name",
+    ),
+    Mapping::new(
+        "peer_identity",
+        "the same of the other end: flow.destination.labels, flow.destination.namespace, \
+         flow.source.labels, flow.source.namespace, flow.is_reply",
+    ),
+    Mapping::new(
+        "object_namespace",
+        "flow.destination_service.namespace, else of the other end flow.destination.namespace, \
+         flow.destination.labels, flow.source.namespace, flow.source.labels, flow.is_reply",
+    ),
     Mapping::new(
         "object_name",
-        "DNS query, Kafka topic, else flow.destination_service.name, else server.pod_name, \
-         else flow.destination_names[0]",
+        "flow.l7.dns.query, flow.l7.kafka.topic, else flow.destination_service.name, else of \
+         the other end flow.destination.pod_name, flow.source.pod_name, flow.is_reply, else \
+         flow.destination_names",
     ),
     Mapping::new("resource", "flow.l7: dns, kafka"),
-    Mapping::new("verb", "flow.l7.http.method, flow.l7.kafka.api_key; query for DNS"),
+    Mapping::new("verb", "flow.l7.http.method, flow.l7.kafka.api_key, query of flow.l7.dns"),
     Mapping::new("request_uri", "flow.l7.http.url"),
     Mapping::new("status_code", "flow.l7.http.code"),
     Mapping::new("status_reason", "flow.l7.dns.rcode, flow.l7.kafka.error_code"),
@@ -53,15 +107,31 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("request_id", "flow.l7.http.headers: X-Request-Id"),
     Mapping::new(
         "claimed_trace_id",
-        "flow.trace_context.parent.trace_id, else flow.l7.http.headers: traceparent, b3, X-B3-TraceId",
+        "flow.trace_context.parent.trace_id, else flow.l7.http.headers: traceparent, b3, \
+         X-B3-TraceId",
     ),
     Mapping::new("claimed_span_id", "flow.l7.http.headers: traceparent, b3, X-B3-SpanId"),
-    Mapping::new("source_ip", "flow.IP of the client, after X-Forwarded-For of trusted proxies"),
-    Mapping::new("forwarded_for", "flow.l7.http.headers: X-Forwarded-For"),
-    Mapping::new("decision", "flow.verdict, flow.drop_reason_desc"),
+    Mapping::new(
+        "source_ip",
+        "flow.IP of the client by flow.is_reply, after X-Forwarded-For of flow.l7.http.headers \
+         of trusted proxies",
+    ),
+    Mapping::new(
+        "forwarded_for",
+        "flow.l7.http.headers: X-Forwarded-For; flow.IP by flow.is_reply of trusted proxies",
+    ),
+    Mapping::new("decision", "flow.verdict, flow.drop_reason_desc, flow.l7"),
     Mapping::new("decision_reason", "flow.drop_reason_desc, else flow.verdict"),
-    Mapping::new("decided_by", "flow.{egress,ingress}_{denied,allowed}_by[0]: kind/namespace/name"),
-    Mapping::new("outcome", "flow.verdict, status"),
+    Mapping::new(
+        "decided_by",
+        "flow.egress_denied_by, flow.ingress_denied_by, flow.egress_allowed_by, \
+         flow.ingress_allowed_by: kind/namespace/name of the first, by flow.verdict, \
+         flow.drop_reason_desc",
+    ),
+    Mapping::new(
+        "outcome",
+        "flow.verdict, flow.l7.http.code, flow.l7.dns.rcode, flow.l7.kafka.error_code",
+    ),
 ];
 
 /// What Cilium says when a policy refused, when two sides did not prove who they are, or when one
@@ -126,8 +196,10 @@ fn access(mut event: Map<String, Value>, context: &Context<'_>) -> Result<Access
         activity_id: normalize::TRAFFIC,
         ..Access::default()
     };
-    let outer = event.text("time")?;
-    let claim = flow.text("time")?.or(outer);
+    let claim = flow.text("time")?.or(said(&event, "time"));
+    if claim == said(&event, "time") {
+        event.take("time");
+    }
     let for_ids = mesh::set_time(&mut access, claim.as_deref(), context);
     // Whoever observed it twice says the same; the outer one is kept if they differ.
     if event.get("node_name") == flow.get("node_name") {
@@ -151,6 +223,10 @@ fn access(mut event: Map<String, Value>, context: &Context<'_>) -> Result<Access
     Ok(access)
 }
 
+fn said(fields: &Fields, key: &str) -> Option<String> {
+    fields.get(key).and_then(Value::as_str).map(str::to_owned)
+}
+
 /// What else the ends of a flow say.
 #[derive(Debug, Default)]
 struct Ends {
@@ -168,13 +244,17 @@ fn ends(access: &mut Access, flow: &mut Fields, context: &Context<'_>) -> Result
         names.reverse();
     }
     let [client, server] = names;
-    let mut read = |name: &str| -> Result<Endpoint, Failure> {
+    let mut of_ends = Vec::new();
+    for name in [client, server] {
         let mut fields = flow.object(name)?;
-        let endpoint = Endpoint::read(&mut fields, context)?;
+        of_ends.push(Endpoint::read(&fields, context));
+        if name == client {
+            fields.take("pod_name");
+        }
         flow.keep(name, fields);
-        Ok(endpoint)
-    };
-    let (of_client, of_server) = (read(client)?, read(server)?);
+    }
+    let of_server = of_ends.pop().unwrap_or_default();
+    let of_client = of_ends.pop().unwrap_or_default();
     let ip = flow.get("IP");
     let address = |name: &str| ip.and_then(|ip| ip.get(name)?.as_str()).unwrap_or_default();
     let ports = flow.get("l4").and_then(|l4| l4.as_object()?.iter().next());

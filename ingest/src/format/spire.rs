@@ -23,34 +23,68 @@ use crate::normalize;
 /// Which field of a line fills which column.
 pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("time", "time"),
+    Mapping::new("time_suspect", "time"),
+    Mapping::new("claimed_time", "time"),
     Mapping::new("verb", "method"),
+    Mapping::new(
+        "class_uid",
+        "method, service: Authentication for what mints or proves an identity",
+    ),
+    Mapping::new("activity_id", "method, service"),
     Mapping::new("api_group", "service"),
     Mapping::new("resource", "service: entry.v1.Entry is `entries`"),
     Mapping::new(
         "object_name",
-        "entry_id, else spiffe_id, agent_id, trust_domain_id, local_authority_id; of SVIDs spiffe_id",
+        "entry_id, else spiffe_id, agent_id, trust_domain_id, local_authority_id; by service of \
+         SVIDs spiffe_id",
     ),
-    Mapping::new("identity", "caller_id, else `uid:` and caller_uid; agent_id of who is attested"),
-    Mapping::new("identity_kind", "caller_id, caller_uid; `unauthenticated` without either"),
-    Mapping::new("identity_realm", "caller_id: the trust domain"),
+    Mapping::new(
+        "identity",
+        "caller_id, else `uid:` and caller_uid; agent_id of who is attested, by method and \
+         status",
+    ),
+    Mapping::new(
+        "identity_kind",
+        "caller_id, caller_uid, agent_id, method; `unauthenticated` without any, unless \
+         authorized_as local",
+    ),
+    Mapping::new("identity_realm", "caller_id, agent_id: the trust domain"),
     Mapping::new("namespace", "caller_id: /ns/<namespace>/sa/<name>"),
     Mapping::new("service_account", "caller_id: /ns/<namespace>/sa/<name>"),
-    Mapping::new("credential_kind", "caller_id"),
+    Mapping::new("credential_kind", "caller_id, caller_uid"),
     Mapping::new("source_ip", "caller_addr"),
     Mapping::new("request_id", "request_id"),
-    Mapping::new("decision", "status, status_code, status_message, error"),
-    Mapping::new("decision_reason", "error, else status_message of a refusal, else authorized_via"),
-    Mapping::new("decided_by", "`authentication` if an attestation or a certificate is refused"),
+    Mapping::new("decision", "status, status_code, status_message, error, msg, method"),
+    Mapping::new(
+        "decision_reason",
+        "error, else status_message of a refusal by status, status_code, method; else \
+         authorized_via",
+    ),
+    Mapping::new(
+        "decided_by",
+        "`authentication` if an attestation or a certificate is refused: method, status, \
+         status_code, error",
+    ),
     Mapping::new("decided_role", "authorized_as"),
-    Mapping::new("outcome", "status, error"),
-    Mapping::new("status_reason", "status_code, or the code in error: the name of the gRPC code"),
+    Mapping::new("outcome", "status, error, msg"),
+    Mapping::new("status_reason", "status_code, else error: the name of the gRPC code"),
     Mapping::new(
         "issued_credential_id",
-        "serial_num, else csr, of X509-SVIDs; jti, else request_id, of others",
+        "serial_num, else csr, of X509-SVIDs; jti, else request_id, of others; by method and \
+         status",
     ),
-    Mapping::new("extra", "caller_uid, caller_gid, caller_path, caller_addr, pid"),
-    Mapping::new("request_object", "the fields of the operation"),
-    Mapping::new("response_object", "expires_at, serial_num, jti, status_code, status_message"),
+    Mapping::new("extra", "caller_uid, caller_gid, caller_path, caller_addr, pid, registered"),
+    Mapping::new(
+        "request_object",
+        "the fields of the operation: csr, entry_id, spiffe_id, parent_id, selectors, agent_id, \
+         trust_domain_id, local_authority_id, ttl, audience, jti and whatever else; of service \
+         entries expires_at",
+    ),
+    Mapping::new(
+        "response_object",
+        "expires_at unless service entries, expiration, serial_num, jti, status_code, \
+         status_message",
+    ),
 ];
 
 /// Fields that speak of the line or the caller, not of the operation.

@@ -1,3 +1,5 @@
+mod mesh;
+
 use durward_schemas::record::Content;
 use durward_schemas::table::Row;
 use proptest::prelude::*;

@@ -22,10 +22,18 @@ use super::{Context, Failure, Reading};
 use crate::canonical;
 use crate::normalize;
 
-/// Which field of an entry fills which column. Of a login `who` is `response.auth`, else `auth`.
+/// Which field of an entry fills which column.
 pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("time", "time"),
-    Mapping::new("stage", "type; a request without error is `RequestReceived`: it has no decision"),
+    Mapping::new("time_suspect", "time"),
+    Mapping::new("claimed_time", "time"),
+    Mapping::new(
+        "stage",
+        "type; a request without error and response.data.error is `RequestReceived`: it has no \
+         decision",
+    ),
+    Mapping::new("class_uid", "request.path: a login is Authentication"),
+    Mapping::new("activity_id", "request.operation, request.path"),
     Mapping::new("source_event_id", "request.id"),
     Mapping::new("request_id", "request.id"),
     Mapping::new("verb", "request.operation"),
@@ -33,33 +41,80 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("api_group", "request.mount_type"),
     Mapping::new("resource", "request.mount_point"),
     Mapping::new("object_name", "request.path without request.mount_point"),
-    Mapping::new("identity", "who.metadata.service_account_*, else who.display_name"),
-    Mapping::new("identity_kind", "who.metadata, who.display_name, request.mount_type"),
-    Mapping::new("identity_realm", "the cluster; of a SPIFFE ID its trust domain"),
-    Mapping::new("namespace", "who.metadata.service_account_namespace"),
-    Mapping::new("service_account", "who.metadata.service_account_name"),
-    Mapping::new("identity_uid", "who.metadata.service_account_uid, else who.entity_id"),
+    Mapping::new(
+        "identity",
+        "response.auth.metadata.service_account_namespace, else \
+         auth.metadata.service_account_namespace, response.auth.metadata.service_account_name, \
+         else auth.metadata.service_account_name, response.auth.display_name, else \
+         auth.display_name; the former of a login by request.path",
+    ),
+    Mapping::new(
+        "identity_kind",
+        "response.auth.metadata.service_account_namespace, else \
+         auth.metadata.service_account_namespace, response.auth.metadata.service_account_name, \
+         else auth.metadata.service_account_name, response.auth.display_name, else \
+         auth.display_name; the former of a login by request.path, request.mount_type",
+    ),
+    Mapping::new(
+        "identity_realm",
+        "the cluster; of a SPIFFE ID in response.auth.display_name, else auth.display_name; the \
+         former of a login by request.path its trust domain",
+    ),
+    Mapping::new(
+        "namespace",
+        "response.auth.metadata.service_account_namespace, else \
+         auth.metadata.service_account_namespace, response.auth.metadata.service_account_name, \
+         else auth.metadata.service_account_name, response.auth.display_name, else \
+         auth.display_name; the former of a login by request.path",
+    ),
+    Mapping::new(
+        "service_account",
+        "response.auth.metadata.service_account_namespace, else \
+         auth.metadata.service_account_namespace, response.auth.metadata.service_account_name, \
+         else auth.metadata.service_account_name, response.auth.display_name, else \
+         auth.display_name; the former of a login by request.path",
+    ),
+    Mapping::new(
+        "identity_uid",
+        "response.auth.metadata.service_account_uid, else auth.metadata.service_account_uid, \
+         response.auth.entity_id, else auth.entity_id; the former of a login by request.path",
+    ),
     Mapping::new(
         "credential_id",
-        "request.client_token_accessor, else auth.accessor; of a login by certificate \
-         who.metadata.serial_number",
+        "request.client_token_accessor, else auth.accessor; of a login by request.path \
+         response.auth.metadata.serial_number, auth.metadata.serial_number",
     ),
-    Mapping::new("credential_kind", "request.mount_type of a login"),
+    Mapping::new(
+        "credential_kind",
+        "of a login by request.path request.mount_type, response.auth.display_name, \
+         auth.display_name; else request.client_token, request.client_token_accessor, \
+         auth.accessor",
+    ),
     Mapping::new("issued_credential_id", "response.auth.accessor"),
     Mapping::new(
         "source_ip",
-        "request.remote_address, after request.headers.x-forwarded-for of trusted proxies",
+        "request.headers: x-forwarded-for; request.remote_address, the last that is no trusted \
+         proxy",
     ),
-    Mapping::new("forwarded_for", "request.headers.x-forwarded-for"),
-    Mapping::new("user_agent", "request.headers.user-agent"),
-    Mapping::new("decision", "error, response.data.error, auth.policy_results.allowed, type"),
+    Mapping::new(
+        "forwarded_for",
+        "request.headers: x-forwarded-for; request.remote_address, the others",
+    ),
+    Mapping::new("user_agent", "request.headers: user-agent"),
+    Mapping::new(
+        "decision",
+        "error, response.data, auth.policy_results.allowed, type; of a login request.path",
+    ),
     Mapping::new("decision_reason", "error"),
     Mapping::new(
         "decided_by",
-        "of a login its role, auth/<mount>/role/<role>; else \
-         the first name in auth.policy_results.granting_policies",
+        "of a login by request.path its role, response.auth.metadata.role or \
+         response.auth.metadata.cert_name, as auth/<mount>/role/<name>; else the first name in \
+         auth.policy_results.granting_policies; by error, response.data, \
+         auth.policy_results.allowed, type; `authentication` if auth.display_name, \
+         auth.metadata are unknown",
     ),
-    Mapping::new("outcome", "error, response.data.error"),
+    Mapping::new("outcome", "error, response.data"),
     Mapping::new("extra", "auth"),
     Mapping::new("request_object", "request.data"),
     Mapping::new("response_object", "response"),

@@ -1,6 +1,124 @@
 //! The names by which fields are known, the operator's first: any spelling of a name counts.
 //! Istio's ztunnel has names of its own.
 
+use super::super::mapping::Mapping;
+
+/// Which fields fill which column; of several names the first that is there. A name stands for all
+/// its spellings, such as `x-request-id` for `x_request_id`.
+pub(in crate::format) const MAPPING: &[Mapping] = &[
+    Mapping::new(
+        "provider",
+        "upstream_cluster, response_code_details, connection_termination_details, \
+         rbac_metadata, scope, of OTLP resource.node_name: Istio's names",
+    ),
+    Mapping::new("time", "timeUnixNano, else start_time | timestamp | time"),
+    Mapping::new("time_suspect", "timeUnixNano, else start_time | timestamp | time"),
+    Mapping::new("claimed_time", "timeUnixNano, else start_time | timestamp | time"),
+    Mapping::new("verb", "method | http_request_method | http_method"),
+    Mapping::new("class_uid", "method, response_code: HTTP Activity, else Network Activity"),
+    Mapping::new("activity_id", "method"),
+    Mapping::new("request_uri", "x_envoy_original_path | path | url_path | http_target | http_url"),
+    Mapping::new("status_code", "response_code | http_response_status_code | http_status_code"),
+    Mapping::new("status_reason", "response_flags"),
+    Mapping::new("stage", "access_log_type, else `connection` without method and response_code"),
+    Mapping::new("duration_us", "duration | duration_ms, milliseconds"),
+    Mapping::new(
+        "identity",
+        "downstream_peer_uri_san | source_principal | src.identity, else \
+         upstream_local_uri_san; none beside downstream_transport_failure_reason, \
+         connection_termination_details",
+    ),
+    Mapping::new(
+        "identity_kind",
+        "downstream_peer_uri_san | source_principal | src.identity, else \
+         upstream_local_uri_san; none beside downstream_transport_failure_reason, \
+         connection_termination_details; `unauthenticated` where the field says nobody",
+    ),
+    Mapping::new(
+        "identity_realm",
+        "downstream_peer_uri_san | source_principal | src.identity, else \
+         upstream_local_uri_san; none beside downstream_transport_failure_reason, \
+         connection_termination_details: the trust domain",
+    ),
+    Mapping::new(
+        "namespace",
+        "downstream_peer_uri_san | source_principal | src.identity, else \
+         upstream_local_uri_san; none beside downstream_transport_failure_reason, \
+         connection_termination_details: /ns/<namespace>/sa/<name>",
+    ),
+    Mapping::new(
+        "service_account",
+        "downstream_peer_uri_san | source_principal | src.identity, else \
+         upstream_local_uri_san; none beside downstream_transport_failure_reason, \
+         connection_termination_details: /ns/<namespace>/sa/<name>",
+    ),
+    Mapping::new(
+        "peer_identity",
+        "downstream_local_uri_san | destination_principal | dst.identity, else \
+         upstream_peer_uri_san unless upstream_transport_failure_reason; none beside \
+         downstream_transport_failure_reason, connection_termination_details",
+    ),
+    Mapping::new(
+        "credential_id",
+        "downstream_peer_serial, else downstream_peer_fingerprint_256, of \
+         downstream_peer_uri_san; none beside downstream_transport_failure_reason, \
+         connection_termination_details",
+    ),
+    Mapping::new(
+        "credential_kind",
+        "downstream_peer_uri_san | source_principal | src.identity, else \
+         upstream_local_uri_san; none beside downstream_transport_failure_reason, \
+         connection_termination_details",
+    ),
+    Mapping::new(
+        "source_ip",
+        "x_forwarded_for and downstream_direct_remote_address | downstream_remote_address | \
+         src.addr, the last that is no trusted proxy",
+    ),
+    Mapping::new("forwarded_for", "x_forwarded_for and downstream_remote_address, the others"),
+    Mapping::new("user_agent", "user_agent"),
+    Mapping::new("request_id", "x_request_id | request_id"),
+    Mapping::new(
+        "claimed_trace_id",
+        "of OTLP traceId, else traceparent | b3 | x_b3_traceid | trace_id",
+    ),
+    Mapping::new(
+        "claimed_span_id",
+        "of OTLP spanId, else traceparent | b3 | x_b3_spanid | span_id",
+    ),
+    Mapping::new(
+        "object_name",
+        "upstream_cluster, else requested_server_name, else authority | dst.service",
+    ),
+    Mapping::new(
+        "object_namespace",
+        "upstream_cluster, else requested_server_name, else authority | dst.service",
+    ),
+    Mapping::new(
+        "decision",
+        "downstream_transport_failure_reason, response_code_details, \
+         connection_termination_details, error with scope, rbac_metadata, response_code, \
+         response_flags, upstream_transport_failure_reason, upstream_host",
+    ),
+    Mapping::new(
+        "decided_by",
+        "response_code_details, connection_termination_details, error with scope, \
+         rbac_metadata: AuthorizationPolicy/ns/name; `authentication` by \
+         downstream_transport_failure_reason, response_code",
+    ),
+    Mapping::new(
+        "decision_reason",
+        "downstream_transport_failure_reason, else response_code_details, else \
+         connection_termination_details, else error with scope, else \
+         upstream_transport_failure_reason",
+    ),
+    Mapping::new(
+        "outcome",
+        "response_code, response_flags, grpc_status, downstream_transport_failure_reason, \
+         upstream_transport_failure_reason, connection_termination_details, error with scope",
+    ),
+];
+
 pub(super) const TIMES: &[&str] = &["time_unix_nano", "start_time", "timestamp", "time", "ts"];
 pub(super) const METHODS: &[&str] = &["method", "http_request_method", "http_method", "req_method"];
 pub(super) const PATHS: &[&str] = &[

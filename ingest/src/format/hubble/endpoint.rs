@@ -23,8 +23,8 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Takes what has a column; labels and workloads stay, since they say more.
-    pub(super) fn read(fields: &mut Fields, context: &Context<'_>) -> Result<Self, Failure> {
+    /// Reads what has a column.
+    pub(super) fn read(fields: &Fields, context: &Context<'_>) -> Self {
         let labels = labels(fields);
         let label = |key: &str| labels.iter().find_map(|label| label.strip_prefix(key));
         let namespace = fields.get("namespace").and_then(Value::as_str).map(str::to_owned);
@@ -46,14 +46,14 @@ impl Endpoint {
         let owner = fields.get("workloads").and_then(|list| list.get(0));
         let text = |key: &str| owner.and_then(|owner| owner.get(key)?.as_str()).map(str::to_owned);
         let workload = namespace.as_ref().zip(text("name"));
-        Ok(Self {
+        Self {
             identity,
             number: fields.get("identity").and_then(Value::as_i64),
             workload: workload.map(|(namespace, name)| format!("{namespace}/{name}")),
             workload_kind: text("kind"),
             namespace,
-            pod: fields.text("pod_name")?,
-        })
+            pod: fields.get("pod_name").and_then(Value::as_str).map(str::to_owned),
+        }
     }
 }
 
