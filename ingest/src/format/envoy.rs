@@ -136,13 +136,7 @@ pub(super) fn read_fields(fields: Map<String, Value>, context: &Context<'_>) -> 
 /// Paths and addresses as such, whatever they are called; the rest by names and looks.
 fn redacted(mut fields: Map<String, Value>, context: &Context<'_>) -> Map<String, Value> {
     let redactor = context.keys.redactor();
-    for value in fields.values_mut() {
-        if let Value::String(text) = value
-            && (text.starts_with('/') || text.contains("://"))
-        {
-            *text = redactor.uri(text);
-        }
-    }
+    redactor.addresses(&mut fields);
     let mut value = Value::Object(fields);
     redactor.json(&mut value);
     match value {

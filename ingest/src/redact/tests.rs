@@ -338,7 +338,7 @@ impl Canaries {
                 |key: &str, text: String| json!({"key": key, "value": {"stringValue": text}});
             let span = json!({"resourceSpans": [{"resource": {"attributes": [attribute("api.key", c.secret())]}, "scopeSpans": [{"spans": [{
                 "name": format!("GET /x?password={}", c.secret()), "status": {"message": format!("token={}", c.secret())},
-                "attributes": [attribute("http.request.header.authorization", format!("Bearer {}", c.token())), json!({"key": "http.request.header.x-api-key", "value": {"arrayValue": {"values": [{"stringValue": c.secret()}]}}}), attribute("db.statement", format!("SET PASSWORD = '{}'", c.secret())), attribute("url.full", format!("https://u:{}@h/", c.secret()))],
+                "attributes": [attribute("http.request.header.authorization", format!("Bearer {}", c.token())), json!({"key": "http.request.header.x-api-key", "value": {"arrayValue": {"values": [{"stringValue": c.secret()}]}}}), attribute("url.query", format!("a=b&code={}", c.secret())), attribute("http.target", format!("/cb?code={}", c.secret())), attribute("db.statement", format!("SET PASSWORD = '{}'", c.secret())), attribute("url.full", format!("https://u:{}@h/", c.secret()))],
                 "events": [{"name": "e", "attributes": [attribute("session.token", c.secret())]}]}]}]}]});
             c.documents.push((Format::Otlp, span.to_string()));
             let log = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [

@@ -96,7 +96,9 @@ fn scope_json(fields: &Map<String, Value>) -> Option<Json> {
 
 /// Attributes as JSON, redacted.
 pub(crate) fn attributes(list: &[KeyValue], context: &Context<'_>) -> Map<String, Value> {
-    let mut value = Value::Object(object(list));
+    let mut fields = object(list);
+    context.keys.redactor().addresses(&mut fields);
+    let mut value = Value::Object(fields);
     context.keys.redactor().json(&mut value);
     match value {
         Value::Object(fields) => fields,
