@@ -35,7 +35,7 @@ demo *args:
 sql query:
     cargo run -- query "$1"
 
-# A real kube-apiserver, and a SIGKILL in the middle.
+# A real kube-apiserver and Collector, and a SIGKILL in the middle.
 e2e *args:
     cargo build
     e2e/run.py "${CARGO_TARGET_DIR:-target}/debug/durward" "$@"

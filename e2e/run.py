@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Real kube-apiserver -> durward serve -> SQL and a Slack message, with a SIGKILL in the middle.
+"""Real kube-apiserver and Collector -> durward serve -> SQL and a Slack message, with a SIGKILL in the middle.
 
   e2e/run.py target/debug/durward [--seed 1] [--life 20]
 
@@ -27,7 +27,7 @@ sys.path[:0] = [str(HERE / "lab"), str(HERE / "lab/scenarios"), str(HERE / "lab/
 import lab  # noqa: E402
 
 CLUSTER = "e2e"
-PROGRAMS = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok"]
+PROGRAMS = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok", "otelcol-lab"]
 # The API server would keep events back for half a minute; nobody wants to wait for that here.
 APISERVER_FLAGS = "--audit-webhook-batch-max-wait=2s"
 
@@ -111,13 +111,55 @@ class Durward:
             sys.exit(f"durward query ended with {done.returncode}: {done.stderr}")
         return json.loads(done.stdout)
 
+    def ingest(self, file):
+        """Takes a file while no server runs. Ends with a tick, which the counters of the server's last minute wait for."""
+        subprocess.run([self.program, "--data-dir", self.data, "ingest", "--cluster", CLUSTER, file], check=True, stdout=subprocess.DEVNULL)
+
+
+class Collector:
+    """The OpenTelemetry Collector: tails the audit file, twice, and takes what the workloads trace."""
+
+    def __init__(self, folder, durward):
+        self.door, self.port = f"127.0.0.1:{lab.free_port()}", lab.free_port()
+        self.settings = {"AUDIT_LOG": folder / "audit.jsonl", "STORAGE": folder / "collector", "COLLECTOR_HTTP": self.door, "METRICS_PORT": self.port,
+                         "DURWARD_GRPC": durward.doors["otlp_grpc"], "DURWARD_HTTP": durward.doors["otlp_http"]}
+        self.child, self.log = None, folder / "collector.log"
+
+    def start(self):
+        with open(self.log, "wb") as log:
+            self.child = subprocess.Popen([lab.BIN / "otelcol-lab", "--config", HERE / "lab/otelcol.yaml"], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                          env={name: str(value) for name, value in self.settings.items()})
+        eventually(20, lambda: self.says("Everything is ready") or self.child.poll() is not None)
+        if not self.says("Everything is ready"):
+            sys.exit(f"the Collector did not become ready; see {self.log}")
+
+    def says(self, words):
+        return words in self.log.read_text()
+
+    def metrics(self):
+        """What it counts of itself, by name and component; nothing if it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
+                text = answer.read().decode()
+        except OSError:
+            return collections.Counter()
+        found = re.findall(r'^otelcol_(\w+)\{.*?(?:exporter|receiver)="(.*?)".*\} (\S+)$', text, re.M)
+        return collections.Counter({(name, component): int(float(value)) for name, component, value in found})
+
     def post_traces(self, body):
-        request = urllib.request.Request(f"http://{self.doors['otlp_http']}/v1/traces", body.encode(), {"Content-Type": "application/json"})
+        request = urllib.request.Request(f"http://{self.door}/v1/traces", body.encode(), {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status
         except urllib.error.HTTPError as refused:
             return refused.code
+        except OSError as error:
+            return str(error)
+
+    def stop(self):
+        """Returns the exit code."""
+        self.child.terminate()
+        return self.child.wait(60)
 
 
 # --- the play -----------------------------------------------------------------
@@ -170,20 +212,40 @@ def instant(text):
     return datetime.datetime.fromisoformat(text).astimezone(datetime.timezone.utc).isoformat(timespec="microseconds")
 
 
-def check_rows(folder, durward, stopping, checks):
-    """Every event of the audit file is one row. A server that stops closes its webhook before its watches end."""
-    in_file, too_late = collections.Counter(), set()
-    for event in map(json.loads, open(folder / "audit.jsonl")):
-        key = (event["auditID"], event["stage"], instant(event["requestReceivedTimestamp"]), event["verb"])
-        in_file[key] += 1
-        if event["verb"] == "watch" and event["stage"] == "ResponseComplete" and instant(event["stageTimestamp"]) > stopping:
-            too_late.add(key)
+def in_file(folder):
+    return [json.loads(line) for line in open(folder / "audit.jsonl")]
+
+
+def check_rows(folder, durward, checks):
+    """Every event of the audit file is one row, by however many doors it came."""
+    events = collections.Counter((e["auditID"], e["stage"], instant(e["requestReceivedTimestamp"]), e["verb"]) for e in in_file(folder))
     rows = durward.query(f"SELECT source_event_id, stage, time, verb FROM accesses WHERE cluster = '{CLUSTER}'")
     in_table = collections.Counter((row["source_event_id"], row["stage"], instant(row["time"]), row["verb"]) for row in rows)
-    lacking = in_file - in_table
-    lost = [key for key in lacking if key not in too_late]
-    checks("every event of the audit file is there", not lost, f"{sum(in_file.values())} events, {lacking.total()} ends of watches came too late" if not lost else f"lost {lost[:3]} and {len(lost)} in all")
-    checks("every row is in the audit file, once", not in_table - in_file, f"{len(rows)} rows" if not in_table - in_file else str(list(in_table - in_file)[:3]))
+    lost, more = events - in_table, in_table - events
+    checks("every event of the audit file is there", not lost, f"{events.total()} events" if not lost else f"lost {list(lost)[:3]} and {lost.total()} in all")
+    checks("every row is in the audit file, once", not more, f"{len(rows)} rows" if not more else str(list(more)[:3]))
+
+
+def check_doors(folder, durward, stopping, checks):
+    """Durward's own counters: every door brought every event, and the file itself brings nothing new."""
+    events = in_file(folder)
+    # A server that stops closes its webhook before its watches end.
+    late = sum(1 for e in events if e["verb"] == "watch" and e["stage"] == "ResponseComplete" and instant(e["stageTimestamp"]) > stopping)
+    durward.ingest(folder / "audit.jsonl")
+    columns = "sum(accepted) AS accepted, sum(duplicates) AS duplicates, sum(rejected) AS rejected"
+    counted = {row["source"]: row for row in durward.query(f"SELECT source, {columns} FROM source_counters GROUP BY source")}
+    spans = durward.query("SELECT count(*) AS n FROM spans WHERE source = 'otlp_grpc'")[0]["n"]
+
+    def check(what, source, least, besides=0):
+        row = counted.get(source, collections.Counter())
+        brought = row["accepted"] + row["duplicates"] - besides
+        checks(what, brought >= least and not row["rejected"], f"{brought}, at least {least}; {row['rejected']} rejected")
+
+    check("the webhook brought every event", "audit", len(events) - late)
+    check("the Collector brought every event as a string", "otlp_grpc", len(events), besides=spans)
+    check("the Collector brought every event as a map", "otlp_http", len(events))
+    file = counted.get("file", collections.Counter())
+    checks("the audit file itself brings nothing new", not file["accepted"] and file["duplicates"] == len(events), f"{file['duplicates']} duplicates")
 
 
 def check_edges(durward, label, checks):
@@ -214,42 +276,68 @@ def check_slack(slack, checks):
     checks("Slack took every message and regrets none", not refused and not control["lint"], f"{control['answers']} {control['lint']}")
 
 
+def check_collector(folder, collector, checks):
+    """Once the API server is down the audit file is whole: the Collector sends what is left of it, and drops nothing."""
+    spans = (folder / "client-spans.jsonl").read_text().splitlines()
+    answers = collections.Counter(map(collector.post_traces, spans))
+    checks("the Collector takes the workloads' own spans", set(answers) == {200}, str(dict(answers)))
+    lines = len(in_file(folder))
+    due = {("exporter_sent_log_records", "otlp_grpc/durward"): lines, ("exporter_sent_log_records", "otlp_http/durward"): lines,
+           ("exporter_sent_spans", "otlp_grpc/durward"): len(spans)}
+    eventually(60, lambda: collector.metrics() >= collections.Counter(due))
+    metrics = collector.metrics()
+    checks("the Collector sent the audit file, twice, and the spans", all(metrics[what] == n for what, n in due.items()),
+           ", ".join(f"{metrics[what]} of {n} {' '.join(what)}" for what, n in due.items()))
+    again = set(re.findall(r'Will retry the request.*"otelcol.component.id": "(.*?)"', collector.log.read_text()))
+    checks("the Collector had to send again when Durward was killed", again == {"otlp_grpc/durward", "otlp_http/durward"}, " ".join(sorted(again)))
+    failed = {what: n for what, n in metrics.items() if n and re.search("failed|refused", what[0])}
+    words = [words for words in ("Dropping data", "Rejecting data", "Partial success") if collector.says(words)]
+    checks("the Collector dropped nothing", metrics and not failed and not words, f"{failed} {words}" if metrics else "it does not answer")
+    code = collector.stop()
+    checks("the Collector ends well", code == 0, f"exit code {code}")
+
+
 def check_client_spans(folder, durward, checks):
-    """What the instrumented workloads themselves export goes in by the other OTLP door."""
-    lines = (folder / "client-spans.jsonl").read_text().splitlines()
-    answers = collections.Counter(map(durward.post_traces, lines))
-    checks("the workloads' own spans are taken", set(answers) == {200}, str(dict(answers)))
+    """What the instrumented workloads themselves export, through the Collector."""
+    scopes = (scope for line in open(folder / "client-spans.jsonl") for resource in json.loads(line)["resourceSpans"] for scope in resource["scopeSpans"])
+    exported = {span["spanId"] for scope in scopes for span in scope["spans"]}
+    lacking = exported - {row["span_id"] for row in durward.query("SELECT span_id FROM spans")}
+    checks("the workloads' own spans are there", exported and not lacking, f"{len(exported)} spans" if not lacking else f"lost {len(lacking)} of {len(exported)}")
 
 
 def run(opt, folder, checks):
     slack = Slack(folder / "slack")
     durward = Durward(opt.durward.resolve(), folder, slack)
+    collector = Collector(folder, durward)
     try:
         durward.start()
+        collector.start()
         try:
             start_cluster(folder, durward)
             labels = play(folder, durward, checks, opt)
         finally:
             stopping = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds")
             stop_cluster()
-        check_client_spans(folder, durward, checks)
+        check_collector(folder, collector, checks)
         check_slack(slack, checks)
         code = durward.stop(signal.SIGTERM)
         checks("durward drains on SIGTERM", code == 0, f"exit code {code}")
-        check_rows(folder, durward, stopping, checks)
+        check_rows(folder, durward, checks)
+        check_client_spans(folder, durward, checks)
         check_edges(durward, labels["stolen-token"], checks)
+        check_doors(folder, durward, stopping, checks)
     finally:
-        for child in (durward.child, slack.child):
-            if child and child.poll() is None:
-                child.kill()
-                child.wait()
+        for program in (collector, durward, slack):
+            if program.child and program.child.poll() is None:
+                program.child.kill()
+                program.child.wait()
 
 
-def built():
-    """Builds what is missing, if it can; true when everything is there."""
+def missing():
+    """Builds what is missing, if it can; returns what is still missing."""
     if shutil.which("go"):
         subprocess.run([HERE / "lab/build"], check=True)
-    return all((lab.BIN / name).exists() for name in PROGRAMS)
+    return [name for name in PROGRAMS if not (lab.BIN / name).exists()]
 
 
 def main():
@@ -258,8 +346,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--life", type=float, default=20, help="seconds of ordinary life before each story")
     opt = parser.parse_args()
-    if not built():
-        print(f"skipped: e2e needs a real kube-apiserver in {lab.BIN}; install Go 1.26 (https://go.dev/dl/) and run e2e/lab/build (about 12 minutes)")
+    if lacking := missing():
+        print(f"skipped: e2e needs {', '.join(lacking)} in {lab.BIN}; install Go 1.26 (https://go.dev/dl/) and run e2e/lab/build (about 14 minutes)")
         return
     folder = lab.LAB / "e2e"
     shutil.rmtree(folder, ignore_errors=True)

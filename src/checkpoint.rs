@@ -41,6 +41,11 @@ pub(crate) fn load(
     Ok(None)
 }
 
+/// The position of the newest checkpoint, whether it reads back or not.
+pub(crate) fn newest(dir: &Path) -> std::io::Result<Option<LogPosition>> {
+    Ok(all(dir)?.last().map(|(position, _)| *position))
+}
+
 /// Publishes a checkpoint; the position of the older of the two that are kept.
 pub(crate) fn publish(
     dir: &Path,

@@ -99,7 +99,7 @@ pub(crate) struct IngestArgs {
     /// Time as of which listed objects hold, where the file does not say (RFC 3339)
     #[arg(long, value_name = "TIME")]
     pub(crate) as_of: Option<String>,
-    /// Send through a running server's doors instead, such as http://127.0.0.1:8443
+    /// Send to the server that holds the data directory instead, such as http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     pub(crate) to: Option<String>,
     /// Exit with 1 if findings of this severity or above were made

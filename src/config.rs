@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use durward_detect::alert::Pace;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::cli;
 use crate::failure::{Code, Failure};
 
 /// The whole configuration; every key has a default.
@@ -70,6 +72,7 @@ impl Default for Listen {
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             tls: None,
             cluster: None,
+            client_clusters: BTreeMap::new(),
         };
         Self {
             audit: on(8443),
@@ -93,6 +96,9 @@ pub(crate) struct Door {
     /// Cluster of everything that arrives here; the webhook has it in its path instead.
     #[serde(default)]
     pub cluster: Option<String>,
+    /// OTLP: clusters by a name in the client's certificate (URI, DNS or common name), where `cluster` is null.
+    #[serde(default)]
+    pub client_clusters: BTreeMap<String, String>,
 }
 
 /// TLS of one door.
@@ -110,11 +116,28 @@ pub(crate) struct Tls {
 }
 
 /// Slack.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Slack {
     /// File that holds the URL of an incoming webhook; null tells nobody.
     pub webhook_url_file: Option<PathBuf>,
+    /// So long a new incident waits for more of its story before it is told.
+    pub group_wait: String,
+    /// An incident that was told is told again after so long, if something grave of another sort joined it.
+    pub group_interval: String,
+    /// An incident that was told is told again after so long, if it only went on.
+    pub repeat_interval: String,
+}
+
+impl Default for Slack {
+    fn default() -> Self {
+        Self {
+            webhook_url_file: None,
+            group_wait: "30s".into(),
+            group_interval: "5m".into(),
+            repeat_interval: "4h".into(),
+        }
+    }
 }
 
 /// Detection.
@@ -212,6 +235,9 @@ fn check(config: &Config) -> Result<(), Failure> {
     if let Err(reason) = config.retention() {
         return wrong(format!("retention: {reason}"), "write a number of days, such as 90d");
     }
+    if let Err(reason) = config.pace() {
+        return wrong(format!("slack.{reason}"), "write a duration, such as 30s, 5m or 4h");
+    }
     let doors = &config.listen;
     for (name, door) in
         [("audit", &doors.audit), ("otlp_grpc", &doors.otlp_grpc), ("otlp_http", &doors.otlp_http)]
@@ -244,7 +270,21 @@ fn check(config: &Config) -> Result<(), Failure> {
 impl Config {
     /// How long rows are kept.
     pub(crate) fn retention(&self) -> Result<Option<Duration>, String> {
-        self.retention.as_deref().map(crate::cli::duration).transpose()
+        self.retention.as_deref().map(cli::duration).transpose()
+    }
+
+    /// When people are told.
+    pub(crate) fn pace(&self) -> Result<Pace, String> {
+        let micros = |key: &str, text: &str| {
+            let duration = cli::duration(text).map_err(|reason| format!("{key}: {reason}"))?;
+            Ok::<i64, String>(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+        };
+        Ok(Pace {
+            group_wait: micros("group_wait", &self.slack.group_wait)?,
+            group_interval: micros("group_interval", &self.slack.group_interval)?,
+            repeat_after: micros("repeat_interval", &self.slack.repeat_interval)?,
+            ..Pace::default()
+        })
     }
 
     /// What detection is told.

@@ -4,18 +4,31 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use durward_schemas::crash;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
 /// The format that this program writes; a directory with a higher one is left alone.
 const FORMAT: u32 = 1;
+const REBUILT: &str = "rebuilt.json";
 
 /// What `format.json` says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Label {
     format: u32,
     id: String,
+}
+
+/// What `rebuilt.json` says: which part of the log was lost before its state was checkpointed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Rebuilt {
+    /// The first position that was read from the lake.
+    pub(crate) first_position: i64,
+    /// The last.
+    pub(crate) last_position: i64,
+    /// When the oldest row that was found there was recorded.
+    pub(crate) oldest: Option<String>,
 }
 
 /// A data directory that this process alone may write to.
@@ -62,6 +75,12 @@ impl DataDir {
     pub(crate) fn outbox(&self) -> PathBuf {
         self.path.join("outbox")
     }
+
+    /// Remembers that the state was made anew, for `doctor`.
+    pub(crate) fn write_rebuilt(&self, rebuilt: &Rebuilt) -> std::io::Result<()> {
+        let text = serde_json::to_vec(rebuilt)?;
+        write_durably(&self.path.join(REBUILT), &text)
+    }
 }
 
 /// The lake of a directory that others may be writing to; says what to do if there is none.
@@ -73,6 +92,12 @@ pub(crate) fn readable_lake(path: &Path) -> Result<PathBuf, Failure> {
     label(path)?.ok_or_else(none)?;
     let lake = lake(path);
     if lake.join("accesses").join("_delta_log").is_dir() { Ok(lake) } else { Err(none()) }
+}
+
+/// How the state of a directory was made anew, if it ever was.
+pub(crate) fn rebuilt(path: &Path) -> Option<Rebuilt> {
+    let text = std::fs::read(path.join(REBUILT)).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 fn lake(path: &Path) -> PathBuf {
@@ -110,7 +135,7 @@ fn lock(path: &Path) -> Result<File, Failure> {
             let mut holder = String::new();
             let _unreadable = file.read_to_string(&mut holder);
             Err(Failure::io(format!("data directory {} is in use by process {holder}", path.display()))
-                .hint("send through that server's doors: durward ingest --to http://HOST:PORT FILE; queries work beside it"))
+                .hint("send to that server: durward ingest --to http://127.0.0.1:8080 FILE; queries work beside it"))
         }
         Err(TryLockError::Error(error)) => Err(fail(error)),
     }
@@ -158,6 +183,7 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = File::create(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
+    crash::point("file_written");
     std::fs::rename(&new, path)?;
     let directory = path.parent().unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()

@@ -4,8 +4,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use durward_detect::alert::SlackRoute;
-use durward_schemas::Clock;
 use durward_schemas::tables::Delivery;
+use durward_schemas::{Clock, crash};
 use tokio::sync::mpsc;
 
 use crate::pipeline::SharedOutbox;
@@ -25,6 +25,7 @@ pub(crate) async fn run(
         let due = outbox.lock().unwrap_or_else(PoisonError::into_inner).due(clock());
         for due in due {
             let delivery = route.deliver(&due.alert, due.attempt, clock()).await;
+            crash::point("alert_told");
             if delivery.outcome != "delivered" {
                 tracing::warn!(incident = %delivery.incident_id, outcome = delivery.outcome, error = delivery.error, "an alert was not taken");
             }

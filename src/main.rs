@@ -16,6 +16,7 @@ mod pipeline;
 mod render;
 mod server;
 mod sql;
+mod store;
 mod telemetry;
 mod web;
 

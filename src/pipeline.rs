@@ -1,24 +1,27 @@
 //! The one loop: the next record of the log -> correlate -> detect -> the lake and the outbox.
 
+mod begin;
 mod keep;
+mod tell;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use durward_correlate::Correlator;
 use durward_correlate::deduplicate::Older;
 use durward_correlate::lake::{Judged, Lake};
 use durward_detect::Detection;
-use durward_detect::alert::{Alert, Outbox};
+use durward_detect::alert::Alert;
 use durward_ingest::log::{Log, Reader};
+use durward_schemas::Clock;
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::{Record, Turn};
 use durward_schemas::tables::Delivery;
-use durward_schemas::{Clock, Time};
 use tokio::sync::mpsc;
 
-use crate::checkpoint;
+pub(crate) use self::tell::{SharedOutbox, Telling};
 use crate::data_dir::DataDir;
+use crate::store::Store;
 
 /// When rows have waited so long they are committed.
 const MOST_WAIT: Duration = Duration::from_secs(2);
@@ -38,15 +41,12 @@ pub(crate) struct Care {
 /// Deliveries that wait to be written; more make the deliverer wait.
 const MOST_DELIVERIES: usize = 1_000;
 
-/// The outbox, between the loop that owes and the deliverer that tells.
-pub(crate) type SharedOutbox = Arc<Mutex<Outbox>>;
-
 /// The stages after the log, and how far they have come.
 pub(crate) struct Pipeline {
     dir: DataDir,
     lake: Lake,
-    /// `None` where nobody is told: then nothing is owed.
-    outbox: Option<SharedOutbox>,
+    /// `None` where nobody is ever told: then nothing is owed.
+    telling: Option<Telling>,
     deliveries: (mpsc::Sender<Delivery>, mpsc::Receiver<Delivery>),
     log: Arc<Log>,
     reader: Reader,
@@ -64,23 +64,18 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// Everything as the last checkpoint left it; the log tells the rest.
     pub(crate) async fn open(
-        dir: DataDir,
-        log: Arc<Log>,
+        store: Store,
         detect: durward_detect::Settings,
-        outbox: Option<SharedOutbox>,
+        telling: Option<Telling>,
     ) -> anyhow::Result<Self> {
-        let correlate = durward_correlate::Settings::default();
-        let lake = Lake::open(&dir.lake(), dir.id()).await?;
-        let found = checkpoint::load(&dir.checkpoints(), correlate, &detect)?;
-        let (reached, correlator, detection) = match found {
-            Some(found) => (found.position, found.correlator, found.detection),
-            None => (0, Correlator::new(correlate), Detection::new(detect, &[])?),
-        };
+        let begun = begin::begin(&store, detect, telling.as_ref()).await?;
+        let (reached, correlator, detection) = (begun.position, begun.correlator, begun.detection);
+        let Store { dir, lake, log } = store;
         let reader = log.reader(reached + 1);
         Ok(Self {
             dir,
             lake,
-            outbox,
+            telling,
             deliveries: mpsc::channel(MOST_DELIVERIES),
             reader,
             log,
@@ -148,7 +143,9 @@ impl Pipeline {
         let turn = self.correlator.turn(record, &older);
         let judgement = self.detection.observe(&turn);
         // Owed before its position can be checkpointed: an alert is never lost between the two.
-        self.owe(&judgement.owed, turn.ingest_time)?;
+        if let Some(telling) = &self.telling {
+            telling.owe(&judgement.owed, turn.ingest_time)?;
+        }
         let judged = Judged {
             findings: judgement.findings,
             finding_events: judgement.finding_events,
@@ -166,13 +163,6 @@ impl Pipeline {
         let waited = self.waiting_since.is_some_and(|since| since.elapsed() >= MOST_WAIT);
         if waited || self.lake.pending() >= MOST_PENDING {
             self.flush().await?;
-        }
-        Ok(())
-    }
-
-    fn owe(&self, alerts: &[Alert], now: Time) -> anyhow::Result<()> {
-        if let Some(outbox) = &self.outbox {
-            outbox.lock().unwrap_or_else(PoisonError::into_inner).owe(alerts, now)?;
         }
         Ok(())
     }

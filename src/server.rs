@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use durward_detect::alert::{Alert, Outbox, Pace, SlackRoute};
+use durward_detect::alert::{Alert, Outbox, SlackRoute};
 use durward_ingest::receive::webhook::WebhookSettings;
-use durward_ingest::receive::{OtlpSettings, TlsSettings, otlp_grpc, otlp_http, webhook};
-use durward_ingest::{Intake, IntakeSettings, Keys, Log, LogSettings, Network};
+use durward_ingest::receive::{OtlpSettings, TlsSettings, otlp_grpc, otlp_http, upload, webhook};
+use durward_ingest::{Intake, IntakeSettings, Keys, Log, Network};
 use durward_schemas::record::Content;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -21,7 +21,8 @@ use crate::config::{Config, Door, Tls};
 use crate::data_dir::DataDir;
 use crate::failure::{Code, Failure};
 use crate::metrics::Metrics;
-use crate::pipeline::{Care, Pipeline};
+use crate::pipeline::{Care, Pipeline, Telling};
+use crate::store::Store;
 use crate::{clock, deliver, web};
 
 /// Time passes in the log by a tick a minute.
@@ -48,6 +49,7 @@ pub(crate) struct Server {
     /// The alert that was owed last.
     pub(crate) last_alert: LastAlert,
     pipeline: Pipeline,
+    log: Arc<Log>,
     /// Doors and what runs beside the loop.
     doors: JoinSet<anyhow::Result<()>>,
     helpers: JoinSet<()>,
@@ -57,7 +59,9 @@ pub(crate) struct Server {
 
 impl Server {
     /// Takes the directory, opens every door, and starts what runs beside the loop.
-    pub(crate) async fn open(path: &Path, config: &Config, pace: Pace) -> Result<Self, Failure> {
+    pub(crate) async fn open(path: &Path, config: &Config) -> Result<Self, Failure> {
+        let pace =
+            config.pace().map_err(|reason| Failure::new(Code::Config, anyhow::anyhow!(reason)))?;
         let route = route(config)?;
         let networks = networks(config)?;
         let listeners = Listeners::bind(config).await?;
@@ -65,14 +69,16 @@ impl Server {
         let dir = DataDir::take(path)?;
         let clock = clock::system();
         let keys = Arc::new(Keys::open(dir.path())?);
-        let log = Arc::new(Log::open(&dir.log(), LogSettings::default(), Arc::clone(&clock))?);
+        let token = Keys::upload_token(dir.path())?;
         let outbox = match &route {
             Some(_) => Some(Arc::new(Mutex::new(Outbox::open(&dir.outbox(), pace)?))),
             None => None,
         };
         let lake = dir.lake();
-        let mut pipeline =
-            Pipeline::open(dir, Arc::clone(&log), config.detection(), outbox.clone()).await?;
+        let store = Store::open(dir, Arc::clone(&clock)).await?;
+        let log = Arc::clone(&store.log);
+        let telling = outbox.clone().map(|outbox| Telling { outbox, muted_from: None });
+        let mut pipeline = Pipeline::open(store, config.detection(), telling).await?;
         let metrics = Arc::new(Metrics::default());
         let last_alert = LastAlert::default();
         let (counted, last) = (Arc::clone(&metrics), Arc::clone(&last_alert));
@@ -93,18 +99,19 @@ impl Server {
         let ready = Arc::new(AtomicBool::new(true));
         let (closing, closed) = watch::channel(false);
         let admin = admin::router(Admin { metrics, ready: Arc::clone(&ready) });
-        let doors = doors(listeners, config, &intake, lake, admin, &closed);
+        let web = web::router(lake, upload::router(intake.clone(), &token));
+        let doors = doors(listeners, config, &intake, web, admin, &closed);
         let mut helpers = JoinSet::new();
-        helpers.spawn(tick(log));
+        helpers.spawn(tick(Arc::clone(&log)));
         if let (Some(outbox), Some(route)) = (outbox, route) {
             helpers.spawn(deliver::run(outbox, Arc::new(route), clock, pipeline.deliveries()));
         }
-        Ok(Self { addresses, intake, last_alert, pipeline, doors, helpers, closing, ready })
+        Ok(Self { addresses, intake, last_alert, pipeline, log, doors, helpers, closing, ready })
     }
 
     /// Runs until `stop`; then says that it is not ready, closes the doors, and takes what is in the log.
     pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let (ready, closing, mut doors) = (self.ready, self.closing, self.doors);
+        let (ready, closing, mut doors, log) = (self.ready, self.closing, self.doors, self.log);
         let stop = async move {
             tokio::select! {
                 () = stop => {}
@@ -115,6 +122,8 @@ impl Server {
             while let Some(ended) = doors.join_next().await {
                 report(ended);
             }
+            // What the doors brought since the last tick is counted by one more.
+            tick_once(&log).await;
         };
         let ran = self.pipeline.run(stop).await;
         self.helpers.shutdown().await;
@@ -178,7 +187,7 @@ fn doors(
     listeners: Listeners,
     config: &Config,
     intake: &Intake,
-    lake: std::path::PathBuf,
+    web: Router,
     admin: Router,
     closed: &watch::Receiver<bool>,
 ) -> JoinSet<anyhow::Result<()>> {
@@ -193,7 +202,7 @@ fn doors(
     let http = otlp("otlp_http", &listen.otlp_http);
     let serving = otlp_http::serve(listeners.otlp_http, http, intake.clone(), wait(closed.clone()));
     doors.spawn(async move { Ok(serving.await?) });
-    for (listener, router) in [(listeners.web, web::router(lake)), (listeners.admin, admin)] {
+    for (listener, router) in [(listeners.web, web), (listeners.admin, admin)] {
         let closed = wait(closed.clone());
         doors.spawn(async move {
             Ok(axum::serve(listener, router).with_graceful_shutdown(closed).await?)
@@ -203,7 +212,12 @@ fn doors(
 }
 
 fn otlp(name: &str, door: &Door) -> OtlpSettings {
-    OtlpSettings { source: name.into(), cluster: door.cluster.clone(), tls: tls(door.tls.as_ref()) }
+    OtlpSettings {
+        source: name.into(),
+        cluster: door.cluster.clone(),
+        client_clusters: door.client_clusters.clone(),
+        tls: tls(door.tls.as_ref()),
+    }
 }
 
 fn tls(tls: Option<&Tls>) -> Option<TlsSettings> {
@@ -224,10 +238,14 @@ async fn tick(log: Arc<Log>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        // A busy log takes the next tick instead.
-        if let Err(error) = log.append(vec![Content::Tick]).await {
-            tracing::warn!(%error, "the log took no tick");
-        }
+        tick_once(&log).await;
+    }
+}
+
+/// A busy log takes the next tick instead.
+async fn tick_once(log: &Log) {
+    if let Err(error) = log.append(vec![Content::Tick]).await {
+        tracing::warn!(%error, "the log took no tick");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The web door: questions in SQL over HTTP, for programs on this machine.
+//! The web door: questions in SQL over HTTP, and files, for programs on this machine.
 //!
 //! A page in a browser can reach loopback too, so a request must name a loopback host, come from
 //! no other origin, and have a content type that a page cannot send without asking first.
@@ -48,12 +48,13 @@ struct Asked {
 }
 
 /// The routes.
-pub(crate) fn router(lake: PathBuf) -> Router {
+pub(crate) fn router(lake: PathBuf, upload: Router) -> Router {
     Router::new()
         .route("/", get(|| async { HELP }))
         .route("/api/v1/query", post(query))
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
         .with_state(Web { lake, places: Arc::new(Semaphore::new(AT_ONCE)) })
+        .merge(upload)
 }
 
 async fn query(State(web): State<Web>, headers: HeaderMap, body: Bytes) -> Response {

@@ -120,8 +120,8 @@ impl Correlator {
                 }
             }
             Content::Objects(rows) => {
-                for row in &rows {
-                    self.object(row, &mut turn);
+                for row in rows {
+                    self.object(row, older, &mut turn);
                 }
             }
             Content::Spans(rows) => {
@@ -226,14 +226,14 @@ impl Correlator {
         }
     }
 
-    fn object(&mut self, row: &Object, turn: &mut Turn) {
-        let known = !self.state.ids.insert(event_hash(&row.event_id), self.settings.most_ids);
-        if known {
+    fn object(&mut self, row: Object, older: &Older, turn: &mut Turn) {
+        if !self.is_new(event_hash(&row.event_id), row.event_id.as_str(), older) {
             return self.duplicate(&row.source, row.time, turn);
         }
         self.state.sources.count(&row.source, row.time, Fate::Accepted);
-        let news = advance::object(&mut self.state, row, turn);
+        let news = advance::object(&mut self.state, &row, turn);
         self.amend(news, row.log_position, row.ingest_time, turn);
+        turn.objects.push(row);
     }
 
     fn span(&mut self, row: Span, older: &Older, turn: &mut Turn) {

@@ -140,7 +140,12 @@ pub(crate) fn lookup(content: &Content, ids: &Window, requests: &Window) -> Opti
                 add("rejects", row.reject_id.as_str(), reject_hash(&row.reject_id));
             }
         }
-        Content::Objects(_) | Content::Received(_) | Content::Tick | Content::EndOfSource(_) => {
+        Content::Objects(rows) => {
+            for row in rows {
+                add("objects", row.event_id.as_str(), event_hash(&row.event_id));
+            }
+        }
+        Content::Received(_) | Content::Tick | Content::EndOfSource(_) => {
             return None;
         }
     }

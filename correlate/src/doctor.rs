@@ -29,7 +29,7 @@ const CHECKS: &[Check] = &[
         sql: "SELECT count(*) AS n FROM accesses WHERE judged AND identity_kind = 'service_account' AND credential_id IS NULL",
         lacks: true,
         finding: "accesses by ServiceAccounts do not name their credential",
-        advice: "the API server is older than 1.30 or the source leaves user.extra out: tokens cannot be followed from minting to use",
+        advice: "the API server is older than 1.30 or the source leaves user.extra out: tokens cannot be followed from minting to use, and the detectors minted_later, minted_for_another and two_addresses are blind for them",
     },
     Check {
         sql: "SELECT count(*) AS n FROM accesses WHERE judged AND api_group = 'rbac.authorization.k8s.io' \
@@ -113,6 +113,44 @@ pub async fn examine(lake: &impl Ask) -> Result<(Vec<Fields>, Vec<Advice>), Quer
         }
     }
     Ok((sources, advice))
+}
+
+/// How many requests of one sort succeeded, and how many of them brought a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bodies {
+    /// The resource, in plural.
+    pub resource: String,
+    /// The verb.
+    pub verb: String,
+    /// Judged requests that succeeded and were not cut.
+    pub requests: i64,
+    /// Those with a request or response object.
+    pub with_body: i64,
+}
+
+/// Which requests bring their bodies.
+///
+/// # Errors
+/// If the question cannot be answered.
+pub async fn bodies(lake: &impl Ask) -> Result<Vec<Bodies>, QueryError> {
+    let rows = lake
+        .ask(
+            "SELECT resource, verb, count(*) AS requests, count(coalesce(request_object, response_object)) AS with_body \
+             FROM accesses WHERE judged AND outcome = 'success' AND NOT truncated AND resource IS NOT NULL AND verb IS NOT NULL \
+             GROUP BY resource, verb",
+        )
+        .await?;
+    let text = |row: &Fields, name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
+    let count = |row: &Fields, name: &str| row.get(name).and_then(Value::as_i64);
+    let read = rows.iter().filter_map(|row| {
+        Some(Bodies {
+            resource: text(row, "resource")?,
+            verb: text(row, "verb")?,
+            requests: count(row, "requests")?,
+            with_body: count(row, "with_body")?,
+        })
+    });
+    Ok(read.collect())
 }
 
 /// Both for programs.

@@ -2,11 +2,13 @@
 //!
 //! Every commit carries `txn(data directory / table, last position it covers)` and never splits
 //! what one row of the log gave rise to. The writer drops what that `txn` covers, since delta-rs
-//! does not (DESIGN decision 3). A commit is preceded by flushing files and directories, since
-//! `object_store` does neither.
+//! does not (DESIGN decision 3). Everything is written through `durable`, which flushes.
 
 pub(crate) mod delta;
+mod durable;
 mod maintain;
+mod replay;
+pub(crate) mod versions;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -103,6 +105,7 @@ impl Lake {
     pub fn stage(&mut self, turn: &Turn, judged: &Judged) {
         self.add(&turn.accesses);
         self.add(&turn.amendments);
+        self.add(&turn.objects);
         self.add(&turn.changes);
         self.add(&turn.credentials);
         self.add(&turn.workloads);
@@ -168,8 +171,11 @@ impl Lake {
 
 /// The rows with the partition column `date`: the UTC date on which the log took their cause.
 fn dated<R: Row>(table: &Table, rows: &[R]) -> RecordBatch {
-    let batch = R::to_batch(rows);
-    let dates = rows.iter().map(|row| row.recorded().date());
+    with_dates(table, &R::to_batch(rows), rows.iter().map(|row| row.recorded().date()))
+}
+
+/// The rows of `batch` and the day on which each is stored.
+fn with_dates(table: &Table, batch: &RecordBatch, dates: impl Iterator<Item = i32>) -> RecordBatch {
     let dates: arrow::array::Date32Array = dates.collect::<Vec<i32>>().into();
     let mut columns = batch.columns().to_vec();
     columns.push(std::sync::Arc::new(dates));

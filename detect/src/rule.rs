@@ -7,6 +7,7 @@ mod built_in;
 mod certificate;
 pub(crate) mod event;
 pub(crate) mod field;
+mod need;
 mod pod_spec;
 mod read;
 
@@ -14,6 +15,7 @@ use durward_schemas::values::severity;
 use rsigma_eval::{CompiledRule, evaluate_rule};
 
 pub(crate) use built_in::BUILT_IN;
+pub use need::Need;
 pub(crate) use read::read;
 
 use crate::rule::event::RowEvent;
@@ -60,6 +62,8 @@ pub(crate) struct Rule {
     pub description: String,
     pub severity_id: i64,
     pub techniques: Vec<String>,
+    /// What it needs of bodies; `None` if it can fire without.
+    need: Option<Need>,
     /// The step to take next, with `{field}` for what the row says.
     pub next_step: Option<String>,
     matcher: CompiledRule,
@@ -98,6 +102,12 @@ pub fn listed() -> Vec<Listed> {
         techniques: rule.techniques,
     };
     load(&[]).unwrap_or_default().into_iter().map(list).collect()
+}
+
+/// What the built-in rules that read bodies need, by id.
+#[must_use]
+pub fn needs() -> Vec<Need> {
+    load(&[]).unwrap_or_default().into_iter().filter_map(|rule| rule.need).collect()
 }
 
 /// The fields that rules may name, and the column that each is read from.

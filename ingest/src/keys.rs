@@ -1,8 +1,8 @@
-//! The two keys of an installation: a data directory in, [`Keys`] out.
+//! The keys of an installation: a data directory in, [`Keys`] out.
 //!
 //! `keys/redaction` makes the markers that stand for secrets; during a rotation it has two lines,
-//! of which the first is used. `keys/reject` makes the ids of rejects and never rotates.
-//! Both are made at the first start, readable by their owner only.
+//! of which the first is used. `keys/reject` makes the ids of rejects and never rotates;
+//! `keys/upload` lets files in through a running server. All are made at the first start, readable by their owner only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -49,6 +49,14 @@ impl Keys {
         let dir = data_dir.join("keys");
         fs::create_dir_all(&dir).map_err(|source| KeysError::File { path: dir.clone(), source })?;
         Ok(Self::from_bytes(&open_key(&dir, "redaction")?, open_key(&dir, "reject")?))
+    }
+
+    /// What whoever sends files to a running server must show: only who may read the data directory
+    /// knows it.
+    pub fn upload_token(data_dir: &Path) -> Result<String, KeysError> {
+        let dir = data_dir.join("keys");
+        fs::create_dir_all(&dir).map_err(|source| KeysError::File { path: dir.clone(), source })?;
+        open_key(&dir, "upload").map(|key| hex(&key))
     }
 
     /// Keys whose bytes are known: for tests, and for nodes that are handed theirs.

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::receive::TlsError;
+use crate::receive::TlsSettings;
 use crate::{Context, Intake, IntakeSettings, Keys, Log, LogSettings, Reading};
 
 /// One HTTP or gRPC request as it was sent.
@@ -229,4 +230,56 @@ pub(crate) fn receipts(records: &[Record]) -> Vec<Receipt> {
         _ => None,
     };
     records.iter().filter_map(receipt).collect()
+}
+
+/// Certificates for a door on loopback and for a client, of one authority, in PEM files.
+pub(crate) struct Authority {
+    dir: tempfile::TempDir,
+    root: String,
+    client: String,
+}
+
+pub(crate) fn authority() -> Authority {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let dir = tempfile::tempdir().unwrap();
+    let root_key = KeyPair::generate().unwrap();
+    let mut root = CertificateParams::new(vec![]).unwrap();
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root_certificate = root.self_signed(&root_key).unwrap();
+    let issuer = Issuer::new(root, root_key);
+    let leaf = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (certificate.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
+    };
+    let (certificate, key) = leaf("localhost");
+    let (client_certificate, client_key) = leaf("client");
+    let root = root_certificate.pem();
+    for (name, text) in [("ca.pem", &root), ("tls.pem", &certificate), ("tls.key", &key)] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    Authority { dir, root, client: client_certificate + &client_key }
+}
+
+impl Authority {
+    /// A door that lets in only who has a certificate of this authority.
+    pub(crate) fn door(&self) -> TlsSettings {
+        let path = |name: &str| self.dir.path().join(name);
+        TlsSettings {
+            certificate: path("tls.pem"),
+            key: path("tls.key"),
+            client_ca: Some(path("ca.pem")),
+        }
+    }
+
+    /// A client that trusts the authority and finds the door under `localhost`.
+    pub(crate) fn client(&self, door: SocketAddr) -> reqwest::ClientBuilder {
+        let root = reqwest::Certificate::from_pem(self.root.as_bytes()).unwrap();
+        reqwest::Client::builder().tls_certs_only([root]).resolve("localhost", door)
+    }
+
+    /// The certificate and key of the client `client`.
+    pub(crate) fn identity(&self) -> reqwest::Identity {
+        reqwest::Identity::from_pem(self.client.as_bytes()).unwrap()
+    }
 }

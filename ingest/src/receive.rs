@@ -4,12 +4,14 @@
 //! when what it took is on the device.
 
 mod body;
+mod client;
 pub mod files;
 mod otlp;
 pub mod otlp_grpc;
 pub mod otlp_http;
 mod serve;
 pub mod tls;
+pub mod upload;
 pub mod webhook;
 
 pub use otlp::OtlpSettings;

@@ -2,25 +2,28 @@
 //!
 //! Plain HTTP to loopback only; what is sent elsewhere is an exporter's business.
 
-use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use axum::http::{Method, Request, StatusCode, Uri, header};
+use axum::http::{Method, Request, Response, StatusCode, Uri, header};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use futures::Stream;
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
 
-use crate::format::Format;
-use crate::split::Splitter;
+use crate::receive::files::{self, FilesError};
+use crate::receive::upload::{Asked, PATH};
 
-/// Events of one batch, as the API server's webhook sends them by default.
-const MAX_BATCH: usize = 400;
 /// Bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 << 10;
+/// Bytes of a file that are sent at a time.
+const CHUNK: usize = 64 << 10;
 /// How often a door that is busy is asked again.
 const TRIES: u32 = 20;
 /// The wait between tries where the door names none.
@@ -43,12 +46,6 @@ pub enum SendError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The content has no door.
-    #[error("{path} has no door: only audit events and OTLP lines can be sent to a server")]
-    NoDoor {
-        /// The file.
-        path: String,
-    },
     /// Nobody took it.
     #[error("sending to {url}: {reason}")]
     Refused {
@@ -59,43 +56,54 @@ pub enum SendError {
     },
 }
 
-/// What was sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sent {
-    /// Events, or exports of OTLP.
-    pub items: u64,
-    /// Requests that were answered with success.
-    pub requests: u64,
-}
-
-/// Sends a file through the doors at `url`: audit events in batches, OTLP/JSON line by line.
+/// Sends one file to the server at `url`, as it is; what the server said that it read, as JSON.
 ///
 /// # Errors
-/// If the file cannot be read, has no door, or is not taken after many tries.
-pub async fn file(url: &str, cluster: &str, path: &Path) -> Result<Sent, SendError> {
-    let bytes = unpacked(path)?;
-    let name = path.display().to_string();
-    let mut sent = Sent::default();
-    match Format::detect(&bytes) {
-        Some(Format::KubeAudit) => {
-            let target = format!("{}/v1/k8s-audit/{cluster}", url.trim_end_matches('/'));
-            for (body, items) in batches(&bytes) {
-                post(&target, body).await?;
-                sent.items += items;
-                sent.requests += 1;
-            }
-        }
-        Some(Format::Otlp) => {
-            for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                let target = format!("{}/v1/{}", url.trim_end_matches('/'), signal(line));
-                post(&target, Bytes::copy_from_slice(line)).await?;
-                sent.items += 1;
-                sent.requests += 1;
-            }
-        }
-        Some(_) | None => return Err(SendError::NoDoor { path: name }),
-    }
-    Ok(sent)
+/// If the file cannot be read, or is not taken.
+pub async fn file(url: &str, token: &str, asked: &Asked, path: &Path) -> Result<String, SendError> {
+    let failed = |source| SendError::File { path: path.display().to_string(), source };
+    let path = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
+    let input = File::open(path).await.map_err(failed)?;
+    let refused = |reason: String| SendError::Refused { url: url.to_owned(), reason };
+    let query = serde_urlencoded::to_string(asked).map_err(|error| refused(error.to_string()))?;
+    let uri = loopback(&format!("{}{PATH}?{query}", url.trim_end_matches('/')))?;
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(uri)
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .body(StreamBody::new(Box::pin(chunks(input))))
+        .map_err(|error| refused(error.to_string()))?;
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let answer = client.request(request).await.map_err(|error| refused(error.to_string()))?;
+    let status = answer.status();
+    let text = text(answer).await;
+    if status.is_success() { Ok(text) } else { Err(refused(format!("{status} {}", text.trim()))) }
+}
+
+/// The files that paths stand for, those that list objects first: what existed before the events must
+/// be known when they are correlated.
+///
+/// # Errors
+/// If a path cannot be read.
+pub fn in_order(paths: &[PathBuf]) -> Result<Vec<PathBuf>, FilesError> {
+    let (snapshots, others): (Vec<_>, Vec<_>) =
+        files::expand(paths)?.into_iter().partition(|path| files::lists_objects(path));
+    Ok(snapshots.into_iter().chain(others).collect())
+}
+
+/// A file as the frames of a body.
+fn chunks(input: File) -> impl Stream<Item = std::io::Result<Frame<Bytes>>> {
+    futures::stream::try_unfold(input, |mut input| async move {
+        let mut chunk = bytes::BytesMut::with_capacity(CHUNK);
+        let length = input.read_buf(&mut chunk).await?;
+        Ok((length > 0).then(|| (Frame::data(chunk.freeze()), input)))
+    })
+}
+
+/// What an answer says, as far as it is read.
+async fn text(answer: Response<Incoming>) -> String {
+    let read = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+    read.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned()).unwrap_or_default()
 }
 
 /// Posts one JSON body; waits and tries again while the door is busy.
@@ -122,10 +130,7 @@ pub async fn post(url: &str, body: Bytes) -> Result<(), SendError> {
             .headers()
             .get(header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok());
-        let text = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-        let text = text
-            .map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned())
-            .unwrap_or_default();
+        let text = text(answer).await;
         let busy =
             matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         if !busy {
@@ -150,56 +155,6 @@ pub async fn traces(address: &str, json: &str) -> Result<(), SendError> {
     let mut client = client.map_err(|error| refused(error.to_string()))?;
     client.export(request).await.map_err(|status| refused(status.to_string()))?;
     Ok(())
-}
-
-/// Events as `EventList` bodies, cut as the API server cuts them.
-fn batches(bytes: &[u8]) -> Vec<(Bytes, u64)> {
-    let mut splitter: Splitter = Format::KubeAudit.splitter();
-    let mut items = splitter.push(bytes);
-    items.extend(splitter.finish());
-    let chunks = items.chunks(MAX_BATCH).map(|chunk| {
-        let mut body =
-            br#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":["#
-                .to_vec();
-        for (index, item) in chunk.iter().enumerate() {
-            if index > 0 {
-                body.push(b',');
-            }
-            body.extend_from_slice(&item.bytes);
-        }
-        body.extend_from_slice(b"]}");
-        (Bytes::from(body), chunk.len() as u64)
-    });
-    chunks.collect()
-}
-
-/// The signal of one OTLP/JSON export, by its only key.
-fn signal(line: &[u8]) -> &'static str {
-    let head = line.get(..64).unwrap_or(line);
-    let holds = |key: &[u8]| memchr::memmem::find(head, key).is_some();
-    if holds(b"resourceLogs") {
-        "logs"
-    } else if holds(b"resourceMetrics") {
-        "metrics"
-    } else {
-        "traces"
-    }
-}
-
-fn unpacked(path: &Path) -> Result<Vec<u8>, SendError> {
-    let fail = |source| SendError::File { path: path.display().to_string(), source };
-    let bytes = std::fs::read(path).map_err(fail)?;
-    let mut plain = Vec::new();
-    match bytes.as_slice() {
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => return zstd::decode_all(bytes.as_slice()).map_err(fail),
-        [0x1f, 0x8b, ..] => {
-            flate2::read::MultiGzDecoder::new(bytes.as_slice())
-                .read_to_end(&mut plain)
-                .map_err(fail)?;
-        }
-        _ => return Ok(bytes),
-    }
-    Ok(plain)
 }
 
 /// Plain HTTP carries audit events in the clear: it does not leave the machine.

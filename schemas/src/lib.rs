@@ -9,8 +9,11 @@
 //! 4. [`cell`] and [`table`]: how a Rust row is an Arrow row.
 //! 5. [`tables`]: every table, column by column, with its meaning.
 //! 6. [`record`]: what the log holds, and what one turn of the pipeline makes of it.
+//!
+//! [`crash`] is where tests may end the program.
 
 pub mod cell;
+pub mod crash;
 pub mod identity;
 pub mod ids;
 pub mod record;

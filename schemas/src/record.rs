@@ -110,6 +110,8 @@ pub struct Turn {
     pub accesses: Vec<Access>,
     /// Edges that became known.
     pub amendments: Vec<Amendment>,
+    /// New objects.
+    pub objects: Vec<Object>,
     /// Changes that the accesses made.
     pub changes: Vec<Change>,
     /// New versions of credentials.

@@ -25,6 +25,7 @@ use crate::table::{Row, Table};
 pub const LAKE: &[Table] = &[
     Access::TABLE,
     Amendment::TABLE,
+    Object::TABLE,
     Change::TABLE,
     Credential::TABLE,
     Workload::TABLE,

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use durward_correlate::explain;
 use durward_correlate::query::Limits;
+use durward_detect::alert::Alert;
 use durward_detect::alert::text::render as alert_text;
-use durward_detect::alert::{Alert, Pace};
 use durward_detect::escape;
 use durward_fixtures::{Door, Scenario};
 use durward_ingest::{Format, read, send};
-use durward_schemas::time::SECOND;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -66,8 +65,7 @@ pub(crate) async fn demo(data_dir: Option<PathBuf>, args: &DemoArgs) -> Result<E
     let secret = temporary.path().join("slack-webhook-url");
     std::fs::write(&secret, format!("http://{slack}/services/T0/B0/demo"))?;
     let config = config(&cluster, secret);
-    let pace = Pace { group_wait: 2 * SECOND, ..Pace::default() };
-    let server = Server::open(&data, &config, pace).await?;
+    let server = Server::open(&data, &config).await?;
     let addresses = server.addresses.clone();
     let last_alert = Arc::clone(&server.last_alert);
     say(&format!(

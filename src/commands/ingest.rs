@@ -3,13 +3,14 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use durward_correlate::explain::{Ask, Fields};
 use durward_correlate::query::Limits;
+use durward_detect::alert::{Outbox, Pace};
 use durward_ingest::intake::{Intake, IntakeSettings};
-use durward_ingest::log::{Log, LogSettings};
 use durward_ingest::receive::files::{FileSettings, Ingested, Progress, ingest as read_files};
+use durward_ingest::receive::upload::Asked;
 use durward_ingest::{Keys, send};
 use durward_schemas::Time;
 use durward_schemas::record::Content;
@@ -21,24 +22,32 @@ use crate::clock;
 use crate::commands::findings::verdict;
 use crate::data_dir::{DataDir, readable_lake};
 use crate::failure::Failure;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Telling};
 use crate::render::Output;
 use crate::sql::Lake;
+use crate::store::Store;
 
 /// Takes the files.
 pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode, Failure> {
     if let Some(url) = &args.to {
-        return send_to(url, &args).await;
+        return send_to(url, data_dir, &args).await;
     }
     let settings = settings(&args)?;
     let dir = DataDir::take(data_dir)?;
     let clock = clock::system();
     let keys = Arc::new(Keys::open(dir.path())?);
-    let log = Arc::new(Log::open(&dir.log(), LogSettings::default(), Arc::clone(&clock))?);
-    // What lies in the past is judged, and nobody is woken for it: nothing is owed.
-    let mut pipeline =
-        Pipeline::open(dir, Arc::clone(&log), durward_detect::Settings::default(), None).await?;
+    let outbox = Outbox::open(&dir.outbox(), Pace::default())?;
+    let outbox = Arc::new(Mutex::new(outbox));
+    let store = Store::open(dir, Arc::clone(&clock)).await?;
+    let log = Arc::clone(&store.log);
+    // What was not yet counted is counted apart from what this call brings.
+    log.append(vec![Content::Tick]).await?;
     let before = log.end();
+    // What lies in the past is judged, and nobody is woken for it. What a server took before that
+    // and had no time to judge is still owed.
+    let telling = Telling { outbox: Arc::clone(&outbox), muted_from: Some(before) };
+    let mut pipeline =
+        Pipeline::open(store, durward_detect::Settings::default(), Some(telling)).await?;
     let intake = Intake::new(log.appender(), keys, clock, IntakeSettings::default());
     let (done, ended) = tokio::sync::oneshot::channel();
     let paths = args.paths.clone();
@@ -59,6 +68,7 @@ pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode
     // The last counters of this call stand in the tick behind it.
     log.append(vec![Content::Tick]).await?;
     pipeline.catch_up().await?;
+    outbox.lock().unwrap_or_else(PoisonError::into_inner).skip_to(log.end() - 1)?;
     drop(pipeline);
     let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
     let counted = counted(&lake, before).await?;
@@ -66,22 +76,27 @@ pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode
     verdict(&lake.dir, args.fail_on, &format!("AND log_position >= {before}")).await
 }
 
-/// Sends the files through the doors of a server that holds the directory.
-async fn send_to(url: &str, args: &IngestArgs) -> Result<ExitCode, Failure> {
-    let cluster = args.cluster.as_deref().ok_or_else(|| {
-        Failure::usage("--to needs --cluster").hint("the audit webhook's path names the cluster")
-    })?;
-    for path in &args.paths {
-        let sent = send::file(url, cluster, path).await.map_err(|error| {
+/// Sends the files to the server that holds the directory, snapshots of state first.
+async fn send_to(url: &str, data_dir: &Path, args: &IngestArgs) -> Result<ExitCode, Failure> {
+    settings(args)?;
+    let token = Keys::upload_token(data_dir)?;
+    let asked = Asked {
+        cluster: args.cluster.clone(),
+        source: Some(args.source.clone()),
+        format: Some(args.format.clone()).filter(|format| format != "auto"),
+        as_of: args.as_of.clone(),
+    };
+    let mut out = std::io::stdout().lock();
+    for path in send::in_order(&args.paths)? {
+        let told = send::file(url, &token, &asked, &path).await.map_err(|error| {
             Failure::io(format!("{:#}", anyhow::Error::from(error)))
-                .hint("audit events go to the audit door, OTLP lines to the OTLP/HTTP door; stop the server to ingest anything else")
+                .hint("--to takes the web door of the server that holds this --data-dir: `durward serve` says its address as it starts")
         })?;
-        println!(
-            "{}: {} items in {} requests, all durable",
-            path.display(),
-            sent.items,
-            sent.requests
-        );
+        if args.output == Output::Table {
+            writeln!(out, "{}: all durable: {told}", path.display())?;
+        } else {
+            writeln!(out, "{told}")?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

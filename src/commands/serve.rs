@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use durward_detect::alert::Pace;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::ServeArgs;
@@ -15,7 +14,7 @@ use crate::server::{Addresses, Server};
 /// Serves.
 pub(crate) async fn serve(data_dir: &Path, args: &ServeArgs) -> Result<ExitCode, Failure> {
     let loaded = config::load(args.config.as_deref(), &args.set)?;
-    let server = Server::open(data_dir, &loaded.config, Pace::default()).await?;
+    let server = Server::open(data_dir, &loaded.config).await?;
     tell(&server.addresses, args.output);
     server.run(stopped()).await?;
     Ok(ExitCode::SUCCESS)

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use durward_correlate::lake;
+use durward_schemas::crash;
 use durward_schemas::ids::LogPosition;
 
 use crate::checkpoint;
@@ -45,6 +46,7 @@ impl Pipeline {
         }
         let dir = self.dir.checkpoints();
         let older = checkpoint::publish(&dir, self.flushed, &self.correlator, &self.detection)?;
+        crash::point("checkpoint_published");
         self.checkpointed = self.flushed;
         if let Some(older) = older {
             self.log.trim(older + 1)?;

@@ -1,7 +1,10 @@
 //! The running server: real sockets, the recorded webhook, SIGKILL and SIGTERM.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use durward_fixtures::Door;
@@ -18,8 +21,14 @@ struct Running {
 
 impl Running {
     fn start(place: &Place, more: &[String]) -> Self {
+        Self::start_to_crash(place, more, "nowhere")
+    }
+
+    /// A server that ends as in a crash when it comes to the place `at`.
+    fn start_to_crash(place: &Place, more: &[String], at: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_durward"));
-        command.env("DURWARD_DATA_DIR", place.data()).args(["serve", "-o", "json"]);
+        command.env("DURWARD_DATA_DIR", place.data()).env("DURWARD_CRASH_AT", at);
+        command.args(["serve", "-o", "json"]);
         for door in ["audit", "otlp_grpc", "otlp_http", "web", "admin"] {
             command.args(["--set", &format!("listen.{door}.address=127.0.0.1:0")]);
         }
@@ -107,6 +116,50 @@ async fn acknowledged_is_durable_across_sigkill() {
     assert!(place.count("source_counters") > 0);
 }
 
+/// A stand-in for Slack that counts what it was told.
+async fn slack(place: &Place) -> (Vec<String>, Arc<AtomicUsize>) {
+    let told = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&told);
+    let take = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { "ok" }
+    };
+    let router = axum::Router::new().route("/services/T0/B0/x", axum::routing::post(take));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/services/T0/B0/x", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let file = place.path("slack-url");
+    std::fs::write(&file, url).expect("a file");
+    let sets = [format!("slack.webhook_url_file={}", file.display()), "slack.group_wait=1s".into()];
+    (sets.into_iter().flat_map(|set| ["--set".to_owned(), set]).collect(), told)
+}
+
+/// Scenario: the server crashes right after an alert was owed, and right after Slack took it.
+/// Guarantees: the alert is told after the next start; told twice only where the answer was lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_survive_a_crash() {
+    let story = scenario("minted-for-another");
+    let cluster = story.expectation().expect("an expectation").cluster;
+    let deliveries = story.deliveries().expect("deliveries");
+    let client = client();
+    for (at, lost_answers) in [("alert_owed", 0), ("alert_told", 1)] {
+        let place = Place::new();
+        let (set, told) = slack(&place).await;
+        let mut first = Running::start_to_crash(&place, &set, at);
+        let url = first.url("audit", &format!("/v1/k8s-audit/{cluster}"));
+        for delivery in deliveries.iter().filter(|sent| sent.door == Door::AuditWebhook) {
+            post(&client, url.clone(), delivery.body.clone()).await;
+        }
+        eventually("the crash", || first.child.try_wait().expect("a child").is_some());
+        let second = Running::start(&place, &set);
+        let delivered = "deliveries WHERE outcome = 'delivered'";
+        eventually("the alert", || place.count(delivered) > 0);
+        assert_eq!(second.stop("-TERM"), Some(0));
+        let told = i64::try_from(told.load(Ordering::Relaxed)).expect("few");
+        assert_eq!(told, place.count(delivered) + lost_answers, "{at}");
+    }
+}
+
 /// Scenario: the web and admin doors, asked well, from a page of another origin, and with wrong content.
 /// Guarantees: answers as JSON; a page in a browser is refused; liveness, readiness and metrics are there.
 #[tokio::test]
@@ -148,23 +201,41 @@ async fn web_and_admin_doors_answer() {
     assert_eq!(server.stop("-INT"), Some(0));
 }
 
-/// Scenario: a file through a running server's doors with `ingest --to`, twice.
-/// Guarantees: every line is one row.
+/// Scenario: a snapshot and a file through a running server with `ingest --to`, twice, and once
+/// without the token of its directory; after it has ended once more without `--to`.
+/// Guarantees: every line is one row, the snapshot is known, nobody else may write, and each call
+/// counts what it brought and no more.
 #[test]
 fn files_go_through_a_running_server() {
     let place = Place::new();
     let server = Running::start(&place, &[]);
     let story = scenario("quiet-monday");
-    let [_, audit] = place.files(story);
-    let audit = audit.to_str().expect("a path");
+    let paths = place.files(story);
+    let [state, audit] = [&paths[0], &paths[1]].map(|path| path.to_str().expect("a path"));
     for _ in 0..2 {
-        let sent =
-            place.run(&["ingest", "--to", &server.url("audit", ""), "--cluster", "shop", audit]);
+        let sent = place.run(&[
+            "ingest",
+            "--to",
+            &server.url("web", ""),
+            "--cluster",
+            "shop",
+            state,
+            audit,
+        ]);
         assert_eq!(sent.code, 0, "{sent:?}");
     }
+    let other = Place::new();
+    let sent = other.run(&["ingest", "--to", &server.url("web", ""), audit]);
+    assert!(sent.code == 4 && sent.err.contains("401"), "{sent:?}");
     let lines = i64::try_from(story.audit_lines().expect("lines").len()).expect("few");
     eventually("every line", || place.count("accesses") == lines);
     assert_eq!(server.stop("-TERM"), Some(0));
+    assert!(place.count("grants WHERE valid_from IS NULL") > 0);
+    // What a server counted it has counted when it ends, and it is no part of a later call's sum.
+    let sums = place.query("SELECT sum(accepted) AS a, sum(duplicates) AS d FROM source_counters");
+    assert_eq!(sums[0]["a"], sums[0]["d"]);
+    let again = place.ingest_paths("shop", &[Path::new(state), Path::new(audit)]);
+    assert_eq!((&again["accepted"], &again["duplicates"]), (&json!(0), &sums[0]["a"]));
 }
 
 /// The webhook requests of a recording: a line of JSON, then that many bytes, then a newline.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use datafusion::prelude::SessionContext;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
@@ -15,11 +16,13 @@ use deltalake::parquet::basic::{Compression, ZstdLevel};
 use deltalake::parquet::file::properties::WriterProperties;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
-use deltalake::{DeltaTable, DeltaTableError, TableProperty};
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError, TableProperty};
+use durward_schemas::crash;
 use durward_schemas::ids::LogPosition;
-use durward_schemas::table::Table;
+use durward_schemas::table::{Row, Table};
 
 use crate::lake::LakeError;
+use crate::lake::durable::DurableFileSystem;
 
 /// A Delta checkpoint, which spares readers the commits before it, every so many commits.
 const CHECKPOINT_INTERVAL: &str = "100";
@@ -32,7 +35,6 @@ const IDS_A_QUERY: usize = 2_000;
 #[derive(Debug)]
 pub(crate) struct DeltaLog {
     name: &'static str,
-    dir: PathBuf,
     app: String,
     pub(super) table: DeltaTable,
     covered: LogPosition,
@@ -74,11 +76,9 @@ impl DeltaLog {
             load_or_create(dir, table).await.map_err(fail("opening", table.name))?;
         let covered = covered(&delta, &app).await.map_err(fail("opening", table.name))?;
         if is_new {
-            sync_directory(&path.join("_delta_log"))?;
-            sync_directory(&path)?;
             sync_directory(dir)?;
         }
-        Ok(Self { name: table.name, dir: path, app, table: delta, covered, staged: Vec::new() })
+        Ok(Self { name: table.name, app, table: delta, covered, staged: Vec::new() })
     }
 
     /// The last position that this table's commits cover.
@@ -90,19 +90,15 @@ impl DeltaLog {
         self.staged.push(batch);
     }
 
-    /// Files, their directories, the commit, its directory: in this order on the device.
+    /// Commits what is staged: files first, then the commit that names them.
     pub(crate) async fn flush(&mut self, upto: LogPosition) -> Result<(), LakeError> {
         if self.staged.is_empty() {
             return Ok(());
         }
         let actions = self.write().await.map_err(fail("writing", self.name))?;
-        for action in &actions {
-            if let Action::Add(add) = action {
-                self.sync_file(&add.path)?;
-            }
-        }
-        let version = self.commit(actions, upto).await.map_err(fail("committing to", self.name))?;
-        self.sync_file(&format!("_delta_log/{version:020}.json"))?;
+        crash::point("lake_written");
+        self.commit(actions, upto).await.map_err(fail("committing to", self.name))?;
+        crash::point("lake_committed");
         self.staged.clear();
         self.covered = self.covered.max(upto);
         Ok(())
@@ -124,7 +120,7 @@ impl DeltaLog {
         &mut self,
         actions: Vec<Action>,
         upto: LogPosition,
-    ) -> Result<u64, DeltaTableError> {
+    ) -> Result<(), DeltaTableError> {
         let transaction = Transaction::new(&self.app, upto);
         let properties = CommitProperties::default().with_application_transaction(transaction);
         let operation = DeltaOperation::Write {
@@ -138,7 +134,7 @@ impl DeltaLog {
             .build(Some(self.table.snapshot()?), log_store, operation)
             .await?;
         self.table.state = Some(commit.snapshot);
-        Ok(commit.version)
+        Ok(())
     }
 
     /// Which of `values` the text column holds in rows before `before` for which `condition` is true.
@@ -149,12 +145,8 @@ impl DeltaLog {
         before: LogPosition,
         condition: &str,
     ) -> Result<BTreeSet<String>, LakeError> {
-        let unread = fail("reading", self.name);
         let failed = fail_lookup(self.name);
-        let context = SessionContext::new();
-        let provider = self.table.table_provider().await.map_err(&failed)?;
-        context.register_table("t", provider).map_err(&failed)?;
-        self.table.update_datafusion_session(&context.state()).map_err(&unread)?;
+        let context = self.context().await?;
         let mut found = BTreeSet::new();
         for some in values.chunks(IDS_A_QUERY) {
             // Ids are hexadecimal; the filter keeps out anything that is not.
@@ -178,20 +170,54 @@ impl DeltaLog {
         Ok(found)
     }
 
-    /// Flushes one file of the table and the directories above it, up to the table.
-    fn sync_file(&self, relative: &str) -> Result<(), LakeError> {
-        // Paths in Delta's log are URL-encoded; ours hold `date=` and a UUID, nothing to decode.
-        let path = self.dir.join(relative);
-        let file = File::open(&path).and_then(|file| file.sync_data());
-        file.map_err(|source| LakeError::Disk { doing: "flushing", path: path.clone(), source })?;
-        let above = path.ancestors().skip(1).take_while(|above| above.starts_with(&self.dir));
-        above.into_iter().try_for_each(sync_directory)
+    /// The rows at positions from `from` to `to`, in their order.
+    pub(crate) async fn rows<R: Row>(
+        &self,
+        from: LogPosition,
+        to: LogPosition,
+    ) -> Result<Vec<R>, LakeError> {
+        let sql = format!(
+            "SELECT * FROM t WHERE log_position BETWEEN {from} AND {to} ORDER BY log_position"
+        );
+        let mut rows = Vec::new();
+        for batch in self.select(&sql, &R::TABLE).await? {
+            let read = R::from_batch(&batch);
+            let read = read.map_err(|wrong| ArrowError::SchemaError(wrong.to_string()));
+            rows.extend(read.map_err(|error| fail_lookup(self.name)(error.into()))?);
+        }
+        Ok(rows)
+    }
+
+    /// A session in which this table is `t`.
+    async fn context(&self) -> Result<SessionContext, LakeError> {
+        let failed = fail_lookup(self.name);
+        let context = SessionContext::new();
+        let provider = self.table.table_provider().await.map_err(&failed)?;
+        context.register_table("t", provider).map_err(&failed)?;
+        let session = context.state();
+        self.table.update_datafusion_session(&session).map_err(fail("reading", self.name))?;
+        Ok(context)
+    }
+
+    /// The rows that `sql` selects from `t`, with the columns of the table but for `date`.
+    pub(super) async fn select(
+        &self,
+        sql: &str,
+        table: &Table,
+    ) -> Result<Vec<RecordBatch>, LakeError> {
+        let failed = fail_lookup(self.name);
+        let frame = self.context().await?.sql(sql).await.map_err(&failed)?;
+        let batches = frame.collect().await.map_err(&failed)?;
+        let plain = batches.iter().map(|batch| plain(batch, table));
+        plain.collect::<Result<_, _>>().map_err(|error| failed(error.into()))
     }
 }
 
 async fn load_or_create(dir: &Path, table: &Table) -> Result<(DeltaTable, bool), DeltaTableError> {
     let url = url(dir, table.name).map_err(|error| DeltaTableError::generic(error.to_string()))?;
-    let mut delta = DeltaTable::try_from_url(url).await?;
+    let files = Arc::new(DurableFileSystem::default());
+    let mut delta =
+        DeltaTableBuilder::from_url(url.clone())?.with_storage_backend(files, url).build()?;
     if delta.state.is_some() || delta.verify_deltatable_existence().await? {
         delta.load().await?;
         return Ok((delta, false));
@@ -213,6 +239,18 @@ async fn covered(table: &DeltaTable, app: &str) -> Result<LogPosition, DeltaTabl
     let snapshot = table.snapshot()?;
     let version = snapshot.transaction_version(table.log_store().as_ref(), app).await?;
     Ok(version.unwrap_or(-1))
+}
+
+/// The columns of `table` with its types, however the reader encoded them.
+fn plain(batch: &RecordBatch, table: &Table) -> Result<RecordBatch, ArrowError> {
+    let schema = table.schema();
+    let cast = |field: &Arc<Field>| {
+        let missing = || ArrowError::SchemaError(format!("no column {}", field.name()));
+        let column = batch.column_by_name(field.name()).ok_or_else(missing)?;
+        arrow::compute::cast(column, field.data_type())
+    };
+    let columns = schema.fields().iter().map(cast).collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(schema, columns)
 }
 
 /// Flushes a directory, so that the names in it are on the device.

@@ -6,10 +6,11 @@ use datafusion::prelude::{col, lit};
 use datafusion::scalar::ScalarValue;
 use deltalake::operations::optimize::OptimizeType;
 use durward_schemas::Time;
+use durward_schemas::tables::LAKE;
 use durward_schemas::time::SECOND;
 
 use crate::lake::delta::{DeltaLog, fail};
-use crate::lake::{Lake, LakeError};
+use crate::lake::{Lake, LakeError, versions, with_dates};
 
 /// Files of closed days are put together up to this size.
 const TARGET_BYTES: NonZeroU64 = NonZeroU64::MIN.saturating_add((128 << 20) - 1);
@@ -40,6 +41,8 @@ pub struct Maintained {
     pub vacuumed: usize,
     /// Files dropped for the age of their day.
     pub files_dropped: usize,
+    /// Rows of those days that were the latest of their kind, and were written again.
+    pub rows_kept: usize,
 }
 
 impl Lake {
@@ -52,10 +55,10 @@ impl Lake {
         for (name, delta) in &mut self.tables {
             let snapshot = delta.table.snapshot().map_err(fail("reading", name))?;
             let files = snapshot.log_data().num_files();
-            if let Some(retention) = care.retention
-                && !name.ends_with("_versions")
-            {
-                done.files_dropped += drop_old_days(name, delta, now.plus(-retention)).await?;
+            if let Some(retention) = care.retention {
+                let oldest = now.plus(-retention);
+                done.rows_kept += keep_latest(name, delta, oldest, now).await?;
+                done.files_dropped += drop_old_days(name, delta, oldest).await?;
             }
             if files >= FEW_FILES {
                 compact(name, delta, care.grace, &mut done).await?;
@@ -63,6 +66,34 @@ impl Lake {
         }
         Ok(done)
     }
+}
+
+/// Writes the rows of the days before `oldest` that are still the latest version to today again; their
+/// number. Between this and the dropping they are there twice, as the same version.
+async fn keep_latest(
+    name: &str,
+    delta: &mut DeltaLog,
+    oldest: Time,
+    now: Time,
+) -> Result<usize, LakeError> {
+    let table = LAKE.iter().find(|table| table.name == name);
+    let Some((table, keys)) = table.zip(versions::keys(name)) else { return Ok(0) };
+    let sql = format!(
+        "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {} \
+         ORDER BY version DESC, log_position DESC, \"date\" DESC) AS newest FROM t) AS v \
+         WHERE newest = 1 AND \"date\" < CAST({} AS INT)::DATE",
+        keys.join(", "),
+        oldest.date()
+    );
+    let mut kept = 0;
+    for batch in delta.select(&sql, table).await? {
+        kept += batch.num_rows();
+        let dates = std::iter::repeat_n(now.date(), batch.num_rows());
+        delta.stage(with_dates(table, &batch, dates));
+    }
+    let covered = delta.covered();
+    delta.flush(covered).await?;
+    Ok(kept)
 }
 
 /// Drops the days before `oldest`; the number of files that went.

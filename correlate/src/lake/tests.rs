@@ -1,4 +1,6 @@
 use durward_schemas::Time;
+use durward_schemas::ids::CredentialId;
+use durward_schemas::tables::Credential;
 use durward_schemas::time::{DAY, SECOND};
 
 use super::*;
@@ -76,4 +78,35 @@ async fn replayed_rows_are_written_once() {
     assert!(again.pending() > 0);
     let other = Lake::open(dir.path(), "another owner").await.expect("a lake");
     assert_eq!(other.covered("accesses"), -1);
+}
+
+/// Scenario: credentials of which some have a newer version, on days beyond and within the retention.
+/// Guarantees: what is still the latest version stays, in a younger day and once; older versions go;
+/// the positions that the table covers stay as they were; caring again changes nothing.
+#[tokio::test]
+async fn retention_keeps_latest_versions() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut lake = Lake::open(dir.path(), "test").await.expect("a lake");
+    for (position, id, version, days) in [(1, "a", 1, 3), (2, "b", 1, 3), (3, "a", 2, 0)] {
+        let row = Credential {
+            credential_id: CredentialId::from(id),
+            version,
+            log_position: position,
+            recorded_time: NOW.plus(-DAY * days),
+            ..Credential::default()
+        };
+        let turn = Turn { credentials: vec![row], ..Turn::default() };
+        lake.stage(&turn, &Judged::default());
+        lake.flush(position).await.expect("a commit");
+    }
+    for kept in [1, 0] {
+        let care = Care { retention: Some(DAY), grace: 0 };
+        assert_eq!(lake.maintain(NOW, care).await.expect("care").rows_kept, kept);
+        let delta = &lake.tables["credentials_versions"];
+        let rows = delta.rows::<Credential>(0, 9).await.expect("rows");
+        let found: Vec<_> =
+            rows.iter().map(|row| (row.credential_id.as_str(), row.version)).collect();
+        assert_eq!(found, [("b", 1), ("a", 2)]);
+        assert_eq!(delta.covered(), 3);
+    }
 }

@@ -90,8 +90,10 @@ fn complaint_of(complaint: &[u8], limits: Limits) -> QueryError {
     let text = String::from_utf8_lossy(complaint);
     let spoken = text.lines().rev().find_map(|line| serde_json::from_str(line).ok());
     spoken.unwrap_or_else(|| {
+        let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
         let message = format!(
-            "the query worker was ended; {} MiB of memory are its limit",
+            "the query worker was ended ({}); {} MiB of memory are its limit",
+            last.unwrap_or("it said nothing"),
             limits.memory >> 20
         );
         QueryError::limit(message, "narrow the query with WHERE, or raise --memory")

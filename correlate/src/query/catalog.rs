@@ -12,6 +12,7 @@ use durward_schemas::table::Table;
 use durward_schemas::tables::LAKE;
 
 use crate::lake::url;
+use crate::lake::versions::KEYS;
 use crate::query::QueryError;
 
 /// A view: a name and the statement behind it, which opens with what one row is.
@@ -39,31 +40,6 @@ pub const VIEWS: &[View] = views![
     "identity_timeline",
     "sources",
     "token_lineage",
-];
-
-/// What tells the rows of a versioned table apart, versions aside.
-const KEYS: &[(&str, &[&str])] = &[
-    ("credentials", &["cluster", "credential_id"]),
-    ("workloads", &["cluster", "namespace", "pod", "pod_uid"]),
-    (
-        "grants",
-        &[
-            "cluster",
-            "subject_kind",
-            "subject",
-            "verb",
-            "api_group",
-            "resource",
-            "object_name",
-            "non_resource_url",
-            "namespace",
-            "role",
-            "binding",
-            "valid_from",
-        ],
-    ),
-    ("findings", &["finding_id"]),
-    ("incidents", &["incident_id"]),
 ];
 
 /// All names that a statement may use, tables and views together.

@@ -37,6 +37,8 @@ pub fn work(mut input: impl Read, output: impl Write + Send + 'static) -> Result
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
+            // Each thread's stack is address space, which is limited.
+            .max_blocking_threads(4)
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build();

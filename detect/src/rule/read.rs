@@ -7,7 +7,7 @@ use rsigma_parser::{
 use serde_json::Value;
 
 use crate::rule::field::{ALIASES, MISPLACED, is_known, suggestion};
-use crate::rule::{Rule, RuleError, RuleFile, RuleWarning, severity_of};
+use crate::rule::{Need, Rule, RuleError, RuleFile, RuleWarning, severity_of};
 
 /// Reads the rules of a file; what was read as something else goes to `warnings`.
 pub(crate) fn read(
@@ -49,7 +49,8 @@ impl Source<'_> {
             self.error(self.line_of("detection"), &format!("the detection cannot be used: {error}"))
         })?;
         let next_step = matcher.custom_attributes.get("next_step").and_then(Value::as_str);
-        let id = rule.name.or(rule.id).unwrap_or_else(|| rule.title.clone());
+        let id = rule.name.clone().or(rule.id.clone()).unwrap_or_else(|| rule.title.clone());
+        let need = Need::of(&rule, &id);
         Ok(Rule {
             id,
             title: rule.title,
@@ -57,6 +58,7 @@ impl Source<'_> {
             severity_id: severity_of(rule.level),
             techniques: techniques(&rule.tags),
             next_step: next_step.map(|text| text.trim().to_owned()),
+            need,
             matcher,
         })
     }

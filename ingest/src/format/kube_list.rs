@@ -143,7 +143,8 @@ fn read_object(
     let told = format!("{api_group}/{kind} {}", context.text_for_ids(&object));
     Ok(Object {
         time,
-        event_id: EventId::of(time, context.cluster, told.as_bytes()),
+        // Listed again without a time it is the same object: its resourceVersion says when it is not.
+        event_id: EventId::of(Time::default(), context.cluster, told.as_bytes()),
         cluster: context.cluster.map(str::to_owned),
         api_group,
         kind,

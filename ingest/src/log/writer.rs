@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use durward_schemas::ids::LogPosition;
-use durward_schemas::{Clock, Time};
+use durward_schemas::{Clock, Time, crash};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::disk::{Disk, DiskFile};
@@ -164,7 +164,9 @@ impl Writer {
             next += body.positions();
         }
         open.file.write_all(&frames)?;
+        crash::point("log_written");
         open.file.sync()?;
+        crash::point("log_flushed");
         open.bytes += frames.len() as u64;
         self.last_time = Some(time);
         self.segments.advance(next, open.bytes);

@@ -139,8 +139,33 @@ pub fn ingest(
     call.finish(&context)
 }
 
+/// Reads one file that is on its way into the log; returns when all of it is on the device.
+///
+/// Blocks: to be called from a thread of its own.
+pub(super) fn ingest_stream(
+    reader: Box<dyn io::Read>,
+    settings: &FileSettings,
+    intake: &Intake,
+) -> Result<Ingested, FilesError> {
+    let cluster = settings.cluster.as_deref().or(intake.settings().default_cluster.as_deref());
+    let context = Context { as_of: settings.as_of, ..intake.context(cluster, &settings.source) };
+    let mut source = Source::stream(reader, settings.format, &context)?;
+    let mut silent = |_| {};
+    let mut call = Call::new(intake, std::slice::from_ref(&source), &mut silent);
+    while let Some(row) = source.next(&context)? {
+        call.push(row)?;
+    }
+    call.end(&source, &context);
+    call.finish(&context)
+}
+
+/// Whether a file is a list of objects, as far as its beginning tells.
+pub(crate) fn lists_objects(path: &Path) -> bool {
+    path != Path::new("-") && source::format_of(path) == Some(Format::KubeList)
+}
+
 /// The files that paths stand for: directories give theirs, in order of names, without hidden ones.
-fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, FilesError> {
+pub(crate) fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, FilesError> {
     let mut files = Vec::new();
     for path in paths {
         let failed = |source| FilesError::Read { path: path.clone(), source };

@@ -1,9 +1,12 @@
 //! What the two OTLP doors share: a body in, the number of rejects or a refusal out.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use bytes::Bytes;
 
 use super::body::{self, BodyError, Room};
+use super::client::Client;
 use super::tls::TlsSettings;
 use crate::format::otlp::{Signal, read_json, read_protobuf};
 use crate::format::{Failure, Format, Reading};
@@ -21,6 +24,8 @@ pub struct OtlpSettings {
     pub source: String,
     /// The cluster of everything that comes by this door, whatever it claims.
     pub cluster: Option<String>,
+    /// Clusters by a name in the client's certificate, where the door has none of its own.
+    pub client_clusters: BTreeMap<String, String>,
     /// TLS, required where the door is open to more than this machine.
     pub tls: Option<TlsSettings>,
 }
@@ -29,8 +34,19 @@ pub struct OtlpSettings {
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) source: String,
-    pub(super) cluster: Option<String>,
+    cluster: Option<String>,
+    client_clusters: BTreeMap<String, String>,
     pub(super) intake: Intake,
+}
+
+/// A request, and how to read it.
+pub(super) struct Sent<'a> {
+    pub(super) signal: Signal,
+    pub(super) coding: Coding,
+    pub(super) encoding: &'a str,
+    pub(super) bytes: Bytes,
+    /// Who sent it.
+    pub(super) client: Client,
 }
 
 /// How a request is coded.
@@ -77,7 +93,8 @@ impl From<BodyError> for NotTaken {
 
 impl Door {
     pub(super) fn new(settings: OtlpSettings, intake: Intake) -> Self {
-        Self { source: settings.source, cluster: settings.cluster, intake }
+        let OtlpSettings { source, cluster, client_clusters, tls: _ } = settings;
+        Self { source, cluster, client_clusters, intake }
     }
 
     /// Reads the body of a request, as it was sent.
@@ -87,20 +104,15 @@ impl Door {
     }
 
     /// Decompresses and reads a request, and appends it; gives the number of rejects in it.
-    pub(super) async fn take(
-        &self,
-        signal: Signal,
-        coding: Coding,
-        encoding: &str,
-        bytes: Bytes,
-        room: &mut Room<'_>,
-    ) -> Taken {
+    pub(super) async fn take(&self, sent: Sent<'_>, room: &mut Room<'_>) -> Taken {
+        let Sent { signal, coding, encoding, bytes, client } = sent;
         let received = bytes.len();
         let limit = self.intake.settings().request_bytes;
         let plain = body::decompress(encoding, bytes, limit, room).await;
         let plain = self.count(plain.map_err(Into::into))?;
         let mut reading = Reading::default();
-        let context = self.intake.context(self.cluster.as_deref(), &self.source);
+        let cluster = self.cluster.as_deref().or_else(|| client.cluster(&self.client_clusters));
+        let context = self.intake.context(cluster, &self.source);
         let read = match coding {
             Coding::Protobuf => read_protobuf(signal, &plain, &context, &mut reading),
             Coding::Json => read_json(signal, &plain, &context, &mut reading),
@@ -109,17 +121,22 @@ impl Door {
             reading.rejects.push(context.reject(Format::Otlp, &plain, failure));
         }
         let rejected = reading.rejects.len();
-        self.append(reading, received).await?;
+        self.append(reading, cluster, received).await?;
         match read {
             Ok(()) => Ok(rejected),
             Err(Failure { detail, .. }) => Err(NotTaken::Unreadable(detail)),
         }
     }
 
-    async fn append(&self, reading: Reading, bytes: usize) -> Result<(), NotTaken> {
+    async fn append(
+        &self,
+        reading: Reading,
+        cluster: Option<&str>,
+        bytes: usize,
+    ) -> Result<(), NotTaken> {
         let delivery = Delivery {
             source: &self.source,
-            cluster: self.cluster.as_deref(),
+            cluster,
             kind: Format::Otlp.name(),
             bytes,
             items_before: 0,

@@ -21,7 +21,8 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::body::Room;
-use super::otlp::{Coding, Door, NotTaken, OtlpSettings, Taken, never_retries};
+use super::client::Client;
+use super::otlp::{Coding, Door, NotTaken, OtlpSettings, Sent, Taken, never_retries};
 use super::otlp_http::response_bytes;
 use super::serve;
 use super::tls::TlsError;
@@ -70,7 +71,9 @@ async fn receive(door: &Door, signal: Signal, request: Request) -> Taken {
     let (is_compressed, message) = message(&bytes)?;
     let encoding =
         if is_compressed { text("grpc-encoding").unwrap_or_default() } else { "identity" };
-    door.take(signal, Coding::Protobuf, encoding, message, &mut room).await
+    let client = head.extensions.get::<Client>().cloned().unwrap_or_default();
+    let sent = Sent { signal, coding: Coding::Protobuf, encoding, bytes: message, client };
+    door.take(sent, &mut room).await
 }
 
 /// The one message of a call, and whether it is compressed.

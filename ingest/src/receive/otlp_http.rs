@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::body::Room;
-use super::otlp::{Coding, Door, NotTaken, OtlpSettings, Taken, never_retries};
+use super::client::Client;
+use super::otlp::{Coding, Door, NotTaken, OtlpSettings, Sent, Taken, never_retries};
 use super::serve;
 use super::tls::TlsError;
 use crate::format::otlp::Signal;
@@ -63,7 +64,8 @@ async fn receive(door: &Door, signal: Signal, request: Request) -> Response {
     let taken = match door.body(body, &mut room).await {
         Ok(bytes) => {
             let encoding = text(&header::CONTENT_ENCODING);
-            door.take(signal, coding, encoding, bytes, &mut room).await
+            let client = head.extensions.get::<Client>().cloned().unwrap_or_default();
+            door.take(Sent { signal, coding, encoding, bytes, client }, &mut room).await
         }
         Err(refused) => Err(refused),
     };

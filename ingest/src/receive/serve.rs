@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
+use super::client::Client;
 use super::tls::{TlsError, TlsSettings};
 
 /// A client that has not said what it wants by then is dropped.
@@ -99,16 +100,24 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection broke at once");
         }
-        let Some(tls) = tls else { return self.serve(stream).await };
+        let Some(tls) = tls else { return self.serve(stream, Client::default()).await };
         match tokio::time::timeout(HEADERS_WITHIN, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.serve(stream).await,
+            Ok(Ok(stream)) => {
+                let certificates = stream.get_ref().1.peer_certificates();
+                let client = Client::of(certificates.and_then(<[_]>::first));
+                self.serve(stream, client).await;
+            }
             Ok(Err(error)) => tracing::info!(%error, "a TLS handshake was refused"),
             Err(_) => tracing::info!("a TLS handshake took too long"),
         }
     }
 
-    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let service = TowerToHyperService::new(self.app);
+    async fn serve(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        client: Client,
+    ) {
+        let service = TowerToHyperService::new(self.app.layer(Extension(client)));
         let connection = self.server.serve_connection(TokioIo::new(stream), service).into_owned();
         if let Err(error) = self.watcher.watch(connection).await {
             tracing::debug!(%error, "a connection ended badly");

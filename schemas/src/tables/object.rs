@@ -1,4 +1,4 @@
-//! Kubernetes objects as somebody listed them. In the log only: they seed state and are no table.
+//! Kubernetes objects as somebody listed them: they seed the state, and make it again when it is lost.
 
 use crate::cell::Json;
 use crate::ids::{EventId, LogPosition};

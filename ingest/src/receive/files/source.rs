@@ -22,6 +22,8 @@ const CHUNK: usize = 64 << 10;
 
 /// The format of a file that has none of ours.
 const UNKNOWN: &str = "unknown";
+/// What errors call a file that was sent here.
+const STREAM: &str = "the request";
 
 /// One row of any kind.
 #[derive(Debug)]
@@ -146,6 +148,15 @@ impl Source {
         Self::open(path, format, Arc::default(), context)
     }
 
+    /// A file that is on its way, and is read as it comes.
+    pub(super) fn stream(
+        reader: Box<dyn Read>,
+        format: Option<Format>,
+        context: &Context<'_>,
+    ) -> Result<Self, FilesError> {
+        Self::begin_with(Path::new(STREAM), (reader, 0), format, Arc::default(), context)
+    }
+
     /// Closes the file until it is due: there may be thousands. Standard input can be read only
     /// once and stays open.
     pub(super) fn park(&mut self) {
@@ -164,14 +175,25 @@ impl Source {
         context: &Context<'_>,
     ) -> Result<Self, FilesError> {
         let failed = |source| FilesError::Read { path: path.to_owned(), source };
-        bytes.store(0, Relaxed);
-        let (raw, total): (Box<dyn Read>, u64) = if path == Path::new("-") {
+        let raw: (Box<dyn Read>, u64) = if path == Path::new("-") {
             (Box::new(io::stdin()), 0)
         } else {
             let file = File::open(path).map_err(failed)?;
             let total = file.metadata().map_err(failed)?.len();
             (Box::new(file), total)
         };
+        Self::begin_with(path, raw, format, bytes, context)
+    }
+
+    fn begin_with(
+        path: &Path,
+        (raw, total): (Box<dyn Read>, u64),
+        format: Option<Format>,
+        bytes: Arc<AtomicU64>,
+        context: &Context<'_>,
+    ) -> Result<Self, FilesError> {
+        let failed = |source| FilesError::Read { path: path.to_owned(), source };
+        bytes.store(0, Relaxed);
         let counted = Counted { inner: raw, bytes: Arc::clone(&bytes) };
         let mut source = Self {
             path: path.to_owned(),
@@ -195,13 +217,7 @@ impl Source {
     /// Recognises compression and format by the first bytes.
     fn begin(&mut self, raw: Box<dyn Read>, context: &Context<'_>) -> io::Result<()> {
         let (magic, raw) = peek(raw, 4)?;
-        let plain: Box<dyn Read> = match magic.as_slice() {
-            // RFC 1952: a file may have several members.
-            [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(raw)),
-            // RFC 8878.
-            [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(raw)?),
-            _ => raw,
-        };
+        let plain = plain(&magic, raw)?;
         let (head, reader) = match peek(plain, CHUNK) {
             Ok(peeked) => peeked,
             Err(error) => {
@@ -358,6 +374,24 @@ fn peek(mut reader: Box<dyn Read>, length: usize) -> io::Result<(Vec<u8>, Box<dy
     reader.by_ref().take(length as u64).read_to_end(&mut head)?;
     let again = io::Cursor::new(head.clone()).chain(reader);
     Ok((head, Box::new(BufReader::with_capacity(CHUNK, again))))
+}
+
+/// The format of a file by its beginning; none if it cannot be read or is none of ours.
+pub(super) fn format_of(path: &Path) -> Option<Format> {
+    let (magic, raw) = peek(Box::new(File::open(path).ok()?), 4).ok()?;
+    let (head, _) = peek(plain(&magic, raw).ok()?, CHUNK).ok()?;
+    Format::detect(&head)
+}
+
+/// What a file holds when it is decompressed, if it is compressed.
+fn plain(magic: &[u8], raw: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
+    Ok(match magic {
+        // RFC 1952: a file may have several members.
+        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(raw)),
+        // RFC 8878.
+        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(raw)?),
+        _ => raw,
+    })
 }
 
 /// Errors of decompression: the file is cut or damaged, not the disk.

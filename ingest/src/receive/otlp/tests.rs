@@ -19,7 +19,12 @@ use crate::lab::{self, Open, receipts, rows};
 use crate::log::LogSettings;
 
 fn door(cluster: Option<&str>) -> OtlpSettings {
-    OtlpSettings { source: "otlp".into(), cluster: cluster.map(Into::into), tls: None }
+    OtlpSettings {
+        source: "otlp".into(),
+        cluster: cluster.map(Into::into),
+        client_clusters: BTreeMap::new(),
+        tls: None,
+    }
 }
 
 async fn http(log: LogSettings, settings: IntakeSettings) -> Open {
@@ -282,5 +287,33 @@ async fn what_can_never_be_taken_is_told() {
             .await
             .unwrap();
         assert_eq!(answer.headers()["grpc-status"], "3", "{body:?}");
+    }
+}
+
+/// Scenario: a door without a cluster and with client certificates, of which one has a cluster.
+/// Guarantees: what comes with that certificate is of that cluster, whatever it claims; with a
+/// cluster for another name only, it is of none.
+#[tokio::test]
+async fn client_certificates_name_the_cluster() {
+    for (name, expected) in [("client", Some("shop")), ("other", None)] {
+        let authority = lab::authority();
+        let settings = OtlpSettings {
+            client_clusters: [(name.to_owned(), "shop".to_owned())].into(),
+            tls: Some(authority.door()),
+            ..door(None)
+        };
+        let open =
+            Open::door(LogSettings::default(), IntakeSettings::default(), |l, intake, close| {
+                otlp_http::serve(l, settings, intake, close)
+            });
+        let open = open.await;
+        let url = format!("https://localhost:{}/v1/traces", open.address.port());
+        let client = authority.client(open.address).identity(authority.identity());
+        let sent =
+            client.build().unwrap().post(url).header("content-type", "application/x-protobuf");
+        let answer = sent.body(spans(1).encode_to_vec()).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200);
+        let spans = rows(&open.records()).spans;
+        assert_eq!(spans[0].cluster.as_deref(), expected, "{name}");
     }
 }

@@ -175,59 +175,22 @@ async fn batches_under_way_are_finished() {
     assert!(TcpStream::connect(address).await.is_err());
 }
 
-/// Certificates for a door on loopback and for a client, of one authority, in PEM files.
-struct Authority {
-    dir: tempfile::TempDir,
-    root: String,
-    client: String,
-}
-
-fn authority() -> Authority {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-    let dir = tempfile::tempdir().unwrap();
-    let root_key = KeyPair::generate().unwrap();
-    let mut root = CertificateParams::new(vec![]).unwrap();
-    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root_certificate = root.self_signed(&root_key).unwrap();
-    let issuer = Issuer::new(root, root_key);
-    let leaf = |name: &str| {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        (certificate.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
-    };
-    let (certificate, key) = leaf("localhost");
-    let (client_certificate, client_key) = leaf("client");
-    let root = root_certificate.pem();
-    for (name, text) in [("ca.pem", &root), ("tls.pem", &certificate), ("tls.key", &key)] {
-        std::fs::write(dir.path().join(name), text).unwrap();
-    }
-    Authority { dir, root, client: client_certificate + &client_key }
-}
-
 /// Scenario: TLS with client certificates, asked by clients with and without one, and in clear.
 /// Guarantees: only the one with a certificate is heard, over HTTP/2; a bad key opens no door.
 #[tokio::test]
 async fn tls_asks_for_client_certificates() {
-    let authority = authority();
-    let path = |name: &str| authority.dir.path().join(name);
-    let tls = TlsSettings {
-        certificate: path("tls.pem"),
-        key: path("tls.key"),
-        client_ca: Some(path("ca.pem")),
-    };
+    let authority = lab::authority();
+    let tls = authority.door();
     let door =
         open_with(LogSettings::default(), IntakeSettings::default(), Some(tls.clone())).await;
     let url = format!("https://localhost:{}/v1/k8s-audit/shop", door.address.port());
-    let root = reqwest::Certificate::from_pem(authority.root.as_bytes()).unwrap();
-    let client =
-        || Client::builder().tls_certs_only([root.clone()]).resolve("localhost", door.address);
-    let identity = reqwest::Identity::from_pem(authority.client.as_bytes()).unwrap();
-    let known = client().identity(identity).build().unwrap();
+    let client = || authority.client(door.address);
+    let known = client().identity(authority.identity()).build().unwrap();
     let answer = known.post(&url).body(EVENT).send().await.unwrap();
     assert_eq!((answer.status(), answer.version()), (StatusCode::OK, reqwest::Version::HTTP_2));
     assert!(client().build().unwrap().post(&url).body(EVENT).send().await.is_err());
     assert!(Client::new().post(door.url("/v1/k8s-audit/shop")).body(EVENT).send().await.is_err());
     assert_eq!(rows(&door.records()).accesses.len(), 1);
-    let bad = TlsSettings { key: path("ca.pem"), ..tls };
+    let bad = TlsSettings { key: tls.certificate.clone(), ..tls };
     assert!(matches!(bad.acceptor(), Err(TlsError::Pem { .. })));
 }
