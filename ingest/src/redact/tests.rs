@@ -478,9 +478,7 @@ fn benign_recordings_are_left_alone() {
     assert!(touched.is_empty(), "{} of {rows}: {:?}", touched.len(), touched.first());
 }
 
-/// The values that must not survive: tokens, and data of Secrets.
-/// Scenario: the logs of proxies, of SPIRE and of Cilium, and what proxies sent by OTLP, none of which
-/// holds a secret.
+/// Scenario: the logs of proxies, of SPIRE and of Cilium, none of which holds a secret.
 /// Guarantees: not one value is taken for one.
 #[test]
 fn benign_meshes_are_left_alone() {
@@ -500,6 +498,7 @@ fn benign_meshes_are_left_alone() {
     }
 }
 
+/// The values that must not survive: tokens, and data of Secrets.
 fn collect_secrets(value: &Value, secrets: &mut Vec<String>) {
     if let Some(token) = value.pointer("/status/token").and_then(Value::as_str) {
         secrets.push(token.to_owned());
