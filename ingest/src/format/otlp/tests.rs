@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
+use durward_schemas::ids::CredentialId;
 use durward_schemas::tables::Access;
 use durward_schemas::values::{Decision, IdentityKind};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
@@ -103,6 +104,29 @@ fn envoys_are_accounted_for() {
     assert!(served.iter().all(|access| access.identity_kind == IdentityKind::Spiffe));
     assert!(served.iter().all(|access| access.credential_id.is_some()));
     assert!(all.accesses.iter().filter(|a| a.verb.is_some()).all(|a| a.claimed_trace_id.is_some()));
+}
+
+/// Scenario: the certificates that peers of two Envoys showed, and those that the SPIRE server signed.
+/// Guarantees: each is known by one id on both sides, though one writes serial numbers in hexadecimal
+/// and the other in decimal.
+#[test]
+fn shown_certificates_are_signed_ones() {
+    let Some(requests) = requests("story-json/otlp") else { return };
+    let shown: BTreeSet<CredentialId> = requests
+        .iter()
+        .flat_map(|(_, body)| reading(body).accesses)
+        .filter_map(|access| access.credential_id)
+        .collect();
+    let files = lab::mesh("story-json/spire", "spire-server.log").unwrap();
+    let server = with_context(|context| read(Format::Spire, &files[0].1, context));
+    let serial = |log: &durward_schemas::tables::Log| {
+        let attributes: Value = serde_json::from_str(log.attributes.as_str()).unwrap();
+        super::super::mesh::serial_of_decimal(attributes.get("serial_num")?.as_str()?)
+    };
+    let signed: BTreeSet<_> = server.logs.iter().filter_map(serial).collect();
+    assert_eq!(shown.difference(&signed).collect::<Vec<_>>(), Vec::<&CredentialId>::new());
+    // Two more had expired: what a refused handshake showed is no credential.
+    assert_eq!(shown.len(), 22);
 }
 
 /// Scenario: what two Envoys sent, directly and through a Collector that batches both.
