@@ -5,6 +5,7 @@ mod logfmt;
 mod named;
 mod trace;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use durward_schemas::Identity;
@@ -12,6 +13,7 @@ use durward_schemas::cell::Json;
 use durward_schemas::ids::{CredentialId, EventId};
 use durward_schemas::tables::{Access, Log};
 use durward_schemas::time::Time;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 pub(super) use self::logfmt::pairs;
@@ -40,14 +42,42 @@ pub(super) fn payload(line: &[u8]) -> &[u8] {
 /// The fields of a line of JSON; a text that holds the line, as Kafka exporters send it, counts as
 /// the line.
 pub(super) fn fields(line: &[u8]) -> Result<Map<String, Value>, Failure> {
-    match serde_json::from_slice(line)? {
+    if line.first() == Some(&b'"') {
+        let inner: String = serde_json::from_slice(line)?;
+        return object(&inner);
+    }
+    let line = std::str::from_utf8(line);
+    object(line.map_err(|_| Failure::new("not_json", "the item is not UTF-8"))?)
+}
+
+fn object(text: &str) -> Result<Map<String, Value>, Failure> {
+    match value(text, READ_ALONE)? {
         Value::Object(fields) => Ok(fields),
-        Value::String(inner) => match serde_json::from_str(&inner)? {
-            Value::Object(fields) => Ok(fields),
-            _ => Err(no_object()),
-        },
         _ => Err(no_object()),
     }
+}
+
+/// Objects inside one another whose fields are read each by itself, if they cannot be read at once.
+const READ_ALONE: usize = 4;
+/// What stands for a value that is nested deeper than is read (128 levels), or holds half a character.
+const UNREADABLE: &str = "unreadable: nested too deeply, or no text";
+
+/// A value. What a client nested too deeply is left out: it must not hide the event.
+fn value(text: &str, depth: usize) -> Result<Value, serde_json::Error> {
+    let error = match serde_json::from_str(text) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else {
+        // Only a part of what reads as a whole can be too deep.
+        let is_part = depth < READ_ALONE;
+        return if is_part { Ok(UNREADABLE.into()) } else { Err(error) };
+    };
+    if depth == 0 {
+        return Ok(UNREADABLE.into());
+    }
+    let field = |(name, raw): (String, &RawValue)| Ok((name, value(raw.get(), depth - 1)?));
+    fields.into_iter().map(field).collect::<Result<_, _>>().map(Value::Object)
 }
 
 fn no_object() -> Failure {

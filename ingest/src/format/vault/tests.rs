@@ -175,6 +175,22 @@ fn hashes_stay_and_clear_text_goes() {
     assert!(self::access(&policy).request_object.unwrap().as_str().contains("capabilities"));
 }
 
+/// Scenario: data nested deeper than is read, in objects and lists, by a client who wants to hide a
+/// request.
+/// Guarantees: the request is a row; only what is too deep is left out.
+#[test]
+fn deep_data_hide_nothing() {
+    let good = use_of(
+        json!({"request": {"id": "1", "operation": "update", "path": "sys/policies/acl/x", "data": {"a": "DEEP", "b": "kept"}}}),
+    );
+    for (open, close) in [("[", "]"), ("{\"x\":", "}")] {
+        let deep = format!("{}1{}", open.repeat(5000), close.repeat(5000));
+        let reading = reading(&good.to_string().replace("\"DEEP\"", &deep));
+        let body = reading.accesses[0].request_object.as_ref().unwrap().as_str();
+        assert!(body.contains("kept") && body.contains("unreadable") && body.len() < 200, "{body}");
+    }
+}
+
 /// Scenario: what is no entry, or an entry whose fields have other types, between two good ones.
 /// Guarantees: one reject with a reason each, and two rows.
 #[test]
