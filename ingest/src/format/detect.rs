@@ -26,9 +26,15 @@ fn by_line(line: &[u8]) -> Option<Format> {
     match line {
         [b'{', ..] => by_keys(line, 1),
         [b'[', digit, ..] if digit.is_ascii_digit() => is_access(line).then_some(Format::Envoy),
-        [b't', b'i', b'm', b'e', b'=', ..] => Some(Format::Spire),
+        [b't', b'i', b'm', b'e', b'=', ..] => is_spire(line).then_some(Format::Spire),
         _ => memchr::memmem::find(line, b"\taccess\tconnection ").map(|_| Format::Envoy),
     }
+}
+
+/// Whether a line of `key=value` is SPIRE's: many programs write such lines, few name a subsystem.
+fn is_spire(line: &[u8]) -> bool {
+    let holds = |what: &[u8]| memchr::memmem::find(line, what).is_some();
+    holds(b" subsystem_name=") || holds(b" type=audit")
 }
 
 /// Whether a line that begins with a time in brackets goes on with a request: the log of the proxy
@@ -142,7 +148,8 @@ mod tests {
         check(r#"{"auth":{"x":1},"request":{"id":"7"},"type":"response"}"#, Some(Format::Vault));
         check(r#"{"level":"info","msg":"x"}{"level":"info","subsystem_name":"api"}"#, spire);
         check(r#"{"level":"info","msg":"API accessed","type":"audit"}"#, spire);
-        check("time=\"2026-11-23T17:54:18Z\" level=info msg=x", spire);
+        check("time=\"2026-11-23T17:54:18Z\" level=info msg=x", None);
+        check("time=\"x\" level=info msg=x\ntime=\"x\" msg=x subsystem_name=api", spire);
         check(r#"{"method":"GET","response_code_details":"via_upstream"}"#, envoy);
         check(r#"[{"start_time":"x","upstream-cluster":"x"}]"#, envoy);
         check("[2026-11-23T17:41:37.697Z] \"GET / HTTP/1.1\" 200 -", envoy);
