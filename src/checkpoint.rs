@@ -22,10 +22,9 @@ pub(crate) struct Checkpoint {
 pub(crate) fn load(
     dir: &Path,
     correlate: durward_correlate::Settings,
-    detect: &durward_detect::Settings,
 ) -> std::io::Result<Option<Checkpoint>> {
     for (position, path) in all(dir)?.into_iter().rev() {
-        match read(&path, correlate, detect) {
+        match read(&path, correlate) {
             Ok((correlator, detection)) => {
                 return Ok(Some(Checkpoint { position, correlator, detection }));
             }
@@ -72,7 +71,6 @@ pub(crate) fn publish(
 fn read(
     path: &Path,
     correlate: durward_correlate::Settings,
-    detect: &durward_detect::Settings,
 ) -> anyhow::Result<(Correlator, Detection)> {
     let bytes = std::fs::read(path)?;
     let (length, rest) =
@@ -81,7 +79,7 @@ fn read(
     let (first, second) =
         rest.split_at_checked(length).ok_or_else(|| anyhow::anyhow!("it is cut short"))?;
     let correlator = Correlator::restore(correlate, first)?;
-    let detection = Detection::restore(detect.clone(), &[], second)?;
+    let detection = Detection::restore(&[], second)?;
     Ok((correlator, detection))
 }
 

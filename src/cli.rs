@@ -76,6 +76,7 @@ pub(crate) enum Reference {
     Cli,
     Tables,
     Config,
+    Sources,
 }
 
 #[derive(Debug, Args)]
@@ -184,6 +185,9 @@ pub(crate) enum FindingsVerb {
 pub(crate) struct ExplainArgs {
     /// Event id, request key, audit id, finding id or incident id, or the beginning of it
     pub(crate) id: String,
+    /// Show each column of an access with the field that it was read from
+    #[arg(long)]
+    pub(crate) mapping: bool,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,

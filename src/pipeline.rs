@@ -63,12 +63,8 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     /// Everything as the last checkpoint left it; the log tells the rest.
-    pub(crate) async fn open(
-        store: Store,
-        detect: durward_detect::Settings,
-        telling: Option<Telling>,
-    ) -> anyhow::Result<Self> {
-        let begun = begin::begin(&store, detect, telling.as_ref()).await?;
+    pub(crate) async fn open(store: Store, telling: Option<Telling>) -> anyhow::Result<Self> {
+        let begun = begin::begin(&store, telling.as_ref()).await?;
         let (reached, correlator, detection) = (begun.position, begun.correlator, begun.detection);
         let Store { dir, lake, log } = store;
         let reader = log.reader(reached + 1);

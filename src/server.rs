@@ -78,7 +78,9 @@ impl Server {
         let store = Store::open(dir, Arc::clone(&clock)).await?;
         let log = Arc::clone(&store.log);
         let telling = outbox.clone().map(|outbox| Telling { outbox, muted_from: None });
-        let mut pipeline = Pipeline::open(store, config.detection(), telling).await?;
+        let mut pipeline = Pipeline::open(store, telling).await?;
+        // What operators say holds from here on, also when the log is replayed.
+        log.append(vec![Content::Settings(config.detection().logged())]).await?;
         let metrics = Arc::new(Metrics::default());
         let last_alert = LastAlert::default();
         let (counted, last) = (Arc::clone(&metrics), Arc::clone(&last_alert));

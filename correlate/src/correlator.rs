@@ -154,6 +154,7 @@ impl Correlator {
                 turn.source_counters =
                     self.state.sources.tick(record.ingest_time, record.first_position);
             }
+            Content::Settings(settings) => turn.settings = Some(settings),
             Content::EndOfSource(_) => {}
         }
         turn

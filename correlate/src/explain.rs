@@ -22,6 +22,21 @@ pub trait Ask {
     fn ask(&self, sql: &str) -> impl Future<Output = Result<Vec<Fields>, QueryError>> + Send;
 }
 
+/// The stored row of an access, by the beginning of its event id or request key, or its audit id;
+/// the judged stage comes first.
+///
+/// # Errors
+/// If the question cannot be answered.
+pub async fn stored(lake: &impl Ask, id: &str) -> Result<Option<Fields>, QueryError> {
+    let sql = format!(
+        "SELECT * FROM accesses WHERE event_id LIKE {0} OR request_key LIKE {0} OR source_event_id = {1} \
+         ORDER BY judged DESC, time LIMIT 1",
+        beginning(id),
+        literal(id)
+    );
+    Ok(lake.ask(&sql).await?.into_iter().next())
+}
+
 /// One line of an explanation: what it is about, and what is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {

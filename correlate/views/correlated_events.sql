@@ -98,7 +98,8 @@ amended AS (
         a.observed_time,
         a.ingest_time,
         a.time_suspect,
-        a.claimed_time
+        a.claimed_time,
+        a.format
     FROM accesses a
     LEFT JOIN (SELECT request_key, "values" FROM latest WHERE rank = 1 AND edge = 'workload') w
         ON w.request_key = a.request_key
@@ -197,6 +198,7 @@ SELECT
     a.ingest_time,
     a.time_suspect,
     a.claimed_time,
+    a.format,
     CAST(date_part('epoch', a.time) - date_part('epoch', a.credential_issued_time) AS BIGINT) AS credential_age_seconds,
     CAST(date_part('epoch', a.time) - date_part('epoch', a.change_time) AS BIGINT) AS seconds_since_change,
     CASE

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use durward_schemas::cell::Json;
 use durward_schemas::ids::{FindingId, IncidentId, LogPosition};
 use durward_schemas::record::Turn;
 use durward_schemas::tables::{
@@ -62,7 +63,7 @@ pub enum StateError {
 /// All detectors, stories and what they remember.
 #[derive(Debug)]
 pub struct Detection {
-    settings: Settings,
+    pub(crate) settings: Settings,
     pub(crate) detectors: Vec<Box<dyn Detector>>,
     pub(crate) findings: Findings,
     pub(crate) memory: Remembered,
@@ -112,6 +113,9 @@ impl Detection {
 
     /// Judges one turn.
     pub fn observe(&mut self, turn: &Turn) -> Judgement {
+        if let Some(settings) = &turn.settings {
+            self.configure_logged(settings);
+        }
         let mut judgement = Judgement::default();
         let mut owed = BTreeMap::new();
         let changes = changes(turn);
@@ -137,6 +141,20 @@ impl Detection {
         judgement
     }
 
+    fn configure_logged(&mut self, logged: &Json) {
+        match Settings::read(logged) {
+            Ok(settings) => self.configure(settings),
+            Err(error) => {
+                tracing::error!(%error, "settings in the log cannot be read: the ones before them stay");
+            }
+        }
+    }
+
+    pub(crate) fn configure(&mut self, settings: Settings) {
+        self.detectors.iter_mut().for_each(|detector| detector.configure(&settings));
+        self.settings = settings;
+    }
+
     /// What is remembered, for a checkpoint.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
@@ -147,12 +165,8 @@ impl Detection {
     ///
     /// # Errors
     /// If the rules are wrong, or `saved` was cut or written by another version.
-    pub fn restore(
-        settings: Settings,
-        rules: &[RuleFile],
-        saved: &[u8],
-    ) -> Result<Self, StateError> {
-        let mut detection = Self::new(settings, rules)?;
+    pub fn restore(rules: &[RuleFile], saved: &[u8]) -> Result<Self, StateError> {
+        let mut detection = Self::new(Settings::default(), rules)?;
         state::restore(&mut detection, saved)?;
         Ok(detection)
     }

@@ -19,6 +19,7 @@ use durward_schemas::values::EventRole;
 use serde_json::Value;
 
 use crate::owner::Maker;
+use crate::settings::Settings;
 
 /// A row, and the change that it made.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +80,9 @@ pub(crate) trait Detector: fmt::Debug + Send {
 
     /// Takes note of where a pod runs.
     fn learn(&mut self, _pod: &Workload) {}
+
+    /// Takes what operators say from now on.
+    fn configure(&mut self, _settings: &Settings) {}
 
     /// Whether an amended row is judged again: true for judges without memory.
     fn judges_again(&self) -> bool {

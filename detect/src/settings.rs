@@ -1,12 +1,17 @@
-//! What operators may say about detection. Plain data; the root fills it from the configuration.
+//! What operators may say about detection. Plain data; the root fills it from the configuration, and
+//! it comes by the log like everything that changes judgements (DESIGN decision 1).
 
 use durward_schemas::Time;
+use durward_schemas::cell::Json;
 use durward_schemas::time::{HOUR, MINUTE};
+use serde::{Deserialize, Serialize};
 
 /// How detection behaves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// From when on what is seen counts as learned; by default from the first row on.
+    #[serde(with = "micros")]
     pub learned_since: Option<Time>,
     /// Findings that are known and accepted: kept as rows, told to nobody.
     pub exemptions: Vec<Exemption>,
@@ -40,8 +45,49 @@ impl Default for Settings {
     }
 }
 
+/// What a record of the log holds.
+#[derive(Serialize, Deserialize)]
+struct Logged {
+    /// The version of the program, for people who look: another version may judge otherwise.
+    program: String,
+    detect: Settings,
+}
+
+impl Settings {
+    /// As the log holds them.
+    #[must_use]
+    pub fn logged(&self) -> Json {
+        let program = env!("CARGO_PKG_VERSION").to_owned();
+        let logged = Logged { program, detect: self.clone() };
+        // Serializing our own plain structs into memory does not fail.
+        Json(serde_json::to_string(&logged).unwrap_or_default())
+    }
+
+    /// The settings that a record of the log holds; what another version had beside them is left out.
+    pub(crate) fn read(logged: &Json) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(logged.as_str()).map(|logged: Logged| logged.detect)
+    }
+}
+
+/// A time as microseconds.
+mod micros {
+    use durward_schemas::Time;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde passes fields so")]
+    pub(super) fn serialize<S: Serializer>(time: &Option<Time>, to: S) -> Result<S::Ok, S::Error> {
+        time.map(|time| time.0).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Time>, D::Error> {
+        Option::<i64>::deserialize(from).map(|micros| micros.map(Time))
+    }
+}
+
 /// One accepted finding: what, of whom, until when, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exemption {
     /// The name of a detector or the id of a rule.
     pub of: String,
@@ -50,6 +96,7 @@ pub struct Exemption {
     /// The cluster; all if absent.
     pub cluster: Option<String>,
     /// Until when it holds, by event time; for ever if absent.
+    #[serde(with = "micros")]
     pub until: Option<Time>,
     /// Why it is accepted.
     pub reason: String,

@@ -19,13 +19,15 @@ use serde_json::Value;
 use crate::detection::{Detection, Remembered, StateError};
 use crate::finding::{Known, More};
 use crate::recent::Held;
+use crate::settings::Settings;
 
 /// The first line; another version of the format has another number.
-const FORMAT: &[u8] = b"durward detection 1\n";
+const FORMAT: &[u8] = b"durward detection 2\n";
 
 /// All that is no row, as it is written.
 #[derive(Serialize)]
 struct Written<'a> {
+    settings: &'a Settings,
     remembered: &'a Remembered,
     detectors: Vec<Value>,
     /// Of each finding, in the order of the rows.
@@ -38,6 +40,7 @@ struct Written<'a> {
 /// All that is no row, as it is read.
 #[derive(Deserialize)]
 struct Read {
+    settings: Settings,
     remembered: Remembered,
     detectors: Vec<Value>,
     findings: Vec<More>,
@@ -77,6 +80,7 @@ fn written(detection: &Detection) -> Result<Vec<u8>, Broken> {
     let findings: Vec<&Known> = detection.findings.all().collect();
     let held: Vec<&Held> = detection.recent.all().collect();
     let rest = Written {
+        settings: &detection.settings,
         remembered: &detection.memory,
         detectors: detection.detectors.iter().map(|d| d.save()).collect::<Result<_, _>>()?,
         findings: findings.iter().map(|known| &known.more).collect(),
@@ -103,6 +107,7 @@ fn read(detection: &mut Detection, mut bytes: &[u8]) -> Result<(), Broken> {
     if rest.findings.len() != findings.len() || rest.held.len() != held.len() {
         return Err(Broken::Cut);
     }
+    detection.configure(rest.settings);
     detection.memory = rest.remembered;
     for (detector, saved) in detection.detectors.iter_mut().zip(rest.detectors) {
         detector.restore(saved)?;

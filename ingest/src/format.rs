@@ -3,10 +3,17 @@
 //! Each format is a file. What they share is here: what a reader knows of its input ([`Context`]),
 //! what it makes ([`Reading`]), and how an input that cannot be read is kept.
 
+mod azure;
+mod cloud;
+mod cloudtrail;
 mod detect;
+mod envelope;
 mod envoy;
 mod fields;
+mod gcp_audit;
+mod gke_audit;
 mod go;
+mod google;
 mod hubble;
 mod kube_audit;
 mod kube_list;
@@ -14,6 +21,7 @@ mod mapping;
 mod mesh;
 pub(crate) mod otlp;
 mod otlp_accesses;
+mod otlp_clouds;
 mod otlp_logs;
 mod otlp_metrics;
 mod otlp_traces;
@@ -83,6 +91,14 @@ impl Reading {
         self.accesses.len() + self.objects.len() + signals + self.rejects.len()
     }
 
+    /// Says of the accesses from the `first` on what they were read as, where nobody has yet.
+    fn label(&mut self, first: usize, format: Format) {
+        let unlabelled = self.accesses.iter_mut().skip(first).filter(|row| row.format.is_empty());
+        for access in unlabelled {
+            format.name().clone_into(&mut access.format);
+        }
+    }
+
     /// Adds what another reading found.
     pub fn merge(&mut self, other: Self) {
         self.accesses.extend(other.accesses);
@@ -99,8 +115,24 @@ impl Reading {
 pub enum Format {
     /// Events of audit.k8s.io: lists, single events, lines.
     KubeAudit,
+    /// Requests to API servers of GKE, as Cloud Logging has them.
+    GkeAudit,
+    /// Logs of AKS control planes, audit events among them.
+    AksAudit,
     /// Kubernetes objects as `kubectl get -o json` lists them.
     KubeList,
+    /// Events of AWS CloudTrail.
+    CloudTrail,
+    /// What AWS CloudWatch Logs hands on: audit events of EKS, events of CloudTrail, other messages.
+    CloudWatch,
+    /// Entries of Google's Cloud Logging: audit logs of all services.
+    GcpAudit,
+    /// The Azure Activity Log and logs of Azure resources.
+    AzureActivity,
+    /// Sign-ins to Microsoft Entra.
+    AzureSignin,
+    /// The audit log of Microsoft Entra.
+    AzureAudit,
     /// OTLP exports, protobuf or JSON.
     Otlp,
     /// Access logs of Envoy and Istio, JSON or text.
@@ -125,7 +157,15 @@ impl Format {
     /// Every format.
     pub const ALL: &[Self] = &[
         Self::KubeAudit,
+        Self::GkeAudit,
+        Self::AksAudit,
         Self::KubeList,
+        Self::CloudTrail,
+        Self::CloudWatch,
+        Self::GcpAudit,
+        Self::AzureActivity,
+        Self::AzureSignin,
+        Self::AzureAudit,
         Self::Otlp,
         Self::Envoy,
         Self::Spire,
@@ -138,7 +178,15 @@ impl Format {
     pub const fn name(self) -> &'static str {
         match self {
             Self::KubeAudit => "kube-audit",
+            Self::GkeAudit => "gke-audit",
+            Self::AksAudit => "aks-audit",
             Self::KubeList => "kube-list",
+            Self::CloudTrail => "cloudtrail",
+            Self::CloudWatch => "cloudwatch",
+            Self::GcpAudit => "gcp-audit",
+            Self::AzureActivity => "azure-activity",
+            Self::AzureSignin => "azure-signin",
+            Self::AzureAudit => "azure-audit",
             Self::Otlp => "otlp",
             Self::Envoy => "envoy",
             Self::Spire => "spire",
@@ -156,12 +204,40 @@ impl Format {
     #[must_use]
     pub const fn mapping(self) -> &'static [Mapping] {
         match self {
-            Self::KubeAudit => kube_audit::MAPPING,
-            Self::KubeList | Self::Otlp => &[],
+            // The log of an AKS record is the event itself.
+            Self::KubeAudit | Self::AksAudit => kube_audit::MAPPING,
+            Self::GkeAudit => gke_audit::MAPPING,
+            Self::CloudTrail => cloudtrail::MAPPING,
+            Self::GcpAudit => gcp_audit::MAPPING,
+            Self::AzureActivity => azure::activity::MAPPING,
+            Self::AzureSignin => azure::signin::MAPPING,
+            Self::AzureAudit => azure::audit::MAPPING,
             Self::Envoy => envoy::MAPPING,
             Self::Spire => spire::MAPPING,
             Self::Hubble => hubble::MAPPING,
             Self::Vault => vault::MAPPING,
+            Self::KubeList | Self::CloudWatch | Self::Otlp => &[],
+        }
+    }
+
+    /// Whether records of this format come in envelopes, and mixed with others.
+    const fn is_cloud(self) -> bool {
+        match self {
+            Self::KubeAudit
+            | Self::KubeList
+            | Self::Otlp
+            | Self::Envoy
+            | Self::Spire
+            | Self::Hubble
+            | Self::Vault => false,
+            Self::GkeAudit
+            | Self::AksAudit
+            | Self::CloudTrail
+            | Self::CloudWatch
+            | Self::GcpAudit
+            | Self::AzureActivity
+            | Self::AzureSignin
+            | Self::AzureAudit => true,
         }
     }
 
@@ -171,8 +247,11 @@ impl Format {
         detect::detect(head)
     }
 
-    /// Whether an input that begins with `head` is protobuf: one item, not to be split.
+    /// Whether an input that begins with `head` is protobuf, or compressed: one item, not to be split.
     pub(crate) fn is_binary(self, head: &[u8]) -> bool {
+        if self.is_cloud() {
+            return head.starts_with(envelope::GZIP);
+        }
         let is_text = head.trim_ascii_start().starts_with(b"{");
         self == Self::Otlp && head.first() == Some(&0x0a) && !is_text
     }
@@ -183,12 +262,14 @@ impl Format {
             Self::KubeAudit => Splitter::new(true, MAX_ITEM),
             Self::KubeList | Self::Otlp => Splitter::new(false, MAX_DOCUMENT),
             Self::Envoy | Self::Spire | Self::Hubble | Self::Vault => Splitter::lines(MAX_ITEM),
+            _ => Splitter::of_lists(envelope::LISTS, MAX_ITEM),
         }
     }
 
     /// Reads one item into `reading`.
     pub(crate) fn read_item(self, item: &Item, context: &Context<'_>, reading: &mut Reading) {
-        if let Some(fault) = item.fault {
+        // Of an envelope that was cut what is inside may be whole.
+        if let Some(fault) = item.fault.filter(|_| !self.is_cloud()) {
             return reading.rejects.push(context.reject_item(self, item, &Failure::of(fault)));
         }
         let result = match self {
@@ -201,6 +282,10 @@ impl Format {
             Self::Spire => spire::read(&item.bytes, context, reading),
             Self::Hubble => hubble::read(&item.bytes, context, reading),
             Self::Vault => vault::read(&item.bytes, context, reading),
+            _ => {
+                envelope::read(self, item, context, reading);
+                Ok(())
+            }
         };
         if let Err(failure) = result {
             reading.rejects.push(context.reject_item(self, item, &failure));

@@ -45,6 +45,11 @@ pub(crate) fn lab() -> Option<PathBuf> {
     lab
 }
 
+/// The folder of shared data; says so and gives nothing where it is not there.
+pub(crate) fn shared() -> Option<PathBuf> {
+    Some(lab()?.parent()?.join("data"))
+}
+
 /// The file `name` of a recording, decompressed.
 pub(crate) fn recorded(recording: &str, name: &str) -> Option<Vec<u8>> {
     let path = lab()?.join("k8s/recordings").join(recording).join(name);
@@ -115,7 +120,7 @@ pub(crate) fn mesh(name: &str, ending: &str) -> Option<Vec<(String, Vec<u8>)>> {
 }
 
 /// Every file in the folder `name` of the shared data that ends so.
-pub(crate) fn shared(name: &str, ending: &str) -> Option<Vec<(String, Vec<u8>)>> {
+pub(crate) fn shared_files(name: &str, ending: &str) -> Option<Vec<(String, Vec<u8>)>> {
     Some(folder(&lab()?.join("../data").join(name), ending))
 }
 
@@ -217,7 +222,10 @@ pub(crate) fn rows(records: &[Record]) -> Reading {
             Content::Logs(rows) => all.logs.extend(rows),
             Content::Metrics(rows) => all.metrics.extend(rows),
             Content::Rejects(rows) => all.rejects.extend(rows),
-            Content::Received(_) | Content::Tick | Content::EndOfSource(_) => {}
+            Content::Received(_)
+            | Content::Tick
+            | Content::Settings(_)
+            | Content::EndOfSource(_) => {}
         }
     }
     all

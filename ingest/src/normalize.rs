@@ -78,6 +78,26 @@ pub(crate) fn activity(verb: &str) -> i64 {
     }
 }
 
+/// The activity of a cloud's operation, by the first word after the last separator
+/// (`v1.compute.instances.insert`, `DescribeInstances`, `Microsoft.Storage/storageAccounts/write`).
+pub(crate) fn activity_of(operation: &str) -> i64 {
+    let last = operation.rsplit(['.', '/', ':']).next().unwrap_or_default();
+    let is_upper = |c: char| c.is_ascii_uppercase();
+    // `listKeys`, `SetIamPolicy` and `DELETE`: a word ends where the case rises after small letters.
+    let end = last.char_indices().zip(last.chars().skip(1));
+    let end = end.filter(|((_, c), next)| !is_upper(*c) && is_upper(*next)).map(|((at, _), _)| at);
+    let word = end.min().and_then(|at| last.get(..=at)).unwrap_or(last).to_ascii_lowercase();
+    let verb = match word.as_str() {
+        "add" | "insert" | "generate" | "invite" | "issue" | "register" | "run" => "create",
+        "batchget" | "check" | "describe" | "download" | "lookup" | "query" | "read" | "search"
+        | "select" => "get",
+        "attach" | "assign" | "disable" | "enable" | "modify" | "set" | "write" => "update",
+        "detach" | "deregister" | "purge" | "remove" | "revoke" | "terminate" => "delete",
+        word => word,
+    };
+    activity(verb)
+}
+
 /// OCSF class API Activity.
 pub(crate) const API_ACTIVITY: i64 = 6003;
 /// OCSF class Authentication: tokens and certificates minted, logins.
@@ -122,6 +142,28 @@ mod tests {
         check(Some("2262-04-11T23:47:16Z"), true);
         check(Some("yesterday"), true);
         check(None, true);
+    }
+
+    /// Scenario: operations of three clouds.
+    /// Guarantees: each is create (1), read (2), update (3), delete (4) or something else (99).
+    #[test]
+    fn operations_are_activities() {
+        let check = |operation: &str, expect: i64| {
+            assert_eq!(activity_of(operation), expect, "{operation}");
+        };
+        check("CreateAccessKey", 1);
+        check("v1.compute.instances.insert", 1);
+        check("DescribeInstances", 2);
+        check("storage.objects.get", 2);
+        check("GetCallerIdentity", 2);
+        check("google.iam.admin.v1.SetIAMPolicy", 3);
+        check("PutRolePolicy", 3);
+        check("Microsoft.Storage/storageAccounts/write", 3);
+        check("MICROSOFT.AUTHORIZATION/LOCKS/DELETE", 4);
+        check("TerminateInstances", 4);
+        check("AssumeRole", 99);
+        check("Microsoft.Storage/storageAccounts/listkeys/action", 99);
+        check("", 99);
     }
 
     /// Scenario: forged forwarding headers, with and without proxies that are trusted.

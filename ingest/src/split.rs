@@ -1,7 +1,7 @@
 //! JSON text into items, while it streams in: chunks of bytes in, whole items out.
 //!
 //! An item is an element of a list (`[...]`, or `"items": [...]` of an object), or a value by itself
-//! (one document, JSON lines). Items are found by brackets and quotes alone, so one that is not JSON
+//! (one document, JSON lines). Clouds name the list of an object otherwise: `Records`. Items are found by brackets and quotes alone, so one that is not JSON
 //! never takes a neighbour with it. Memory is bounded by the largest item that is allowed.
 
 use memchr::memchr3;
@@ -11,8 +11,13 @@ const HEAD: usize = 4096;
 /// Brackets that are remembered by kind; deeper ones are only counted.
 const REMEMBERED: usize = 4096;
 
-/// The key under which an object keeps its list.
-const ITEMS: &[u8] = b"\"items\"";
+/// The keys, in their quotes, under which objects keep the list that is taken apart.
+pub(crate) type Lists = &'static [&'static [u8]];
+
+/// The list of a Kubernetes object.
+const ITEMS: Lists = &[b"\"items\""];
+/// Bytes of a string that are remembered, since it may be the key of a list.
+const LONGEST_KEY: usize = 16;
 
 /// One item, or what is left of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +67,7 @@ enum State {
     Envelope,
 }
 
-/// How far the key `items` and what must follow it have been seen.
+/// How far the key of a list and what must follow it have been seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Key {
     Other,
@@ -94,12 +99,13 @@ enum Takes {
 #[derive(Debug)]
 pub(crate) struct Splitter {
     takes: Takes,
+    lists: Lists,
     max: usize,
     state: State,
     key: Key,
     /// Whether the list that is open belongs to an object.
     in_object: bool,
-    /// The beginning of the latest string, quotes included: it may be the key `items`.
+    /// The beginning of the latest string, quotes included: it may be the key of a list.
     string: Vec<u8>,
     brackets: Vec<u8>,
     deeper: usize,
@@ -118,6 +124,7 @@ impl Splitter {
     pub(crate) fn new(unpacks: bool, max: usize) -> Self {
         Self {
             takes: if unpacks { Takes::Lists } else { Takes::Documents },
+            lists: ITEMS,
             max,
             state: State::Between,
             key: Key::Other,
@@ -139,6 +146,12 @@ impl Splitter {
     /// A splitter for logs: lines of text, lines of JSON, lists of these.
     pub(crate) fn lines(max: usize) -> Self {
         Self { takes: Takes::Lines, ..Self::new(true, max) }
+    }
+
+    /// A splitter that takes apart lists by themselves, and those that objects keep under `lists`.
+    pub(crate) fn of_lists(lists: Lists, max: usize) -> Self {
+        debug_assert!(lists.iter().all(|key| key.len() <= LONGEST_KEY), "keys are recognised");
+        Self { lists, ..Self::new(true, max) }
     }
 
     /// Takes the next bytes; gives the items that ended in them.
@@ -317,7 +330,8 @@ impl Splitter {
             (_, b'\\') => self.quotes = Quotes::Escaped,
             (_, b'"') => {
                 self.quotes = Quotes::Outside;
-                let is_items = self.brackets.len() == 1 && self.string == ITEMS;
+                let is_items =
+                    self.brackets.len() == 1 && self.lists.contains(&self.string.as_slice());
                 self.key = if is_items { Key::Items } else { Key::Other };
                 if self.brackets.is_empty() {
                     self.end();
@@ -369,7 +383,7 @@ impl Splitter {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if self.quotes != Quotes::Outside && self.string.len() <= ITEMS.len() {
+        if self.quotes != Quotes::Outside && self.string.len() <= LONGEST_KEY {
             self.string.extend_from_slice(bytes);
         }
         let before = self.length;

@@ -41,7 +41,7 @@ impl Identity {
                     .unwrap_or_else(|| Self::named(IdentityKind::Unknown, realm, text))
             }
             Provider::Aws => Self::aws(text),
-            Provider::Gcp => Self::named(IdentityKind::GcpServiceAccount, realm, text),
+            Provider::Gcp => Self::gcp(text),
             Provider::Azure => Self::azure(realm, text),
             Provider::Vault | Provider::Otlp => Self::named(IdentityKind::Unknown, realm, text),
         }
@@ -118,8 +118,61 @@ impl Identity {
                 Self::named(IdentityKind::AwsRole, Some(account), &arn)
             }
             ("iam", Some(("role", _))) => Self::named(IdentityKind::AwsRole, Some(account), arn),
-            ("iam", Some(("user", _))) => Self::named(IdentityKind::AwsUser, Some(account), arn),
+            ("iam", Some(("user", _))) | ("sts", Some(("federated-user", _))) => {
+                Self::named(IdentityKind::AwsUser, Some(account), arn)
+            }
+            ("iam", None) if resource == "root" => {
+                Self::named(IdentityKind::AwsUser, Some(account), arn)
+            }
             _ => Self::named(IdentityKind::Unknown, Some(account), arn),
+        }
+    }
+
+    /// A subject that an identity provider outside the cloud vouches for: a `ServiceAccount` of the
+    /// cluster whose issuer that is, or anybody else. The realm is the issuer or the pool.
+    #[must_use]
+    pub fn federated(issuer: Option<&str>, subject: &str) -> Self {
+        let is_account = service_account_parts(subject).is_some();
+        let kind = if is_account { IdentityKind::ServiceAccount } else { IdentityKind::User };
+        Self::named(kind, issuer, subject)
+    }
+
+    /// A principal as Google's audit logs and policies write it. The realm of a service account is
+    /// its project, that of a federated subject its pool; users of Google have none.
+    /// <https://cloud.google.com/iam/docs/principal-identifiers>
+    fn gcp(principal: &str) -> Self {
+        let federated = principal.strip_prefix("principal://iam.googleapis.com/");
+        if let Some((pool, subject)) = federated.and_then(|rest| rest.split_once("/subject/")) {
+            return Self::of_pool(pool, subject);
+        }
+        let name =
+            ["serviceAccount:", "user:"].iter().find_map(|sort| principal.strip_prefix(sort));
+        let name = name.unwrap_or(principal);
+        // The older form of GKE: `PROJECT.svc.id.goog[namespace/name]`.
+        let old = name.strip_suffix(']').and_then(|name| name.split_once('['));
+        if let Some((pool, account)) = old {
+            return Self::federated(Some(pool), &account_name(account.split_once('/'), account));
+        }
+        let Some((local, domain)) = name.split_once('@') else {
+            return Self::named(IdentityKind::User, None, name);
+        };
+        if !domain.ends_with("gserviceaccount.com") {
+            return Self::named(IdentityKind::User, None, name);
+        }
+        let project = match domain.strip_suffix(".iam.gserviceaccount.com") {
+            Some(project) => project,
+            None => local.strip_suffix("-compute").unwrap_or(local),
+        };
+        Self::named(IdentityKind::GcpServiceAccount, Some(project), name)
+    }
+
+    /// A subject of a workload identity pool; GKE has one for each project, `PROJECT.svc.id.goog`.
+    fn of_pool(pool: &str, subject: &str) -> Self {
+        let gke = pool.rsplit('/').next().filter(|name| name.ends_with(".svc.id.goog"));
+        let account = subject.strip_prefix("ns/").and_then(|rest| rest.split_once("/sa/"));
+        match gke {
+            Some(gke) => Self::federated(Some(gke), &account_name(account, subject)),
+            None => Self::federated(Some(pool), subject),
         }
     }
 
@@ -135,6 +188,14 @@ impl Identity {
     fn named(kind: IdentityKind, realm: Option<&str>, name: &str) -> Self {
         Self { kind, realm: realm.map(Into::into), name: Some(name.to_owned()) }
     }
+}
+
+/// The user name of a `ServiceAccount` by its parts, else `subject` as it is.
+fn account_name(parts: Option<(&str, &str)>, subject: &str) -> String {
+    parts.map_or_else(
+        || subject.to_owned(),
+        |(namespace, name)| format!("system:serviceaccount:{namespace}:{name}"),
+    )
 }
 
 /// `system:serviceaccount:<namespace>:<name>` taken apart; neither part may hold a colon or be empty.

@@ -1,5 +1,6 @@
 //! What the log holds, and what one turn of the pipeline makes of it.
 
+use crate::cell::Json;
 use crate::ids::LogPosition;
 use crate::table::Row;
 use crate::tables::{
@@ -38,6 +39,8 @@ pub enum Content {
     Received(Receipt),
     /// The loop's clock reading: time passes by these only.
     Tick,
+    /// How judgements are made from now on, and by which version of the program: JSON.
+    Settings(Json),
     /// A file ended: nothing of this source is outstanding (lateness 0, DESIGN decision 11).
     EndOfSource(String),
 }
@@ -70,7 +73,7 @@ impl Content {
             Self::Logs(rows) => rows.len(),
             Self::Metrics(rows) => rows.len(),
             Self::Rejects(rows) => rows.len(),
-            Self::Received(_) | Self::Tick | Self::EndOfSource(_) => 1,
+            Self::Received(_) | Self::Tick | Self::Settings(_) | Self::EndOfSource(_) => 1,
         }
     }
 
@@ -83,7 +86,7 @@ impl Content {
             Self::Logs(rows) => place(rows, first, ingest_time),
             Self::Metrics(rows) => place(rows, first, ingest_time),
             Self::Rejects(rows) => place(rows, first, ingest_time),
-            Self::Received(_) | Self::Tick | Self::EndOfSource(_) => {}
+            Self::Received(_) | Self::Tick | Self::Settings(_) | Self::EndOfSource(_) => {}
         }
     }
 }
@@ -106,6 +109,8 @@ pub struct Turn {
     pub ingest_time: Time,
     /// Whether this record is a tick.
     pub is_tick: bool,
+    /// How judgements are made from this record on, if it says so.
+    pub settings: Option<Json>,
     /// New accesses; duplicates are gone.
     pub accesses: Vec<Access>,
     /// Edges that became known.

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use durward_correlate::explain::{self, Explanation, Line};
 use durward_correlate::query::Limits;
 use durward_detect::escape;
+use durward_ingest::Format;
 use serde_json::{Value, json};
 
 use crate::cli::{ExplainArgs, WhoArgs};
@@ -16,9 +17,15 @@ use crate::failure::Failure;
 use crate::render::Output;
 use crate::sql::Lake;
 
+/// Letters of one value that are shown; `-o json` has all.
+const MOST_SHOWN: usize = 120;
+
 /// Explains an access, a finding or an incident.
 pub(crate) async fn explain(data_dir: &Path, args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
+    if args.mapping {
+        return mapping(&lake, args).await;
+    }
     let Some(found) = explain::explain(&lake, &args.id).await? else {
         return Err(nothing(
             &args.id,
@@ -31,6 +38,37 @@ pub(crate) async fn explain(data_dir: &Path, args: &ExplainArgs) -> Result<ExitC
     } else {
         writeln!(out, "{:#}", facts(&found))?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows where each column of an access comes from.
+async fn mapping(lake: &Lake, args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    let Some(row) = explain::stored(lake, &args.id).await? else {
+        return Err(nothing(&args.id, "event id, request key or audit id of an access"));
+    };
+    let format = row.get("format").and_then(Value::as_str).unwrap_or_default();
+    let mapping = format.parse().map(Format::mapping).unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    if args.output != Output::Table {
+        let from = mapping.iter().map(|line| (line.column.to_owned(), json!(line.from))).collect();
+        let from = Value::Object(from);
+        writeln!(out, "{:#}", json!({ "format": format, "row": row, "from": from }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "read as {format}")?;
+    for line in mapping {
+        let value = match row.get(line.column) {
+            None | Some(Value::Null) => continue,
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        let value = escape::visible(&value);
+        let shown: String = value.chars().take(MOST_SHOWN).collect();
+        let more = if shown.len() < value.len() { " ..." } else { "" };
+        writeln!(out, "  {:<22} {shown}{more}\n  {:<22}   from {}", line.column, "", line.from)?;
+    }
+    let unmapped = row.get("unmapped").and_then(Value::as_str).unwrap_or("nothing");
+    writeln!(out, "  what no column took: {}", escape::visible(unmapped))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -21,7 +21,7 @@ pub(crate) async fn findings(data_dir: &Path, verb: FindingsVerb) -> Result<Exit
     match verb {
         FindingsVerb::List { output, fail_on } => list(data_dir, output, fail_on).await,
         FindingsVerb::Show { id, output } => {
-            super::explain::explain(data_dir, &ExplainArgs { id, output }).await
+            super::explain::explain(data_dir, &ExplainArgs { id, mapping: false, output }).await
         }
     }
 }

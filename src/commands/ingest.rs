@@ -46,8 +46,7 @@ pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode
     // What lies in the past is judged, and nobody is woken for it. What a server took before that
     // and had no time to judge is still owed.
     let telling = Telling { outbox: Arc::clone(&outbox), muted_from: Some(before) };
-    let mut pipeline =
-        Pipeline::open(store, durward_detect::Settings::default(), Some(telling)).await?;
+    let mut pipeline = Pipeline::open(store, Some(telling)).await?;
     let intake = Intake::new(log.appender(), keys, clock, IntakeSettings::default());
     let (done, ended) = tokio::sync::oneshot::channel();
     let paths = args.paths.clone();

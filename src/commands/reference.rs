@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use clap::CommandFactory;
 use durward_correlate::query::VIEWS;
+use durward_ingest::Format;
 use durward_schemas::tables::LAKE;
 use serde_json::Value;
 
@@ -16,6 +17,7 @@ pub(crate) fn page(of: Reference) -> String {
         Reference::Cli => cli(),
         Reference::Tables => tables(),
         Reference::Config => configuration(),
+        Reference::Sources => sources(),
     }
 }
 
@@ -31,7 +33,9 @@ fn cli() -> String {
 
 fn command(command: &mut clap::Command, above: &str, text: &mut String) {
     let name = format!("{above}{}", command.get_name());
-    let help = command.clone().term_width(90).render_help();
+    // What somebody's environment says is no part of the page.
+    let plain = command.clone().mut_args(|arg| arg.hide_env_values(true));
+    let help = plain.term_width(90).render_help();
     // Writing into a String does not fail.
     let _written = write!(text, "## `{name}`\n\n```text\n{}\n```\n\n", help.to_string().trim_end());
     let below: Vec<_> = command
@@ -73,6 +77,21 @@ fn tables() -> String {
     for view in VIEWS {
         let first = view.sql.lines().next().unwrap_or_default().trim_start_matches("-- ");
         let _written = writeln!(text, "| `{}` | {first} |", view.name);
+    }
+    text
+}
+
+fn sources() -> String {
+    let mut text = format!("# Sources\n\n{MADE}\n");
+    text.push_str("Which field of each format fills which column of `accesses`.\n");
+    text.push_str("What no column takes is kept, redacted, in `unmapped`; `durward explain --mapping ID` shows it for one row.\n\n");
+    for format in Format::ALL.iter().filter(|format| !format.mapping().is_empty()) {
+        let _written = write!(text, "## `{format}`\n\n| column | from |\n|---|---|\n");
+        for line in format.mapping() {
+            let from = line.from.replace('|', "\\|");
+            let _written = writeln!(text, "| `{}` | {from} |", line.column);
+        }
+        text.push('\n');
     }
     text
 }

@@ -1,7 +1,7 @@
 //! Where the state begins: the newest good checkpoint, then what the log no longer has, from the lake.
 
 use durward_correlate::Correlator;
-use durward_detect::Detection;
+use durward_detect::{Detection, Settings};
 use durward_schemas::ids::LogPosition;
 
 use crate::checkpoint::{self, Checkpoint};
@@ -13,19 +13,15 @@ use crate::store::Store;
 const STEP: LogPosition = 20_000;
 
 /// The state before the first record that the log still has.
-pub(super) async fn begin(
-    store: &Store,
-    detect: durward_detect::Settings,
-    telling: Option<&Telling>,
-) -> anyhow::Result<Checkpoint> {
+pub(super) async fn begin(store: &Store, telling: Option<&Telling>) -> anyhow::Result<Checkpoint> {
     let correlate = durward_correlate::Settings::default();
-    let found = checkpoint::load(&store.dir.checkpoints(), correlate, &detect)?;
+    let found = checkpoint::load(&store.dir.checkpoints(), correlate)?;
     let mut begun = match found {
         Some(found) => found,
         None => Checkpoint {
             position: 0,
             correlator: Correlator::new(correlate),
-            detection: Detection::new(detect, &[])?,
+            detection: Detection::new(Settings::default(), &[])?,
         },
     };
     let before_log = store.log.first() - 1;

@@ -196,3 +196,29 @@ fn configuration_is_shown_and_described() {
     assert_eq!(schema["type"], "object");
     check(&place.run(&["rules", "list"]), 0, &["high", "anonymous"]);
 }
+
+/// Scenario: an access, asked where its columns come from.
+/// Guarantees: each column with the field of its format, and what no column took.
+#[test]
+fn mapping_names_fields() {
+    let place = Place::new();
+    place.ingest(scenario("quiet-monday"));
+    let rows = place.query("SELECT event_id FROM accesses WHERE judged LIMIT 1");
+    let id = rows[0]["event_id"].as_str().expect("an id");
+    let shown = place.run(&["explain", "--mapping", id]);
+    for part in ["read as kube-audit", "from user.username", "what no column took"] {
+        assert!(shown.out.contains(part), "{shown:?}");
+    }
+}
+
+/// Scenario: the pages of docs/reference that come from code.
+/// Guarantees: they are what the program says of itself: `just reference` was run.
+#[test]
+fn reference_pages_are_current() {
+    for page in ["cli", "tables", "config", "sources"] {
+        let made = Place::new().run(&["reference", page]);
+        let path = format!("{}/docs/reference/{page}.md", env!("CARGO_MANIFEST_DIR"));
+        let kept = std::fs::read_to_string(path).expect("a page");
+        assert!(made.out == kept, "docs/reference/{page}.md is old: run `just reference`");
+    }
+}

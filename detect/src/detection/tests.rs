@@ -162,7 +162,7 @@ fn cuts_change_nothing() {
     let mut all = Judgement::default();
     for turn in &single {
         let saved = restored.save();
-        restored = Detection::restore(Settings::default(), &[], &saved).expect("it was just saved");
+        restored = Detection::restore(&[], &saved).expect("it was just saved");
         let part = restored.observe(turn);
         all.findings.extend(part.findings);
         all.finding_events.extend(part.finding_events);
@@ -181,9 +181,9 @@ fn broken_states_are_refused() {
     let saved = full.save();
     for cut in (0..saved.len()).step_by(97) {
         let part = saved.get(..cut).expect("a part");
-        assert!(Detection::restore(Settings::default(), &[], part).is_err(), "{cut}");
+        assert!(Detection::restore(&[], part).is_err(), "{cut}");
     }
-    assert!(Detection::restore(Settings::default(), &[], b"durward detection 9\n").is_err());
+    assert!(Detection::restore(&[], b"durward detection 9\n").is_err());
 }
 
 /// Scenario: the same identity within six hours and after more, and another one.
@@ -348,8 +348,9 @@ fn many_events_make_few_versions() {
     assert_eq!(versions.last().and_then(|f| f.event_ids.as_ref()).map(Vec::len), Some(20));
 }
 
-/// Scenario: an exemption for one identity.
-/// Guarantees: its finding is a row that says so, and nobody is told; others are.
+/// Scenario: an exemption for one identity comes by the log; then a checkpoint.
+/// Guarantees: its finding is a row that says so, and nobody is told; others are. It outlives the
+/// checkpoint, and settings that cannot be read change nothing.
 #[test]
 fn the_exempt_are_rows_only() {
     let exemption = crate::Exemption {
@@ -360,7 +361,11 @@ fn the_exempt_are_rows_only() {
         reason: "she sets up clusters".into(),
     };
     let settings = Settings { exemptions: vec![exemption], ..Settings::default() };
-    let mut detection = Detection::new(settings, &[]).expect("the built-in rules are right");
+    let mut detection = detection();
+    for logged in [settings.logged(), Json("{}".into())] {
+        detection.observe(&Turn { settings: Some(logged), ..Turn::default() });
+    }
+    let mut detection = Detection::restore(&[], &detection.save()).expect("it was just saved");
     let judgement =
         judge(&mut detection, &turns(vec![cluster_admin("alice", 0), cluster_admin("bob", 1)]));
     let states: Vec<_> = judgement

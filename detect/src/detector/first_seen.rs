@@ -114,6 +114,10 @@ impl Detector for FirstSeen {
         "first_seen"
     }
 
+    fn configure(&mut self, settings: &Settings) {
+        self.settings = settings.clone();
+    }
+
     fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
         let kinds = [IdentityKind::ServiceAccount, IdentityKind::User];
         let Some(identity) = row.identity.as_deref().filter(|_| kinds.contains(&row.identity_kind))

@@ -5,6 +5,7 @@ use durward_schemas::values::severity;
 use crate::detector::{Detector, Hit, Seen};
 use crate::escape::sql;
 use crate::sentence;
+use crate::settings::Settings;
 
 /// Finds uses that are earlier than the minting by more than clocks may differ.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ impl MintedLater {
 impl Detector for MintedLater {
     fn name(&self) -> &'static str {
         "minted_later"
+    }
+
+    fn configure(&mut self, settings: &Settings) {
+        self.clock_skew = settings.clock_skew;
     }
 
     fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {

@@ -5,7 +5,7 @@
 
 use durward_schemas::ids::{EventId, hash128};
 use durward_schemas::tables::Access;
-use durward_schemas::values::severity;
+use durward_schemas::values::{Provider, severity};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ impl Detector for ReusedAuditId {
         let (Some(audit_id), Some(_)) = (&row.source_event_id, &row.identity) else {
             return Vec::new();
         };
-        if !row.judged {
+        if !row.judged || row.provider != Provider::Kubernetes {
             return Vec::new();
         }
         let key = (row.cluster.clone().unwrap_or_default(), audit_id.clone());

@@ -2,15 +2,18 @@
 
 use serde_json::Value;
 
-use super::{Format, envoy, mesh};
+use super::{Format, envelope, envoy, mesh};
+use crate::redact::decode_base64;
+use durward_schemas::Time;
 
 /// The format of an input that begins with `head`, which may end anywhere.
 pub(super) fn detect(head: &[u8]) -> Option<Format> {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     let by_lines = || text.split(|byte| *byte == b'\n').take(LINES).find_map(by_line);
     match text.first()? {
-        b'{' => by_keys(text, 1),
-        b'[' => by_keys(text, 2).or_else(by_lines),
+        b'{' => by_keys(text, 1).map(|format| of_gke(format, text)),
+        b'[' => by_keys(text, 2).map(|format| of_gke(format, text)).or_else(by_lines),
+        _ if head.starts_with(envelope::GZIP) || is_cloudwatch(text) => Some(Format::CloudWatch),
         // An OTLP request in protobuf begins with its field 1, which has a length: `resource_*`.
         _ if head.first() == Some(&0x0a) => Some(Format::Otlp),
         _ => by_lines(),
@@ -43,7 +46,30 @@ fn is_access(line: &[u8]) -> bool {
     memchr::memmem::find(line, b"] \"").is_some_and(|at| at < 64)
 }
 
-/// Walks the keys that stand at `depth`, and those of `items`, until one tells.
+/// GKE's entries of Cloud Logging are told from others by their service.
+fn of_gke(format: Format, text: &[u8]) -> Format {
+    let mut services = memchr::memmem::find_iter(text, b"\"serviceName\"");
+    let is_gke = services.any(|at| {
+        let value = text.get(at..).unwrap_or_default().splitn(2, |byte| *byte == b':').nth(1);
+        value.is_some_and(|value| value.trim_ascii_start().starts_with(b"\"k8s.io\""))
+    });
+    if is_gke && format == Format::GcpAudit { Format::GkeAudit } else { format }
+}
+
+/// Lines of messages behind their time, and compressed records in base64.
+fn is_cloudwatch(text: &[u8]) -> bool {
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    // Container runtimes write the time and a stream.
+    if mesh::payload(line) != line.trim_ascii() {
+        return false;
+    }
+    // The first bytes suffice: the line may be longer than what is there of it.
+    let Ok(start) = std::str::from_utf8(line.get(..40).unwrap_or(line)) else { return false };
+    let is_dated = start.split_once(' ').is_some_and(|(time, _)| Time::parse(time).is_some());
+    is_dated || decode_base64(start).is_some_and(|bytes| bytes.starts_with(envelope::GZIP))
+}
+
+/// Walks the keys that stand at `depth`, and those of a list of items, until one tells.
 fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
     let mut at = 0;
     let mut weak = None;
@@ -52,7 +78,7 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         match byte {
-            b'[' if key == "items" && at == depth => {
+            b'[' if matches!(key.as_str(), "items" | "Records" | "records") && at == depth => {
                 at += 1;
                 depth += 2;
             }
@@ -67,9 +93,7 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
                     if told.is_some() {
                         return told;
                     }
-                    if is_key && matches!(string.as_str(), "metadata" | "items") {
-                        weak = Some(Format::KubeList);
-                    }
+                    weak = weak.or(if is_key { hint(&string) } else { hint_of(&key, &string) });
                     key = string;
                 }
             }
@@ -87,6 +111,13 @@ fn by_key(key: &str) -> Option<Format> {
         "flow" | "verdict" | "lost_events" | "trace_observation_point" => Some(Format::Hubble),
         "subsystem_name" => Some(Format::Spire),
         key if envoy::is_telling(key) => Some(Format::Envoy),
+        "logEvents" | "awslogs" | "kinesis" | "Sns" => Some(Format::CloudWatch),
+        "userIdentity" | "useridentity" | "detail-type" => Some(Format::CloudTrail),
+        "protoPayload" | "protopayload_auditlog" | "jsonPayload" | "logName" => {
+            Some(Format::GcpAudit)
+        }
+        "signInEventTypes" | "conditionalAccessStatus" => Some(Format::AzureSignin),
+        "activityDisplayName" => Some(Format::AzureAudit),
         _ => None,
     }
 }
@@ -98,6 +129,30 @@ fn by_value(key: &str, value: &str) -> Option<Format> {
         "type" if matches!(value, "request" | "response") => Some(Format::Vault),
         "type" if value == "audit" => Some(Format::Spire),
         "scope" if value == "access" => Some(Format::Envoy),
+        "category" | "Category" => envelope::of_category(value),
+        "subscription" if value.starts_with("projects/") => Some(Format::GcpAudit),
+        "eventSource" | "eventsource" if value.ends_with(".amazonaws.com") => {
+            Some(Format::CloudTrail)
+        }
+        "eventSource" if value == "aws:sqs" => Some(Format::CloudWatch),
+        // A record of Firehose or Kinesis, in base64 and compressed.
+        "data" if value.starts_with("H4sI") => Some(Format::CloudWatch),
+        _ => None,
+    }
+}
+
+/// What a value tells if no other tells more.
+fn hint_of(key: &str, value: &str) -> Option<Format> {
+    let is_resource =
+        ["resourceId", "_ResourceId"].iter().any(|name| key.eq_ignore_ascii_case(name));
+    (is_resource && value.starts_with('/')).then_some(Format::AzureActivity)
+}
+
+/// What a key tells if no other tells more.
+fn hint(key: &str) -> Option<Format> {
+    match key {
+        "metadata" | "items" => Some(Format::KubeList),
+        "ackId" => Some(Format::GcpAudit),
         _ => None,
     }
 }
@@ -140,6 +195,32 @@ mod tests {
         check("\u{feff} {\"resourceLogs\":[{", otlp);
         check("\u{a}\u{2}\u{3}", otlp);
         check("E1124 12:00:00 klog", None);
+        let cloudtrail = Some(Format::CloudTrail);
+        check(r#"{"Records":[{"eventVersion":"1.11","userIdentity":{"type""#, cloudtrail);
+        check(r#"[{"awsRegion":"x","eventName":"y","userIdentity":{}}]"#, cloudtrail);
+        check(r#"{"version":"0","detail-type":"AWS API Call via CloudTrail""#, cloudtrail);
+        check(r#"{"eventSource":"sts.amazonaws.com","eventName":"x"}"#, cloudtrail);
+        let cloudwatch = Some(Format::CloudWatch);
+        check(r#"{"messageType":"DATA_MESSAGE","owner":"1","logEvents":["#, cloudwatch);
+        check(r#"{"awslogs":{"data":"H4sI"}}"#, cloudwatch);
+        check(r#"{"requestId":"x","records":[{"data":"H4sI"}]}"#, cloudwatch);
+        check("H4sIAAAAAAAA/zXOMQ6CQBQF0HpfsZnfOwnZgA==", cloudwatch);
+        check("2026-07-23T10:00:00.131Z {\"kind\":\"Event\"", cloudwatch);
+        let gcp = Some(Format::GcpAudit);
+        check(r#"{"insertId":"a","protoPayload":{"serviceName":"iam.googleapis.com""#, gcp);
+        check(r#"{"message":{"data":"e30=","messageId":"1"},"subscription":"projects/p/s""#, gcp);
+        check(r#"[{"ackId":"x","message":{"data":"e30="}}]"#, gcp);
+        let gke = Some(Format::GkeAudit);
+        check(r#"{"protoPayload":{"methodName":"x","serviceName": "k8s.io"}}"#, gke);
+        let record = |category: &str| {
+            format!(
+                r#"{{"records":[{{"operationName":"x","category":"{category}","resourceId":"/"}}]}}"#
+            )
+        };
+        check(&record("kube-audit-admin"), Some(Format::AksAudit));
+        check(&record("ManagedIdentitySignInLogs"), Some(Format::AzureSignin));
+        check(&record("AuditLogs"), Some(Format::AzureAudit));
+        check(&record("Administrative"), Some(Format::AzureActivity));
         check(r#"{"kind":"attack","label":"stolen-token"}"#, None);
         let (envoy, spire) = (Some(Format::Envoy), Some(Format::Spire));
         check(r#"{"flow":{"time":"x"},"node_name":"n"}"#, Some(Format::Hubble));
@@ -157,6 +238,8 @@ mod tests {
         check("2026-11-23T17:41:37Z\tinfo\tready\n{\"response_flags\":\"-\"}", envoy);
         check("2026-11-23T17:41:37Z stdout F {\"flow\":{}}", Some(Format::Hubble));
         check("[2026-11-23 17:41:37.697][1][info][main] starting", None);
+        check(r#"{"operationName":"GetCart","variables":{}}"#, None);
+        check(r#"{"eventName":"click","eventSource":"web"}"#, None);
         check("", None);
     }
 }

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use self::decide::{Facts, decide};
 pub(super) use self::names::MAPPING;
 use super::mesh::{self, Line, Named};
-use super::{Context, Failure, Reading};
+use super::{Context, Failure, Format, Reading};
 use crate::normalize;
 use crate::redact::mask_unparsed;
 
@@ -113,6 +113,7 @@ pub(super) fn read_fields(fields: Map<String, Value>, context: &Context<'_>) -> 
         provider: provider(&fields),
         cluster: context.cluster.map(str::to_owned),
         source: context.source.to_owned(),
+        format: Format::Envoy.name().to_owned(),
         verb: fields.text(names::METHODS),
         request_uri: fields.text(names::PATHS),
         user_agent: fields.text(names::AGENTS),
@@ -244,7 +245,7 @@ fn who(access: &mut Access, fields: &mut Named, handshake: Handshake) {
         access.credential_kind = Some(CredentialKind::SvidX509);
         mesh::set_identity(access, local);
     } else if says_nobody {
-        access.identity_kind = IdentityKind::Unauthenticated;
+        mesh::set_nobody(access);
         access.credential_kind = Some(CredentialKind::None);
     }
     access.peer_identity = principal(fields, names::LOCALS).and_then(|local| local.name);

@@ -1,10 +1,48 @@
 //! The fields of an object, taken out one by one; what is never taken is left as `unmapped`.
 
+use std::collections::BTreeMap;
+
 use durward_schemas::cell::Json;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Failure;
 use crate::canonical;
+
+/// What stands for a value that is nested deeper than is read (128 levels).
+pub(super) const UNREADABLE: &str = "unreadable: nested too deeply";
+
+/// The fields of an object as text, not parsed yet.
+pub(super) type Raw<'a> = BTreeMap<String, &'a RawValue>;
+
+/// Parses an object field by field. Those in `deep` hold what clients send: one that is nested too
+/// deeply, which a client can arrange, must not hide the rest.
+pub(super) fn parse(bytes: &[u8], deep: &[&str]) -> Result<Map<String, Value>, Failure> {
+    let raw: Raw<'_> = serde_json::from_slice(bytes)?;
+    let mut fields = Map::new();
+    for (key, text) in raw {
+        let value = match serde_json::from_str(text.get()) {
+            Err(_) if deep.contains(&key.as_str()) => UNREADABLE.into(),
+            value => value?,
+        };
+        fields.insert(key, value);
+    }
+    Ok(fields)
+}
+
+/// Gives keys the spelling of `known`, whatever their case: exporters do not agree on it.
+pub(super) fn spell(fields: &mut Map<String, Value>, known: &[&str]) {
+    let spelled = |key: &String| {
+        let known = known.iter().find(|known| key.eq_ignore_ascii_case(known))?;
+        (key != known && !fields.contains_key(*known)).then(|| (key.clone(), (*known).to_owned()))
+    };
+    let renamed: Vec<(String, String)> = fields.keys().filter_map(spelled).collect();
+    for (key, known) in renamed {
+        if let Some(value) = fields.remove(&key) {
+            fields.insert(known, value);
+        }
+    }
+}
 
 /// The fields that nobody has taken yet.
 #[derive(Debug, Default)]
@@ -35,6 +73,39 @@ impl Fields {
             Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
             Some(_) => Err(wrong_type(key, "a text")),
         }
+    }
+
+    /// Takes a text; anything else is left where it is.
+    pub(super) fn text_if(&mut self, key: &str) -> Option<String> {
+        let text = self.0.get(key)?.as_str()?.to_owned();
+        self.0.remove(key);
+        Some(text).filter(|text| !text.is_empty())
+    }
+
+    /// Takes a text, or a number as text; anything else is left where it is.
+    pub(super) fn scalar_if(&mut self, key: &str) -> Option<String> {
+        match self.0.get(key)? {
+            Value::Number(number) => {
+                let text = number.to_string();
+                self.0.remove(key);
+                Some(text)
+            }
+            _ => self.text_if(key),
+        }
+    }
+
+    /// Lets `read` take fields of the object under `key`, and put them there; what it leaves stays.
+    pub(super) fn inside<R>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> R) -> R {
+        if self.0.get(key).is_some_and(|value| !value.is_object()) {
+            return read(&mut Self::default());
+        }
+        let mut inner = match self.0.remove(key) {
+            Some(Value::Object(fields)) => Self(fields),
+            _ => Self::default(),
+        };
+        let result = read(&mut inner);
+        self.keep(key, inner);
+        result
     }
 
     /// Takes a list of texts.
@@ -68,6 +139,18 @@ impl Fields {
         if !rest.0.is_empty() {
             self.0.insert(key.to_owned(), Value::Object(rest.0));
         }
+    }
+
+    /// Puts back a text.
+    pub(super) fn keep_text(&mut self, key: &str, text: Option<String>) {
+        if let Some(text) = text {
+            self.0.insert(key.to_owned(), text.into());
+        }
+    }
+
+    /// What nobody took, as it is.
+    pub(super) fn into_inner(self) -> Map<String, Value> {
+        self.0
     }
 
     /// Drops `key` if it holds an empty object.

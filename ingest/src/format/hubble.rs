@@ -17,7 +17,7 @@ use self::endpoint::Endpoint;
 use super::fields::Fields;
 use super::mapping::Mapping;
 use super::mesh::{self, Line};
-use super::{Context, Failure, Reading};
+use super::{Context, Failure, Format, Reading};
 use crate::normalize;
 
 /// Which field of a flow fills which column. The client is `source`, of a reply `destination`.
@@ -191,6 +191,7 @@ fn access(mut event: Map<String, Value>, context: &Context<'_>) -> Result<Access
         provider: Provider::Cilium,
         cluster: context.cluster.map(str::to_owned),
         source: context.source.to_owned(),
+        format: Format::Hubble.name().to_owned(),
         source_event_id: flow.text("uuid")?,
         class_uid: normalize::NETWORK_ACTIVITY,
         activity_id: normalize::TRAFFIC,

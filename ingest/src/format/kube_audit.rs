@@ -6,20 +6,17 @@
 
 mod reason;
 
-use std::collections::BTreeMap;
-
 use durward_schemas::Identity;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::{CredentialId, EventId, RequestKey};
 use durward_schemas::tables::Access;
 use durward_schemas::time::Time;
 use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::fields::{self, Fields};
 use super::mapping::Mapping;
-use super::{Context, Failure};
+use super::{Context, Failure, Format};
 use crate::canonical;
 use crate::normalize::{self, Timed};
 use crate::redact::{Body, decode_base64};
@@ -27,15 +24,18 @@ use crate::redact::{Body, decode_base64};
 /// Which field of an event fills which column.
 pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("time", "requestReceivedTimestamp, else stageTimestamp, else timestamp"),
+    Mapping::new("time_suspect", "requestReceivedTimestamp, else stageTimestamp, else timestamp"),
+    Mapping::new("claimed_time", "requestReceivedTimestamp, else stageTimestamp, else timestamp"),
     Mapping::new("observed_time", "stageTimestamp"),
     Mapping::new("duration_us", "stageTimestamp - requestReceivedTimestamp"),
     Mapping::new("source_event_id", "auditID"),
     Mapping::new("stage", "stage"),
     Mapping::new("level", "level"),
     Mapping::new("verb", "verb"),
+    Mapping::new("activity_id", "verb"),
     Mapping::new("user_agent", "userAgent"),
     Mapping::new("identity", "user.username"),
-    Mapping::new("identity_kind", "user.username"),
+    Mapping::new("identity_kind", "user.username, else responseStatus.code"),
     Mapping::new("namespace", "user.username"),
     Mapping::new("service_account", "user.username"),
     Mapping::new("identity_uid", "user.uid"),
@@ -86,8 +86,8 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("forwarded_for", "sourceIPs, the others"),
 ];
 
-/// What stands for a body that is nested deeper than is read (128 levels).
-const UNREADABLE: &str = "unreadable: nested too deeply";
+/// The fields that hold what clients send and are sent.
+const BODIES: &[&str] = &["requestObject", "responseObject"];
 
 /// Reads one event; a text that holds an event, as Kafka exporters send it, counts as the event.
 pub(crate) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failure> {
@@ -98,20 +98,9 @@ pub(crate) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
     read_event(parse(bytes)?, context)
 }
 
-/// The fields of an event. Bodies are parsed each by itself: one that is nested too deeply, which
-/// a client can arrange, must not hide the event.
+/// The fields of an event.
 fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Failure> {
-    let raw: BTreeMap<String, &RawValue> = serde_json::from_slice(bytes)?;
-    let mut event = Map::new();
-    for (key, text) in raw {
-        let value = serde_json::from_str(text.get());
-        let value = match value {
-            Err(_) if key == "requestObject" || key == "responseObject" => UNREADABLE.into(),
-            value => value?,
-        };
-        event.insert(key, value);
-    }
-    Ok(event)
+    fields::parse(bytes, BODIES)
 }
 
 /// Reads an event that is parsed already.
@@ -120,6 +109,19 @@ pub(crate) fn read_event(
     context: &Context<'_>,
 ) -> Result<Access, Failure> {
     let version = check_kind(&mut event)?;
+    if !is_event(&event, version.is_some()) {
+        return Err(not_an_event());
+    }
+    read_fields(event, version, context)
+}
+
+/// Reads the fields of what is known to be an event.
+pub(super) fn read_fields(
+    mut event: Map<String, Value>,
+    version: Option<Value>,
+    context: &Context<'_>,
+) -> Result<Access, Failure> {
+    let version = version.filter(|version| version != "audit.k8s.io/v1");
     let minted = minted_jti(&event);
     redact(&mut event, context);
     let told = context.text_for_ids(&Value::Object(event.clone()));
@@ -128,8 +130,9 @@ pub(crate) fn read_event(
         provider: Provider::Kubernetes,
         cluster: context.cluster.map(str::to_owned),
         source: context.source.to_owned(),
-        source_event_id: Some(event.text("auditID")?.ok_or_else(not_an_event)?),
-        stage: Some(event.text("stage")?.ok_or_else(not_an_event)?),
+        format: Format::KubeAudit.name().to_owned(),
+        source_event_id: event.text("auditID")?,
+        stage: event.text("stage")?,
         level: event.text("level")?,
         verb: event.text("verb")?,
         user_agent: event.text("userAgent")?,
@@ -142,6 +145,10 @@ pub(crate) fn read_event(
     what(&mut access, &mut event)?;
     outcome(&mut access, &mut event)?;
     annotated(&mut access, &mut event)?;
+    if access.identity.is_none() && access.status_code != Some(401) {
+        // Nobody was refused: the source does not say who it was.
+        access.identity_kind = IdentityKind::Unknown;
+    }
     source(&mut access, &mut event, context)?;
     access.issued_credential_id = access.issued_credential_id.take().or(minted);
     access.unmapped = event.rest(version);
@@ -151,11 +158,19 @@ pub(crate) fn read_event(
 }
 
 fn not_an_event() -> Failure {
-    Failure::new("not_an_audit_event", "the item has no auditID or no stage")
-        .hint("events have both: https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/")
+    Failure::new("not_an_audit_event", "the item has no auditID and does not say what was asked")
+        .hint("events: https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/")
 }
 
-/// Takes `kind` and `apiVersion`, which the webhook leaves out; gives a version that is not v1.
+/// Whether these fields can be an event: the webhook leaves out its kind, and tools that pass events
+/// on leave out more, but an audit id, or a verb and what it was about, is left.
+fn is_event(event: &Map<String, Value>, says_so: bool) -> bool {
+    let has = |key: &str| event.get(key).is_some_and(|value| !value.is_null());
+    let asks = has("verb") && (has("objectRef") || has("requestURI"));
+    has("auditID") || asks || (says_so && (has("verb") || has("requestURI")))
+}
+
+/// Takes `kind` and `apiVersion`, which the webhook leaves out; gives the version, if it is said.
 fn check_kind(event: &mut Map<String, Value>) -> Result<Option<Value>, Failure> {
     let version = event.remove("apiVersion").unwrap_or_default();
     let kind = event.remove("kind").unwrap_or_default();
@@ -163,8 +178,8 @@ fn check_kind(event: &mut Map<String, Value>) -> Result<Option<Value>, Failure> 
     match version.as_str() {
         _ if !is_event => Err(not_an_event()),
         None if !version.is_null() => Err(not_an_event()),
-        None | Some("" | "audit.k8s.io/v1") => Ok(None),
-        Some(old) if old.starts_with("audit.k8s.io/") => Ok(Some(version)),
+        None | Some("") => Ok(None),
+        Some(version) if version.starts_with("audit.k8s.io/") => Ok(Some(version.into())),
         Some(_) => Err(not_an_event()),
     }
 }

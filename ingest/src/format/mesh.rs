@@ -13,6 +13,7 @@ use durward_schemas::cell::Json;
 use durward_schemas::ids::{CredentialId, EventId};
 use durward_schemas::tables::{Access, Log};
 use durward_schemas::time::Time;
+use durward_schemas::values::{Decision, IdentityKind};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -150,6 +151,13 @@ pub(super) fn set_identity(access: &mut Access, identity: Identity) {
     access.identity_kind = identity.kind;
     access.identity_realm = identity.realm;
     access.identity = identity.name;
+}
+
+/// Says that nobody is known to have asked. Only whom authentication refused is unauthenticated.
+pub(super) fn set_nobody(access: &mut Access) {
+    let is_refused = access.decision == Decision::Deny;
+    access.identity_kind =
+        if is_refused { IdentityKind::Unauthenticated } else { IdentityKind::Unknown };
 }
 
 /// Namespace and name in `spiffe://<trust domain>/ns/<namespace>/sa/<name>`.

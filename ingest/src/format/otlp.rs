@@ -191,7 +191,7 @@ fn signal_of(bytes: &[u8]) -> Result<Signal, Failure> {
     let best = fitting.min_by_key(|(lost, _)| *lost).map(|(_, signal)| signal);
     best.ok_or_else(|| {
         Failure::new("not_otlp", "the input is no export request of OTLP, in no signal")
-            .hint("of another format? name it with --format")
+            .hint("name its format with --format; a name that is none is answered with all of them")
     })
 }
 

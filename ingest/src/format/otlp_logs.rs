@@ -1,7 +1,7 @@
 //! Log records of OTLP in; audit events and accesses of a mesh among them become accesses, the
 //! others [`Log`](logs::Log) rows.
 //!
-//! An audit event is met as the text of the body (filelog), as a map in it (`json_parser`), as a
+//! Those of clouds are found by [`otlp_clouds`]. An event of an API server is met as the text of the body (filelog), as a map in it (`json_parser`), as a
 //! whole `EventList` (`webhookevent`), or spread over the attributes.
 
 use durward_schemas::Time;
@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::{Value, json};
 
 use super::otlp::{Origin, Told, add, add_scope, attributes, hex, text, told, value};
-use super::{Context, Format, Reading, kube_audit, mesh, otlp_accesses};
+use super::{Context, Format, Reading, kube_audit, mesh, otlp_accesses, otlp_clouds};
 use crate::canonical;
 use crate::normalize;
 use crate::redact::mask_unparsed;
@@ -48,7 +48,7 @@ pub(super) fn read(
     reading: &mut Reading,
 ) {
     for record in items {
-        let accesses = audit_events(record, context);
+        let accesses = audit_records(record, origin, context);
         match accesses.or_else(|| otlp_accesses::accesses(record, origin, context)) {
             Some(accesses) => reading.merge(accesses),
             None => reading.logs.push(row(record, origin, context)),
@@ -56,7 +56,24 @@ pub(super) fn read(
     }
 }
 
-/// What a record holds of audit events; `None` if it is a log record like any other.
+/// What a record holds of audit records; `None` if it is a log record like any other.
+fn audit_records(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> Option<Reading> {
+    let body = match record.body.as_ref().and_then(|body| body.value.as_ref()) {
+        Some(Any::StringValue(text)) => text.as_bytes(),
+        Some(Any::BytesValue(bytes)) => bytes,
+        _ => &[],
+    };
+    let mut reading = audit_events(record, context)
+        .or_else(|| otlp_clouds::in_text(body, context))
+        .or_else(|| otlp_clouds::in_attributes(record, origin, context))?;
+    for access in &mut reading.accesses {
+        access.claimed_trace_id = access.claimed_trace_id.take().or_else(|| hex(&record.trace_id));
+        access.claimed_span_id = access.claimed_span_id.take().or_else(|| hex(&record.span_id));
+    }
+    Some(reading)
+}
+
+/// What a record holds of events of an API server.
 fn audit_events(record: &LogRecord, context: &Context<'_>) -> Option<Reading> {
     let body = record.body.as_ref().and_then(|body| body.value.as_ref());
     let mut reading = match body {
@@ -71,12 +88,7 @@ fn audit_events(record: &LogRecord, context: &Context<'_>) -> Option<Reading> {
         let fields = fields.map(|pair| (pair.key.clone(), value(pair.value.as_ref())));
         reading = in_map(Value::Object(fields.collect()), context);
     }
-    let mut reading = reading?;
-    for access in &mut reading.accesses {
-        access.claimed_trace_id = hex(&record.trace_id);
-        access.claimed_span_id = hex(&record.span_id);
-    }
-    Some(reading)
+    reading
 }
 
 /// Events in a text: one, a list, or one that was cut.
@@ -95,6 +107,7 @@ fn in_map(map: Value, context: &Context<'_>) -> Option<Reading> {
     let events = match fields.remove("items") {
         Some(Value::Array(items)) if !fields.contains_key("auditID") => items,
         Some(_) => return None,
+        None if !fields.contains_key("auditID") => return None,
         None => vec![Value::Object(fields)],
     };
     let mut reading = Reading::default();
@@ -160,7 +173,7 @@ fn row(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log 
 }
 
 /// The body as text, redacted. A piece of JSON that was cut cannot be read and is masked unread.
-fn body_text(mut body: Value, context: &Context<'_>) -> Option<String> {
+pub(super) fn body_text(mut body: Value, context: &Context<'_>) -> Option<String> {
     if let Value::String(text) = &body
         && is_torn_json(text)
     {

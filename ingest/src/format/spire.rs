@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::fields::Fields;
 use super::mapping::Mapping;
 use super::mesh::{self, Line};
-use super::{Context, Failure, Reading};
+use super::{Context, Failure, Format, Reading};
 use crate::canonical;
 use crate::normalize;
 
@@ -45,8 +45,8 @@ pub(super) const MAPPING: &[Mapping] = &[
     ),
     Mapping::new(
         "identity_kind",
-        "caller_id, caller_uid, agent_id, method; `unauthenticated` without any, unless \
-         authorized_as local",
+        "caller_id, caller_uid, agent_id, method; without any `unauthenticated` if refused, by \
+         status, status_code, status_message, error, msg, authorized_as",
     ),
     Mapping::new("identity_realm", "caller_id, agent_id: the trust domain"),
     Mapping::new("namespace", "caller_id: /ns/<namespace>/sa/<name>"),
@@ -191,6 +191,7 @@ fn access(
         provider: Provider::Spire,
         cluster: context.cluster.map(str::to_owned),
         source: context.source.to_owned(),
+        format: Format::Spire.name().to_owned(),
         verb: fields.text("method")?,
         api_group: fields.text("service")?,
         request_id: fields.text("request_id")?,
@@ -279,10 +280,10 @@ fn who(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Failu
         // At the socket of a server that does not see the process: no `hostPID`.
         (None, None) if access.decided_role.as_deref() == Some("local") => {}
         (None, None) if kind == Kind::NoIdentity => {
-            access.identity_kind = IdentityKind::Unauthenticated;
+            mesh::set_nobody(access);
         }
         (None, None) => {
-            access.identity_kind = IdentityKind::Unauthenticated;
+            mesh::set_nobody(access);
             access.credential_kind = Some(CredentialKind::None);
         }
     }

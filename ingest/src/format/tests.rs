@@ -1,4 +1,8 @@
+mod mapping;
 mod mesh;
+mod neutral;
+mod samples;
+mod shared;
 
 use durward_schemas::record::Content;
 use durward_schemas::table::Row;
@@ -13,6 +17,19 @@ const PIECES: &[&str] = &[
     r#"{"kind":"Pod","metadata":{"name":"a"}}"#,
     r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"x"},{"name":7}]}]}]}"#,
     r#"{"kind":"EventList","items":["#,
+    r#"{"Records":["#,
+    r#"{"records":["#,
+    r#"{"eventName":"GetObject","eventSource":"s3.amazonaws.com","requestParameters":{"a":1}}"#,
+    r#"{"messageType":"DATA_MESSAGE","logGroup":"/aws/eks/a/cluster","logEvents":[{"timestamp":1,"message":"x"},7]}"#,
+    r#"{"logName":"projects/a/logs/b","protoPayload":{"serviceName":"k8s.io","methodName":"io.k8s.core.v1.pods.list"}}"#,
+    r#"{"logName":"projects/a/logs/b","protoPayload":{"serviceName":"iam.googleapis.com","methodName":7}}"#,
+    r#"{"operationName":"a/b/write","category":"kube-audit","resourceId":"/","properties":{"log":"{\"auditID\":1}"}}"#,
+    r#"{"operationName":"a/b/write","resourceId":"/","identity":{"claims":{"appid":7}}}"#,
+    r#"{"category":"SignInLogs","properties":{"appId":"a","status":{"errorCode":7}}}"#,
+    r#"{"category":"AuditLogs","properties":{"activityDisplayName":"a","targetResources":[7]}}"#,
+    r#"{"message":{"data":"e30="}}"#,
+    "H4sIAAAAAAAA/6uu",
+    "2026-07-23T10:00:00Z ",
     "{",
     "}",
     "[",
@@ -140,6 +157,48 @@ fn files_are_accounted_for() {
     insta::assert_snapshot!(table.join("\n"));
 }
 
+/// A good record of each format that has envelopes, as a list of its cloud holds it.
+const RECORDS: &[(Format, &str, &str)] = &[
+    (Format::CloudTrail, "Records", r#"{"eventName":"x","eventSource":"y"}"#),
+    (Format::GcpAudit, "items", r#"{"protoPayload":{"methodName":"x"}}"#),
+    (
+        Format::GkeAudit,
+        "items",
+        r#"{"protoPayload":{"serviceName":"k8s.io","methodName":"io.k8s.core.v1.pods.list"}}"#,
+    ),
+    (
+        Format::AksAudit,
+        "records",
+        r#"{"category":"kube-audit","properties":{"log":"{\"auditID\":\"a\"}"}}"#,
+    ),
+    (Format::AzureActivity, "records", r#"{"operationName":"x","resourceId":"y"}"#),
+    (Format::AzureSignin, "records", r#"{"category":"SignInLogs","properties":{"appId":"x"}}"#),
+    (Format::AzureAudit, "records", r#"{"category":"AuditLogs","operationName":"x"}"#),
+    (Format::CloudWatch, "Records", r#"{"logEvents":[{"message":"{\"auditID\":\"a\"}"}]}"#),
+];
+
+proptest! {
+    /// Scenario: records of a cloud in a list, an array and lines, in which any may be broken.
+    /// Guarantees: rows and rejects together are the items; each good one is a row.
+    #[test]
+    fn records_stand_alone(choice in proptest::collection::vec(0_usize..5, 0..12)) {
+        for (format, list, good) in RECORDS {
+            let items = [*good, "{}", "nope", "7", r#"{"eventName":[1]}"#];
+            let texts: Vec<&str> = choice.iter().map(|index| items[*index]).collect();
+            let whole = choice.iter().filter(|index| **index == 0).count();
+            let mut inputs = vec![format!("[{}]", texts.join(",")), texts.join("\n")];
+            if *list != "items" {
+                inputs.push(format!(r#"{{"{list}":[{}]}}"#, texts.join(",")));
+            }
+            for input in inputs {
+                let reading = with_context(|context| read(*format, input.as_bytes(), context));
+                let found = (reading.accesses.len(), reading.items());
+                prop_assert_eq!(found, (whole, texts.len()), "{} {}", format, input);
+            }
+        }
+    }
+}
+
 /// Scenario: the tables that say which field fills which column.
 /// Guarantees: each names only columns of `accesses`, and each column once.
 #[test]
@@ -154,4 +213,33 @@ fn mappings_name_columns() {
         named.dedup();
         assert_eq!(named.len(), before, "{format} names a column twice");
     }
+}
+
+/// The columns of a row that hold anything, one in a line.
+fn columns(access: &Access) -> String {
+    let text = format!("{access:#?}");
+    let mut columns: Vec<String> = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with("    ")) {
+        let begins =
+            line.get(4..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+        match columns.last_mut() {
+            Some(column) if !begins => column.push_str(line.trim()),
+            _ => columns.push(line.to_owned()),
+        }
+    }
+    columns.retain(|column| !column.ends_with(": None,"));
+    columns.join("\n")
+}
+
+/// Scenario: one full record of each sort.
+/// Guarantees: every column reads as the snapshot says.
+#[test]
+fn samples_read_as_written() {
+    let rows = samples::SAMPLES.iter().map(|sample| {
+        let reading =
+            with_context(|context| read(sample.format, sample.record.as_bytes(), context));
+        assert_eq!(reading.items(), reading.accesses.len(), "{}", sample.name);
+        format!("{}\n{}", sample.name, columns(&reading.accesses[0]))
+    });
+    insta::assert_snapshot!(rows.collect::<Vec<_>>().join("\n\n"));
 }

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use super::fields::Fields;
 use super::mapping::Mapping;
 use super::mesh;
-use super::{Context, Failure, Reading};
+use super::{Context, Failure, Format, Reading};
 use crate::canonical;
 use crate::normalize;
 
@@ -53,7 +53,9 @@ pub(super) const MAPPING: &[Mapping] = &[
         "response.auth.metadata.service_account_namespace, else \
          auth.metadata.service_account_namespace, response.auth.metadata.service_account_name, \
          else auth.metadata.service_account_name, response.auth.display_name, else \
-         auth.display_name; the former of a login by request.path, request.mount_type",
+         auth.display_name; the former of a login by request.path, request.mount_type; without \
+         any `unauthenticated` if refused, by error, response.data, \
+         auth.policy_results.allowed, type",
     ),
     Mapping::new(
         "identity_realm",
@@ -147,6 +149,7 @@ fn access(mut entry: Map<String, Value>, context: &Context<'_>) -> Result<Access
         provider: Provider::Vault,
         cluster: context.cluster.map(str::to_owned),
         source: context.source.to_owned(),
+        format: Format::Vault.name().to_owned(),
         class_uid: normalize::API_ACTIVITY,
         ..Access::default()
     };
@@ -160,6 +163,9 @@ fn access(mut entry: Map<String, Value>, context: &Context<'_>) -> Result<Access
     addresses(&mut access, &mut request, context);
     who(&mut access, login.as_ref(), &auth, &response, &mut request)?;
     decide(&mut access, &kind, login.as_ref(), &auth, &response, &mut entry)?;
+    if access.identity.is_none() {
+        mesh::set_nobody(&mut access);
+    }
     access.request_object = request.take("data").map(|data| Json(canonical::sorted(&data)));
     access.extra = auth.rest(None);
     access.response_object = response.rest(None);
@@ -350,7 +356,7 @@ fn decide(
         (_, true) => Decision::Unknown,
         (_, false) => Decision::Allow,
     };
-    let is_unknown = login.is_some() || access.identity_kind == IdentityKind::Unauthenticated;
+    let is_unknown = login.is_some() || access.identity.is_none();
     let granting = results.and_then(|results| {
         let mut policies = results.get("granting_policies")?.as_array()?.iter();
         policies.find_map(|policy| policy.get("name")?.as_str()).map(str::to_owned)

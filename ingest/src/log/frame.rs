@@ -22,6 +22,7 @@ use arrow::array::{RecordBatch, new_null_array};
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use durward_schemas::Time;
+use durward_schemas::cell::Json;
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::{Content, Receipt, Record};
 use durward_schemas::table::Row;
@@ -90,6 +91,7 @@ impl Body {
             Content::Rejects(rows) => (6, encode_rows(rows)?),
             Content::Received(receipt) => (7, encode_receipt(receipt)?),
             Content::Tick => (8, Vec::new()),
+            Content::Settings(json) => (10, json.as_str().as_bytes().to_vec()),
             Content::EndOfSource(source) => (9, source.clone().into_bytes()),
         };
         let positions = u32::try_from(content.positions()).map_err(|_| NotCoded)?;
@@ -170,12 +172,17 @@ impl Header {
             6 => Content::Rejects(decode_rows(body)?),
             7 => Content::Received(decode_receipt(body)?),
             8 => Content::Tick,
-            9 => Content::EndOfSource(String::from_utf8(body.to_vec()).map_err(|_| NotCoded)?),
+            9 => Content::EndOfSource(text(body)?),
+            10 => Content::Settings(Json(text(body)?)),
             _ => return Err(NotCoded),
         };
         content.place(self.first, self.ingest_time);
         Ok(Record { first_position: self.first, ingest_time: self.ingest_time, content })
     }
+}
+
+fn text(body: &[u8]) -> Result<String, NotCoded> {
+    String::from_utf8(body.to_vec()).map_err(|_| NotCoded)
 }
 
 /// The header behind the checksum.

@@ -6,6 +6,7 @@ const LAST: &[&str] = &[
     "accesstoken",
     "apikey",
     "apitoken",
+    "assertion",
     "auth",
     "authorization",
     "authtoken",
@@ -27,6 +28,7 @@ const LAST: &[&str] = &[
     "privatekey",
     "pwd",
     "refreshtoken",
+    "samlassertion",
     "secret",
     "secretkey",
     "sessiontoken",
@@ -46,7 +48,9 @@ const KEYS: &[&str] = &[
     "hmac",
     "license",
     "master",
+    "primary",
     "private",
+    "secondary",
     "secret",
     "service",
     "shared",
@@ -58,8 +62,8 @@ const KEYS: &[&str] = &[
 
 /// Words that may follow without taking the meaning away: `passwordHash`, `client-key-data`.
 const TRAILERS: &[&str] = &[
-    "base64", "b64", "data", "decoded", "encoded", "hash", "json", "plain", "raw", "string",
-    "text", "value",
+    "base64", "b64", "binary", "data", "decoded", "encoded", "hash", "json", "plain", "raw",
+    "string", "text", "value",
 ];
 
 /// Annotations of the API server that speak of tokens and hold none:
@@ -72,10 +76,11 @@ pub(super) fn is_secret(name: &str) -> bool {
         return false;
     }
     let words = words(name);
-    let mut words = words.as_slice();
-    if words.ends_with(&["connection".to_owned(), "string".to_owned()]) {
+    let ends = |last: [&str; 2]| words.ends_with(&last.map(str::to_owned));
+    if ends(["connection", "string"]) || ends(["amz", "signature"]) {
         return true;
     }
+    let mut words = words.as_slice();
     while let [rest @ .., last] = words {
         let is_trailer =
             TRAILERS.contains(&last.as_str()) || last.bytes().all(|b| b.is_ascii_digit());
@@ -135,6 +140,10 @@ mod tests {
             ".dockerconfigjson",
             "session_token",
             "auth",
+            "X-Amz-Signature",
+            "SecretBinary",
+            "client_assertion",
+            "primaryMasterKey",
         ] {
             assert!(is_secret(name), "{name}");
         }
@@ -159,6 +168,9 @@ mod tests {
             "compass",
             "serviceAccountName",
             "caBundle",
+            "resultSignature",
+            "userIdentity",
+            "keyName",
         ] {
             assert!(!is_secret(name), "{name}");
         }

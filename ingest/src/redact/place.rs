@@ -89,6 +89,7 @@ impl Redactor {
             _ => place,
         };
         let named = name_of_value(fields);
+        let is_account_key = fields.contains_key("keyName");
         let mut changed = false;
         for (key, value) in fields.iter_mut() {
             changed |= match (place, key.as_str()) {
@@ -98,7 +99,9 @@ impl Redactor {
                 }
                 (_, LAST_APPLIED) => self.last_applied(value, place),
                 // Names a cloud session and opens nothing; it joins a cluster's events to the cloud's.
-                (_, "accessKeyId") if is_key_id(value) => false,
+                (_, key) if key.eq_ignore_ascii_case("accessKeyId") && is_key_id(value) => false,
+                // The keys of an Azure account are numbered, not named after what they are.
+                (_, "value") if is_account_key => self.mask_leaves(value, &plain),
                 (_, "value") if named.is_some() => {
                     self.named(value, place, named.as_deref().unwrap_or_default())
                 }

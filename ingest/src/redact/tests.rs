@@ -1,3 +1,5 @@
+mod clouds;
+
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -51,6 +53,8 @@ fn looks_are_told_apart() {
         "Bearer authentication",
         "basic auth is off",
         "https://example.com/a?b=c",
+        "//iam.googleapis.com/projects/p/serviceAccounts/a@p.iam.gserviceaccount.com/keys/a378358365ff3d22e9c1a72fecf4605ddff76b47",
+        "/providers/Microsoft.Authorization/policyDefinitions/2a1a9cdf-e04d-429a-8416-3bfb72a1b26f",
     ] {
         assert_eq!(redactor().text(benign), benign);
     }
@@ -348,6 +352,7 @@ impl Canaries {
             c.documents.push((Format::Otlp, log.to_string()));
             let list = json!({"kind": "List", "apiVersion": "v1", "items": [{"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "z"}, "data": {"q": c.base64()}}]});
             c.documents.push((Format::KubeList, list.to_string()));
+            c.clouds();
         }
         c
     }
@@ -493,7 +498,7 @@ fn benign_meshes_are_left_alone() {
             assert_eq!(at, None, "{name}");
         }
     }
-    for (name, bytes) in lab::shared("hubble_flows", ".json").unwrap() {
+    for (name, bytes) in lab::shared_files("hubble_flows", ".json").unwrap() {
         assert!(!kept(Format::Hubble, &bytes).contains(MARKER), "{name}");
     }
 }

@@ -51,7 +51,7 @@ const FORMS: &[(&str, Holds)] = &[
     (r#"(?i)NAMES["']\s*:\s*"([^"]+)"#, always),
     (r#"(?i)NAMES["']?\s*(?::?=>?\s*|:\s+)(?:(?:bearer|basic)\s+)?([^\s"',;&}{\[\]]{3,})"#, always),
     // An AWS secret access key has no mark but its length: 40 characters of base64.
-    (r"(?:^|[^A-Za-z0-9/+=])([A-Za-z0-9/+]{40})(?:$|[^A-Za-z0-9/+=])", is_drawn_no_digest),
+    (r"(?:^|[^A-Za-z0-9/+=])([A-Za-z0-9/+]{40})(?:$|[^A-Za-z0-9/+=])", is_secret_key),
 ];
 
 /// The forms, compiled.
@@ -225,10 +225,18 @@ fn looks_drawn(run: &str) -> bool {
     has_digit && turns >= classes.len() / 4
 }
 
-/// Forty hex digits are a digest: of a commit, of an authority's key.
-fn is_drawn_no_digest(run: &str) -> bool {
-    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    looks_drawn(run) && !run.bytes().all(is_hex)
+/// Whether 40 characters of base64 can be a secret access key. A SHA-1 is a name: of a commit, of a key
+/// of a Google service account; a path has long words, such as `Authorization/policyDefinitions/`.
+fn is_secret_key(run: &str) -> bool {
+    let is_sha1 = run.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_word = |part: &str| {
+        let turns = part
+            .as_bytes()
+            .windows(2)
+            .filter(|pair| pair.iter().filter(|byte| byte.is_ascii_uppercase()).count() == 1);
+        part.len() >= 12 && part.bytes().all(|b| b.is_ascii_alphabetic()) && turns.count() <= 3
+    };
+    looks_drawn(run) && !is_sha1 && !run.split('/').any(is_word)
 }
 
 /// 8-4-4-4-12 hex digits.

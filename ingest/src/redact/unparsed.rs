@@ -79,6 +79,20 @@ const SHAPE: &[&str] = &[
     "objects",
     "message",
     "reason",
+    "Records",
+    "records",
+    "logEvents",
+    "userIdentity",
+    "eventName",
+    "eventSource",
+    "requestParameters",
+    "responseElements",
+    "protoPayload",
+    "methodName",
+    "serviceName",
+    "properties",
+    "category",
+    "operationName",
 ];
 
 /// The first 4 KiB of `bytes` with everything masked that might be secret.

@@ -32,6 +32,17 @@ fn provider_decides_what_a_name_means() {
     same(P::Aws, "ec2.amazonaws.com", K::AwsService);
     same(P::Azure, "appid:7f0b", K::AzureApplication);
     same(P::Azure, "oid:7f0b", K::AzureManagedIdentity);
+    same(P::Aws, "arn:aws:iam::123456789012:root", K::AwsUser);
+    same(P::Aws, "arn:aws:sts::123456789012:federated-user/eve", K::AwsUser);
+    same(P::Gcp, "eve@example.com", K::User);
+    same(P::Gcp, "ci@acme.iam.gserviceaccount.com", K::GcpServiceAccount);
+    let account = "system:serviceaccount:web:frontend";
+    check(P::Gcp, "serviceAccount:acme.svc.id.goog[web/frontend]", K::ServiceAccount, account);
+    let pools = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools";
+    let gke = format!("{pools}/acme.svc.id.goog/subject/ns/web/sa/frontend");
+    check(P::Gcp, &gke, K::ServiceAccount, account);
+    check(P::Gcp, &format!("{pools}/ci/subject/{account}"), K::ServiceAccount, account);
+    check(P::Gcp, &format!("{pools}/ci/subject/repo:acme/shop"), K::User, "repo:acme/shop");
 }
 
 /// Scenario: a 401, whose event has no user name.
@@ -49,6 +60,21 @@ fn empty_user_is_unauthenticated() {
 fn spiffe_realm_is_the_trust_domain() {
     let identity = Identity::parse(Provider::Istio, Some("prod"), "spiffe://shop.test/ns/a/sa/b");
     assert_eq!(identity.realm.as_deref(), Some("shop.test"));
+}
+
+/// Scenario: principals of Google and of AWS whose realm is not the account of the log.
+/// Guarantees: the project, the pool or the issuer vouches for each; for users of Google nobody does.
+#[test]
+fn clouds_name_their_realms() {
+    let realm = |text: &str| Identity::parse(Provider::Gcp, Some("log"), text).realm;
+    assert_eq!(realm("ci@acme.iam.gserviceaccount.com").as_deref(), Some("acme"));
+    assert_eq!(realm("7-compute@developer.gserviceaccount.com").as_deref(), Some("7"));
+    assert_eq!(realm("acme@appspot.gserviceaccount.com").as_deref(), Some("acme"));
+    assert_eq!(realm("serviceAccount:acme.svc.id.goog[a/b]").as_deref(), Some("acme.svc.id.goog"));
+    assert_eq!(realm("user:eve@example.com"), None);
+    let eks = Identity::federated(Some("oidc.eks.example/id/7"), "system:serviceaccount:a:b");
+    assert_eq!(eks.service_account(), Some(("a", "b")));
+    assert_eq!(eks.realm.as_deref(), Some("oidc.eks.example/id/7"));
 }
 
 proptest! {

@@ -188,6 +188,8 @@ table! {
         time_suspect: Option<bool>,
         /// The claimed time, as text.
         claimed_time: Option<String>,
+        /// The format that it was read as, such as `kube-audit`; docs/reference/sources.md.
+        format: String,
     }
 }
 
@@ -202,10 +204,14 @@ impl Access {
         }
     }
 
-    /// Whether this stage carries a decision; `RequestReceived` never does (DESIGN decision 6).
+    /// Whether this stage carries a decision; `RequestReceived` never does (DESIGN decision 6), nor
+    /// does the beginning of an operation of Azure.
     #[must_use]
     pub fn is_deciding(&self) -> bool {
-        self.stage.as_deref() != Some("RequestReceived")
+        !matches!(
+            self.stage.as_deref(),
+            Some("RequestReceived" | "Start" | "Started" | "BeginRequest")
+        )
     }
 }
 

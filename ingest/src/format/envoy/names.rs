@@ -32,7 +32,8 @@ pub(in crate::format) const MAPPING: &[Mapping] = &[
         "identity_kind",
         "downstream_peer_uri_san | source_principal | src.identity, else \
          upstream_local_uri_san; none beside downstream_transport_failure_reason, \
-         connection_termination_details; `unauthenticated` where the field says nobody",
+         connection_termination_details; without any `unauthenticated` if a handshake failed or \
+         response_code, response_code_details refuse",
     ),
     Mapping::new(
         "identity_realm",

@@ -40,7 +40,7 @@ fn flow(more: Value) -> Value {
 /// one connection of the same one.
 #[test]
 fn samples_are_accounted_for() {
-    let Some(files) = lab::shared("hubble_flows", ".json") else { return };
+    let Some(files) = lab::shared_files("hubble_flows", ".json") else { return };
     for (name, bytes) in &files {
         assert_eq!(Format::detect(bytes), Some(Format::Hubble), "{name}");
         let reading = with_context(|context| read(Format::Hubble, bytes, context));
@@ -61,7 +61,7 @@ fn samples_are_accounted_for() {
 /// Guarantees: every column reads as the snapshot says.
 #[test]
 fn notable_flows_read_as_written() {
-    let Some(files) = lab::shared("hubble_flows", ".json") else { return };
+    let Some(files) = lab::shared_files("hubble_flows", ".json") else { return };
     let mut kinds = std::collections::BTreeMap::new();
     for (_, bytes) in &files {
         for access in with_context(|context| read(Format::Hubble, bytes, context)).accesses {

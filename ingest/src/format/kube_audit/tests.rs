@@ -165,7 +165,8 @@ fn ids_do_not_depend_on_keys() {
 }
 
 /// Scenario: decisions with and without annotations, as the server writes them.
-/// Guarantees: each is what the server decided; a 401 is a refusal by authentication.
+/// Guarantees: each is what the server decided; a 401 is a refusal by authentication, and nothing else
+/// makes a caller unauthenticated.
 #[test]
 fn decisions_are_read() {
     let check = |annotations: Value, code: i64, expect: Decision, by: Option<&str>| {
@@ -179,6 +180,8 @@ fn decisions_are_read() {
     check(json!({"authorization.k8s.io/reason": "internal error"}), 500, Decision::Error, None);
     check(Value::Null, 401, Decision::Deny, Some("authentication"));
     check(decided("allow"), 401, Decision::Allow, None);
+    let kind = |code: i64| access(&event(json!({"responseStatus": {"code": code}}))).identity_kind;
+    assert_eq!((kind(401), kind(200)), (IdentityKind::Unauthenticated, IdentityKind::Unknown));
     check(Value::Null, 200, Decision::Unknown, None);
 }
 
@@ -245,7 +248,10 @@ fn deep_bodies_hide_nothing() {
     let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
     let line = event(json!({"requestObject": "deep"})).to_string().replace("\"deep\"", &deep);
     let read = &reading(&line).accesses[0];
-    assert_eq!(read.request_object.as_ref().unwrap().as_str(), format!("\"{UNREADABLE}\""));
+    assert_eq!(
+        read.request_object.as_ref().unwrap().as_str(),
+        format!("\"{}\"", fields::UNREADABLE)
+    );
 }
 
 /// Scenario: U+0000, hostile markup and bytes that the server replaced, in names and agents.

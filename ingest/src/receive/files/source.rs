@@ -407,7 +407,7 @@ fn torn(error: &io::Error) -> Failure {
 
 fn unknown() -> Failure {
     Failure::new("unknown_format", "the file has no format that is recognised")
-        .hint("name it with --format, which lists those that are read")
+        .hint("name its format with --format; a name that is none is answered with all of them")
 }
 
 /// Counts what passes.

@@ -67,6 +67,60 @@ fn recordings_come_in_order() {
     assert_eq!(records.last().unwrap().content, Content::EndOfSource("files".into()));
 }
 
+/// Scenario: 47 traces of API servers from 2018 to 2021, of which one is no event.
+/// Guarantees: each of their lines is a row, the one a reject that says what it is not.
+#[test]
+fn old_traces_are_accounted_for() {
+    let Some(data) = lab::shared() else { return };
+    let folder = data.join("falco_k8s_audit/traces");
+    let (found, records) = run(std::slice::from_ref(&folder), &settings());
+    let lines: usize = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .map(|text| text.lines().filter(|line| !line.is_empty()).count())
+        .sum();
+    assert_eq!((found.files, found.rejects), (47, 1));
+    assert_eq!(found.accesses + found.rejects, lines as u64);
+    assert_eq!(rows(&records).rejects[0].reason, "unknown_format");
+}
+
+/// Scenario: files as clouds export them: compressed, with a byte order mark, several in one.
+/// Guarantees: each is recognised, and its items are rows.
+#[test]
+fn files_of_clouds_are_recognised() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = r#"{"Records":[{"eventName":"a","eventSource":"s3.amazonaws.com"},{"eventName":"b","eventSource":"s3.amazonaws.com"}]}"#;
+    let line = event(1, "1").replace('"', "\\\"");
+    let group = format!(
+        r#"{{"messageType":"DATA_MESSAGE","logGroup":"/aws/eks/a/cluster","logEvents":[{{"timestamp":1,"message":"{}"}}]}}"#,
+        line.trim_end()
+    );
+    let hub = format!(
+        "\u{feff}{{\"category\":\"kube-audit\",\"operationName\":\"x\",\"properties\":{{\"log\":\"{}\"}}}}",
+        line.trim_end()
+    );
+    let exported = format!("2026-07-23T10:00:00.131Z {}", event(2, "2"));
+    let paths = [
+        write(dir.path(), "trail.json.gz", &gzip(trail.as_bytes())),
+        write(dir.path(), "groups", &[gzip(group.as_bytes()), gzip(group.as_bytes())].concat()),
+        write(dir.path(), "hub.json", hub.as_bytes()),
+        write(dir.path(), "exported.gz", &gzip(exported.as_bytes())),
+    ];
+    let (found, records) = run(&paths, &settings());
+    assert_eq!((found.accesses, found.rejects, found.files), (6, 0, 4));
+    let kinds: Vec<String> = receipts(&records).into_iter().map(|receipt| receipt.kind).collect();
+    for kind in ["cloudtrail", "cloudwatch", "aks-audit"] {
+        assert!(kinds.iter().any(|found| found == kind), "{kind} in {kinds:?}");
+    }
+    let own: Vec<_> = rows(&records)
+        .accesses
+        .into_iter()
+        .map(|row| (row.provider.to_string(), row.cluster))
+        .collect();
+    assert!(own.contains(&("aws".to_owned(), None)));
+    assert!(own.contains(&("kubernetes".to_owned(), Some("shop".to_owned()))));
+}
+
 /// Scenario: two logs whose times interleave, a later one, one out of order within itself.
 /// Guarantees: one order of time over all of them, whatever the order of the paths.
 #[test]

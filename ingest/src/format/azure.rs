@@ -1,0 +1,199 @@
+//! What Azure Monitor writes through diagnostic settings: one record in, by its category one access
+//! or one row of `logs` out.
+//!
+//! Common fields: <https://learn.microsoft.com/en-us/azure/azure-monitor/platform/resource-logs-schema>.
+//! One Event Hub carries records of all categories. The same records come from the REST interface,
+//! from Log Analytics and from Microsoft Graph with other names and spelling, and without `properties`.
+
+pub(super) mod activity;
+pub(super) mod audit;
+pub(super) mod signin;
+
+use durward_schemas::Identity;
+use durward_schemas::tables::Access;
+use durward_schemas::values::{IdentityKind, Provider};
+use serde_json::{Map, Value, json};
+
+use super::cloud::Message;
+use super::envelope::Envelope;
+use super::fields::{self, Fields};
+use super::{Failure, Format, Reading};
+use crate::split::Item;
+
+/// The common fields as diagnostic settings spell them.
+const SPELLING: &[&str] = &[
+    "time",
+    "resourceId",
+    "operationName",
+    "category",
+    "resultType",
+    "resultSignature",
+    "resultDescription",
+    "durationMs",
+    "callerIpAddress",
+    "correlationId",
+    "identity",
+    "level",
+    "location",
+    "tenantId",
+    "properties",
+    "statusCode",
+    "caller",
+    "claims",
+    "authorization",
+    "eventDataId",
+];
+
+/// What they are called by other doors: Log Analytics, REST, Microsoft Graph.
+const ALIASES: &[(&str, &str)] = &[
+    ("TimeGenerated", "time"),
+    ("eventTimestamp", "time"),
+    ("OperationNameValue", "operationName"),
+    ("CategoryValue", "category"),
+    ("ActivityStatusValue", "resultType"),
+    ("ActivitySubstatusValue", "resultSignature"),
+    ("status", "resultType"),
+    ("subStatus", "resultSignature"),
+    ("_ResourceId", "resourceId"),
+];
+
+/// Reads one record into `reading`.
+pub(super) fn read(
+    envelope: &Envelope<'_>,
+    bytes: &[u8],
+    item: &Item,
+    reading: &mut Reading,
+) -> Result<(), Failure> {
+    let context = &envelope.context;
+    let record = parse(bytes)?;
+    match envelope.format {
+        Format::AksAudit => return aks(envelope, &record, item, reading),
+        Format::AzureSignin => reading.accesses.push(signin::read(record, context)?),
+        Format::AzureAudit => reading.accesses.push(audit::read(record, context)?),
+        _ => reading.accesses.push(activity::read(record, context)?),
+    }
+    Ok(())
+}
+
+/// The fields of a record, spelled as diagnostic settings do.
+fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Failure> {
+    let mut record = fields::parse(bytes, &["properties"])?;
+    fields::spell(&mut record, SPELLING);
+    for (theirs, ours) in ALIASES {
+        // Microsoft Graph has an object with an error code under `status`, which stays.
+        let is_name = record.get(*theirs).is_some_and(|value| name(value).is_some());
+        if is_name && !record.contains_key(*ours) {
+            let value = record.remove(*theirs).unwrap_or_default();
+            record.insert((*ours).to_owned(), value);
+        }
+    }
+    for key in ["properties", "identity", "claims", "authorization"] {
+        if let Some(Value::String(text)) = record.get(key)
+            && text.starts_with('{')
+            && let Ok(inner) = serde_json::from_str::<Value>(text)
+        {
+            record.insert(key.to_owned(), inner);
+        }
+    }
+    record.retain(|_, value| !value.is_null());
+    Ok(record)
+}
+
+/// A name: a text, or in the REST interface an object with its `value`.
+fn name(value: &Value) -> Option<&str> {
+    value.get("value").unwrap_or(value).as_str().filter(|name| !name.is_empty())
+}
+
+/// Takes a name.
+fn take_name(fields: &mut Fields, key: &str) -> Option<String> {
+    let name = fields.get(key).and_then(name)?.to_owned();
+    fields.take(key);
+    Some(name)
+}
+
+/// A log line of an AKS control plane, in which an audit event may stand.
+/// <https://learn.microsoft.com/en-us/azure/aks/monitor-aks-reference#resource-logs>
+fn aks(
+    envelope: &Envelope<'_>,
+    record: &Map<String, Value>,
+    item: &Item,
+    reading: &mut Reading,
+) -> Result<(), Failure> {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let properties = record.get("properties").cloned().unwrap_or_default();
+    let resource = text(record.get("resourceId"));
+    let cluster = resource.as_deref().and_then(cluster_of);
+    let envelope = envelope.of_cluster(cluster.as_deref());
+    let log = match properties.get("log") {
+        Some(Value::String(log)) => log.trim_ascii().to_owned(),
+        // Some exporters have parsed the text.
+        Some(log) => log.to_string(),
+        None => return Err(Failure::new("no_log", "the record has no properties.log")),
+    };
+    let category = text(record.get("category"));
+    let plain = Message {
+        time: text(record.get("time")),
+        service: category,
+        resource: json!({ "cloud.resource_id": resource, "k8s.pod.name": properties.get("pod") })
+            .as_object()
+            .cloned()
+            .unwrap_or_default(),
+        ..Message::default()
+    };
+    envelope.message(&log, plain, item, reading);
+    Ok(())
+}
+
+/// The name of the cluster, the last part. Azure minds no case and writes capitals now and then.
+fn cluster_of(resource: &str) -> Option<String> {
+    let mut parts = resource.rsplit('/');
+    let name = parts.next().filter(|name| !name.is_empty())?;
+    parts.next().filter(|sort| sort.eq_ignore_ascii_case("managedClusters"))?;
+    Some(name.to_ascii_lowercase())
+}
+
+/// The subscription in the id of a resource.
+fn subscription(resource: &str) -> Option<String> {
+    let mut parts = resource.split('/');
+    parts.find(|part| part.eq_ignore_ascii_case("subscriptions"))?;
+    parts.next().filter(|id| !id.is_empty()).map(str::to_owned)
+}
+
+/// Who that is, as far as a record says.
+#[derive(Debug, Default)]
+struct Principal {
+    tenant: Option<String>,
+    /// A user principal name or an address.
+    user: Option<String>,
+    /// The id of the application.
+    app: Option<String>,
+    /// The id of the object in the directory.
+    object: Option<String>,
+    is_managed_identity: bool,
+    is_user: bool,
+}
+
+impl Principal {
+    /// Fills who acted.
+    fn fill(self, access: &mut Access) {
+        let tenant = self.tenant.as_deref();
+        let azure = |text: &str| Identity::parse(Provider::Azure, tenant, text);
+        let of_object = |kind: IdentityKind, id: &str| Identity {
+            kind,
+            realm: self.tenant.clone(),
+            name: Some(format!("oid:{id}")),
+        };
+        let identity = match (&self.user, &self.app, &self.object) {
+            (_, _, Some(id)) if self.is_managed_identity => azure(&format!("oid:{id}")),
+            (Some(user), ..) => azure(user),
+            (None, _, Some(id)) if self.is_user => of_object(IdentityKind::User, id),
+            (None, Some(app), _) => azure(&format!("appid:{app}")),
+            (None, None, Some(id)) => of_object(IdentityKind::AzureApplication, id),
+            (None, None, None) => Identity { realm: self.tenant.clone(), ..Identity::default() },
+        };
+        access.identity_kind = identity.kind;
+        access.identity_realm = identity.realm;
+        access.identity = identity.name;
+        access.identity_uid = self.object;
+    }
+}

@@ -1,0 +1,64 @@
+use durward_schemas::values::IdentityKind;
+use serde_json::json;
+
+use super::super::super::{Format, read as read_all};
+use super::*;
+use crate::lab::with_context;
+
+fn access(record: &Value) -> Access {
+    let reading = with_context(|context| {
+        read_all(Format::AzureAudit, record.to_string().as_bytes(), context)
+    });
+    assert_eq!(reading.rejects, [], "{record}");
+    reading.accesses.into_iter().next().unwrap()
+}
+
+/// Scenario: changes by users, by applications and by nobody who is told.
+/// Guarantees: who began it, as far as the record says.
+#[test]
+fn initiators_are_told_apart() {
+    let check = |by: Value, kind: IdentityKind, name: Option<&str>| {
+        let row = access(
+            &json!({"category": "AuditLogs", "properties": {"activityDisplayName": "x", "initiatedBy": by}}),
+        );
+        assert_eq!((row.identity_kind, row.identity.as_deref()), (kind, name), "{by}");
+    };
+    check(
+        json!({"user": {"id": "o", "userPrincipalName": "eve@example.com"}}),
+        IdentityKind::User,
+        Some("eve@example.com"),
+    );
+    check(json!({"user": {"id": "o", "userPrincipalName": ""}}), IdentityKind::User, Some("oid:o"));
+    check(
+        json!({"app": {"appId": "a", "servicePrincipalId": "o"}}),
+        IdentityKind::AzureApplication,
+        Some("appid:a"),
+    );
+    check(
+        json!({"app": {"appId": null, "servicePrincipalId": "o"}}),
+        IdentityKind::AzureApplication,
+        Some("oid:o"),
+    );
+    check(json!({}), IdentityKind::Unknown, None);
+    check(json!("eve"), IdentityKind::Unknown, None);
+}
+
+/// Scenario: the same record by diagnostic settings and by Microsoft Graph.
+/// Guarantees: the same columns.
+#[test]
+fn doors_agree() {
+    let inner = json!({"id": "d-1", "activityDisplayName": "Add owner", "activityDateTime": "2026-07-23T10:00:00Z", "loggedByService": "Core Directory",
+        "result": "success", "targetResources": [{"id": "t", "type": "Application"}]});
+    let settings = access(&json!({"category": "AuditLogs", "properties": inner}));
+    let graph = access(&inner);
+    let columns = |row: &Access| {
+        (
+            row.time,
+            row.verb.clone(),
+            row.object_uid.clone(),
+            row.decision,
+            row.source_event_id.clone(),
+        )
+    };
+    assert_eq!(columns(&settings), columns(&graph));
+}

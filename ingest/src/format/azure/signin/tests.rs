@@ -1,0 +1,72 @@
+use serde_json::json;
+
+use super::super::super::{Format, read as read_all};
+use super::*;
+use crate::lab::with_context;
+
+fn access(record: &Value) -> Access {
+    let reading = with_context(|context| {
+        read_all(Format::AzureSignin, record.to_string().as_bytes(), context)
+    });
+    assert_eq!(reading.rejects, [], "{record}");
+    reading.accesses.into_iter().next().unwrap()
+}
+
+/// Scenario: sign-ins of each category that succeed, that fail, and that a policy refuses.
+/// Guarantees: a caller whose proof was refused is nobody; one whom only a policy refused is known,
+/// and only success gives out a token.
+#[test]
+fn only_proof_makes_an_identity() {
+    let check = |category: &str, code: i64, kind: IdentityKind, by: Option<&str>| {
+        let row = access(
+            &json!({"category": category, "properties": {"appId": "a", "servicePrincipalId": "o", "userPrincipalName": "eve@example.com",
+            "uniqueTokenIdentifier": "u", "status": {"errorCode": code}}}),
+        );
+        assert_eq!((row.identity_kind, row.decided_by.as_deref()), (kind, by), "{category} {code}");
+        assert_eq!(row.identity.is_some(), kind != IdentityKind::Unauthenticated);
+        assert_eq!(row.issued_credential_id.is_some(), code == 0);
+        assert_eq!(row.decision == Decision::Allow, code == 0);
+        assert!(row.extra.unwrap().as_str().contains("eve@example.com"));
+    };
+    check("SignInLogs", 0, IdentityKind::User, None);
+    check("NonInteractiveUserSignInLogs", 0, IdentityKind::User, None);
+    check("ServicePrincipalSignInLogs", 0, IdentityKind::AzureApplication, None);
+    check("ManagedIdentitySignInLogs", 0, IdentityKind::AzureManagedIdentity, None);
+    check(
+        "ServicePrincipalSignInLogs",
+        7_000_215,
+        IdentityKind::Unauthenticated,
+        Some("authentication"),
+    );
+    check("SignInLogs", 53_003, IdentityKind::User, Some("conditional access"));
+}
+
+/// Scenario: the same sign-in by diagnostic settings, by Microsoft Graph and out of Log Analytics.
+/// Guarantees: the same columns.
+#[test]
+fn doors_spell_differently() {
+    let inner = json!({"id": "s-1", "createdDateTime": "2026-07-23T10:00:00Z", "appId": "a", "servicePrincipalId": "o",
+        "ipAddress": "203.0.113.7", "uniqueTokenIdentifier": "u", "federatedCredentialId": "f", "status": {"errorCode": 0}});
+    let settings =
+        json!({"category": "ServicePrincipalSignInLogs", "tenantId": "t", "properties": inner});
+    let mut graph = inner.clone();
+    graph["signInEventTypes"] = json!(["servicePrincipal"]);
+    let analytics = json!({"TimeGenerated": "2026-07-23T10:00:00Z", "Category": "ServicePrincipalSignInLogs", "AppId": "a", "Id": "s-1",
+        "ServicePrincipalId": "o", "IPAddress": "203.0.113.7", "UniqueTokenIdentifier": "u", "FederatedCredentialId": "f", "ResultType": "0"});
+    let columns = |record: &Value| {
+        let row = access(record);
+        (
+            row.time,
+            row.identity,
+            row.identity_kind,
+            row.identity_uid,
+            row.source_ip,
+            row.issued_credential_id,
+            row.source_event_id,
+            row.decision,
+        )
+    };
+    let expect = columns(&settings);
+    assert_eq!(columns(&graph), expect);
+    assert_eq!(columns(&analytics), expect);
+}

@@ -1,0 +1,148 @@
+//! What the readers of cloud records share: a record is opened (secrets out, content remembered for
+//! its id), its fields are taken, and it is closed. What is no audit record becomes a row of `logs`.
+
+use durward_schemas::Time;
+use durward_schemas::cell::Json;
+use durward_schemas::ids::{EventId, RequestKey};
+use durward_schemas::tables::{Access, Log};
+use serde_json::{Map, Value, json};
+
+use super::Context;
+use super::fields::Fields;
+use super::otlp::flag;
+use super::otlp_logs::body_text;
+use crate::canonical;
+use crate::normalize::{self, Timed};
+
+/// A record of a cloud that is being read.
+#[derive(Debug)]
+pub(super) struct Record {
+    /// What nobody has taken yet, without secrets.
+    pub(super) fields: Fields,
+    /// The content that its id is hashed over.
+    told: String,
+    /// The claimed time, which enters ids.
+    claimed: Time,
+}
+
+impl Record {
+    /// Takes the secrets out of a record.
+    pub(super) fn open(fields: Map<String, Value>, context: &Context<'_>) -> Self {
+        let mut record = Value::Object(fields);
+        context.keys.redactor().json(&mut record);
+        let told = context.text_for_ids(&record);
+        let fields = if let Value::Object(fields) = record { fields } else { Map::new() };
+        Self { fields: Fields::new(fields), told, claimed: Time::default() }
+    }
+
+    /// Believes `claim`, or not.
+    pub(super) fn time(&mut self, access: &mut Access, claim: Option<&str>, context: &Context<'_>) {
+        let Timed { time, for_ids, is_suspect, claimed } =
+            normalize::believe(claim, context.received);
+        access.time = time;
+        access.time_suspect = Some(is_suspect);
+        access.claimed_time = claimed;
+        self.claimed = for_ids;
+    }
+
+    /// The claimed time, as it enters ids.
+    pub(super) fn claimed(&self) -> Time {
+        self.claimed
+    }
+
+    /// Fills what is left: `unmapped`, the id, and the key of the request. The planes of clouds
+    /// belong to no cluster, so their ids do not depend on whose files they came with.
+    pub(super) fn close(self, mut access: Access, request: &Request<'_>) -> Access {
+        access.class_uid = normalize::API_ACTIVITY;
+        access.event_id = EventId::of(self.claimed, None, self.told.as_bytes());
+        access.request_key = RequestKey::of(
+            None,
+            request.id,
+            request.time,
+            request.user,
+            access.verb.as_deref().unwrap_or_default(),
+            request.target,
+        );
+        access.unmapped = self.fields.rest(None);
+        access
+    }
+}
+
+/// What all records of one request share, beside the operation.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    pub(super) id: &'a str,
+    pub(super) time: Time,
+    pub(super) user: &'a str,
+    pub(super) target: &'a str,
+}
+
+/// The text of a value of JSON, to be stored.
+pub(super) fn stored(value: &Value) -> Json {
+    Json(canonical::sorted(value))
+}
+
+/// An address without the port that some services write behind it.
+pub(super) fn address(text: &str) -> Option<String> {
+    if let Ok(address) = text.parse::<std::net::IpAddr>() {
+        return Some(address.to_string());
+    }
+    let socket = text.parse::<std::net::SocketAddr>();
+    socket.ok().map(|socket| socket.ip().to_string())
+}
+
+/// A message beside the audit records of a cloud.
+#[derive(Debug, Default)]
+pub(super) struct Message {
+    /// When it was written, as claimed.
+    pub(super) time: Option<String>,
+    /// What wrote it.
+    pub(super) service: Option<String>,
+    pub(super) severity: Option<String>,
+    /// The cluster, namespace and pod that the message itself names.
+    pub(super) cluster: Option<String>,
+    pub(super) namespace: Option<String>,
+    pub(super) pod: Option<String>,
+    pub(super) body: Value,
+    pub(super) trace_id: Option<String>,
+    pub(super) span_id: Option<String>,
+    pub(super) attributes: Map<String, Value>,
+    pub(super) resource: Map<String, Value>,
+}
+
+impl Message {
+    /// The row of `logs`.
+    pub(super) fn row(self, context: &Context<'_>) -> Log {
+        let timed = normalize::believe(self.time.as_deref(), context.received);
+        let redacted = |fields: Map<String, Value>| {
+            let mut value = Value::Object(fields);
+            context.keys.redactor().json(&mut value);
+            value
+        };
+        let mut attributes = redacted(self.attributes);
+        if let Value::Object(fields) = &mut attributes {
+            flag(fields, &timed);
+        }
+        let resource = redacted(self.resource);
+        let body = body_text(self.body, context);
+        let cluster = self.cluster.or_else(|| context.cluster.map(str::to_owned));
+        let told = json!([self.trace_id, self.span_id, self.severity, body, attributes, resource]);
+        let told = context.text_for_ids(&told);
+        Log {
+            time: timed.time,
+            event_id: EventId::of(timed.for_ids, cluster.as_deref(), told.as_bytes()),
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            service: self.service,
+            severity_text: self.severity,
+            body,
+            cluster,
+            namespace: self.namespace,
+            pod: self.pod,
+            attributes: stored(&attributes),
+            resource_attributes: stored(&resource),
+            source: context.source.to_owned(),
+            ..Log::default()
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! Format `cloudtrail`: one event of AWS CloudTrail in, one access out.
+//!
+//! Fields: <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>.
+//! A session is the role that it was made of; what tells it from the others is its credential (the
+//! access key id), and how it came about stands in `extra` (the session context). So a chain is one
+//! of columns: the event that mints a session has its key as `issued_credential_id`, each event of
+//! the session as `credential_id`.
+
+mod who;
+
+use durward_schemas::ids::CredentialId;
+use durward_schemas::tables::Access;
+use durward_schemas::values::{Decision, IdentityKind, Outcome, Provider};
+use serde_json::{Map, Value};
+
+use super::cloud::{Record, Request, address, stored};
+use super::fields::{self, Fields};
+use super::mapping::Mapping;
+use super::{Context, Failure};
+use crate::normalize;
+
+/// A source of what is known of a caller, unless the proof of identity was refused.
+macro_rules! proven {
+    ($from:literal) => {
+        concat!(
+            $from,
+            "; null where errorCode, responseElements, eventName tell of a refused proof"
+        )
+    };
+}
+
+/// Which field of an event fills which column.
+pub(super) const MAPPING: &[Mapping] = &[
+    Mapping::new("time", "eventTime"),
+    Mapping::new("time_suspect", "eventTime"),
+    Mapping::new("claimed_time", "eventTime"),
+    Mapping::new("source_event_id", "eventID"),
+    Mapping::new("request_id", "requestID"),
+    Mapping::new("api_group", "eventSource"),
+    Mapping::new("verb", "eventName"),
+    Mapping::new("activity_id", "eventName, readOnly"),
+    Mapping::new("account", "recipientAccountId, else userIdentity.accountId"),
+    Mapping::new("region", "awsRegion"),
+    Mapping::new("source_ip", "sourceIPAddress, if it is an address"),
+    Mapping::new("user_agent", "userAgent"),
+    Mapping::new(
+        "identity",
+        proven!(
+            "userIdentity.sessionContext.sessionIssuer.arn, else userIdentity.arn; by \
+             userIdentity.type also userIdentity.invokedBy, userIdentity.userName, \
+             userIdentity.principalId, userIdentity.accountId, userIdentity.onBehalfOf.userId"
+        ),
+    ),
+    Mapping::new(
+        "identity_kind",
+        proven!(
+            "userIdentity.type, userIdentity.sessionContext.sessionIssuer.arn, else \
+             userIdentity.arn; also userIdentity.userName, userIdentity.principalId, \
+             userIdentity.accountId, userIdentity.invokedBy"
+        ),
+    ),
+    Mapping::new(
+        "identity_realm",
+        proven!(
+            "userIdentity.sessionContext.sessionIssuer.arn, else userIdentity.arn; by \
+             userIdentity.type also userIdentity.accountId, userIdentity.identityProvider, \
+             userIdentity.onBehalfOf.identityStoreArn"
+        ),
+    ),
+    Mapping::new(
+        "namespace",
+        "userIdentity.userName where userIdentity.type and errorCode allow, else \
+         responseElements.subject.namespace, else requestParameters.tags[kubernetes-namespace] \
+         where userIdentity.invokedBy is EKS Pod Identity",
+    ),
+    Mapping::new(
+        "service_account",
+        "userIdentity.userName where userIdentity.type and errorCode allow, else \
+         responseElements.subject.serviceAccount, else \
+         requestParameters.tags[kubernetes-service-account] where userIdentity.invokedBy is EKS \
+         Pod Identity",
+    ),
+    Mapping::new(
+        "pod",
+        "requestParameters.tags[kubernetes-pod-name] where userIdentity.type and \
+         userIdentity.invokedBy are those of EKS Pod Identity",
+    ),
+    Mapping::new(
+        "pod_uid",
+        "requestParameters.tags[kubernetes-pod-uid] where userIdentity.type and \
+         userIdentity.invokedBy are those of EKS Pod Identity",
+    ),
+    Mapping::new("identity_uid", proven!("userIdentity.principalId")),
+    Mapping::new(
+        "credential_id",
+        proven!("userIdentity.accessKeyId, else userIdentity.credentialId"),
+    ),
+    Mapping::new(
+        "credential_kind",
+        proven!(
+            "userIdentity.accessKeyId, else userIdentity.credentialId, else userIdentity.type, \
+             userIdentity.accountId"
+        ),
+    ),
+    Mapping::new("extra", proven!("userIdentity.sessionContext")),
+    Mapping::new("resource", "resources.type of the first, else eventSource, requestParameters"),
+    Mapping::new("object_name", "resources.ARN of the first, else requestParameters, eventSource"),
+    Mapping::new("request_object", "requestParameters"),
+    Mapping::new("response_object", "responseElements"),
+    Mapping::new(
+        "issued_credential_id",
+        "responseElements.credentials.accessKeyId, else responseElements.accessKey.accessKeyId",
+    ),
+    Mapping::new("decision", "errorCode, errorMessage, eventType, responseElements, eventName"),
+    Mapping::new("outcome", "errorCode, errorMessage, responseElements, eventName"),
+    Mapping::new("status_reason", "errorCode"),
+    Mapping::new(
+        "decision_reason",
+        "errorMessage, where errorCode, responseElements, eventName tell of a refusal",
+    ),
+    Mapping::new("decided_by", "errorCode, vpcEndpointId, responseElements, eventName"),
+    Mapping::new("dry_run", "errorCode"),
+    Mapping::new(
+        "truncated",
+        "requestParameters.omitted, responseElements.omitted, additionalEventData.omitted",
+    ),
+];
+
+/// The fields that hold what clients send and services answer.
+const BODIES: &[&str] =
+    &["requestParameters", "responseElements", "additionalEventData", "serviceEventDetails"];
+
+/// The spelling of CloudTrail; Athena and Security Lake write all in small letters.
+const SPELLING: &[&str] = &[
+    "eventVersion",
+    "userIdentity",
+    "eventTime",
+    "eventSource",
+    "eventName",
+    "awsRegion",
+    "sourceIPAddress",
+    "userAgent",
+    "errorCode",
+    "errorMessage",
+    "requestParameters",
+    "responseElements",
+    "additionalEventData",
+    "requestID",
+    "eventID",
+    "eventType",
+    "recipientAccountId",
+    "readOnly",
+    "resources",
+    "sharedEventID",
+    "vpcEndpointId",
+];
+
+/// Parameters that name what a call is about, where `resources` does not, with its service and sort.
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html>
+const TARGETS: &[(&str, &str, &str)] = &[
+    ("sts", "roleArn", "AWS::IAM::Role"),
+    ("iam", "roleName", "AWS::IAM::Role"),
+    ("iam", "policyArn", "AWS::IAM::Policy"),
+    ("iam", "userName", "AWS::IAM::User"),
+    ("iam", "groupName", "AWS::IAM::Group"),
+    ("iam", "policyName", "AWS::IAM::Policy"),
+    ("iam", "instanceProfileName", "AWS::IAM::InstanceProfile"),
+    ("iam", "openIDConnectProviderArn", "AWS::IAM::OIDCProvider"),
+    ("iam", "sAMLProviderArn", "AWS::IAM::SAMLProvider"),
+    ("eks", "principalArn", "AWS::EKS::AccessEntry"),
+    ("eks", "associationId", "AWS::EKS::PodIdentityAssociation"),
+    ("eks", "clusterName", "AWS::EKS::Cluster"),
+    ("eks", "name", "AWS::EKS::Cluster"),
+    ("eks-auth", "clusterName", "AWS::EKS::Cluster"),
+    ("s3", "bucketName", "AWS::S3::Bucket"),
+    ("kms", "keyId", "AWS::KMS::Key"),
+    ("secretsmanager", "secretId", "AWS::SecretsManager::Secret"),
+    ("ssm", "name", "AWS::SSM::Parameter"),
+    ("lambda", "functionName", "AWS::Lambda::Function"),
+    ("ec2", "instanceId", "AWS::EC2::Instance"),
+];
+
+/// Reads one event.
+pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failure> {
+    let mut event = fields::parse(bytes, BODIES)?;
+    fields::spell(&mut event, SPELLING);
+    let source = event.get("eventSource").and_then(Value::as_str).unwrap_or_default();
+    if !event.get("eventName").is_some_and(Value::is_string) || source.starts_with("aws:") {
+        return Err(not_an_event());
+    }
+    let session = who::session_tags(&event);
+    let account = text_at(&event, "userIdentity", "/accountId");
+    let mut record = Record::open(event, context);
+    let fields = &mut record.fields;
+    let mut access = Access {
+        provider: Provider::Aws,
+        source: context.source.to_owned(),
+        source_event_id: fields.text_if("eventID"),
+        request_id: fields.text_if("requestID"),
+        api_group: fields.text_if("eventSource"),
+        verb: fields.text_if("eventName"),
+        region: fields.text_if("awsRegion"),
+        user_agent: fields.text_if("userAgent"),
+        account: fields.text_if("recipientAccountId").or(account),
+        ..Access::default()
+    };
+    let claim = fields.text_if("eventTime");
+    decide(&mut access, fields);
+    who::who(&mut access, fields);
+    what(&mut access, fields);
+    session.fill(&mut access);
+    activity(&mut access, fields);
+    // Services that act by themselves name themselves, and not an address.
+    if let Some(address) = fields.get("sourceIPAddress").and_then(Value::as_str).and_then(address) {
+        access.source_ip = Some(address);
+        fields.take("sourceIPAddress");
+    }
+    record.time(&mut access, claim.as_deref(), context);
+    // One action that is told to several accounts is one request.
+    let shared = record.fields.text_if("sharedEventID");
+    record.fields.keep_text("sharedEventID", shared.clone());
+    let own = access.source_event_id.clone().unwrap_or_default();
+    let user = access.identity.clone().unwrap_or_default();
+    let request = Request {
+        id: shared.as_ref().unwrap_or(&own),
+        time: record.claimed(),
+        user: if shared.is_some() { "" } else { &user },
+        target: "",
+    };
+    Ok(record.close(access, &request))
+}
+
+fn not_an_event() -> Failure {
+    Failure::new("not_a_cloudtrail_event", "the item has no eventName, or is a notification")
+        .hint("digests, insights and notifications tell of no request; leave them out")
+}
+
+/// What the call was about, what was sent and answered, and the credential that it minted.
+fn what(access: &mut Access, fields: &mut Fields) {
+    let request = fields.take("requestParameters");
+    let response = fields.take("responseElements");
+    let first = fields.get("resources").and_then(|list| list.as_array()?.first());
+    let of_first =
+        |key: &str| first.and_then(|resource| resource.get(key)?.as_str()).map(str::to_owned);
+    access.resource = of_first("type");
+    access.object_name = of_first("ARN").or_else(|| of_first("ARNPrefix"));
+    if access.object_name.is_none()
+        && let Some((name, sort)) = target(access.api_group.as_deref(), request.as_ref())
+    {
+        access.object_name = Some(name);
+        access.resource = access.resource.take().or(Some(sort.to_owned()));
+    }
+    let pointer = |path: &str| response.as_ref().and_then(|body| body.pointer(path)?.as_str());
+    let issued = pointer("/credentials/accessKeyId").or_else(|| pointer("/accessKey/accessKeyId"));
+    access.issued_credential_id = issued.map(CredentialId::from);
+    if access.namespace.is_none() {
+        access.namespace = pointer("/subject/namespace").map(str::to_owned);
+        access.service_account = pointer("/subject/serviceAccount").map(str::to_owned);
+    }
+    let more = fields.get("additionalEventData");
+    let bodies = [request.as_ref(), response.as_ref(), more];
+    access.truncated = bodies.into_iter().flatten().any(|body| body["omitted"] == true);
+    access.request_object = request.as_ref().map(stored);
+    access.response_object = response.as_ref().map(stored);
+}
+
+/// The parameter that names what the call is about, and its sort.
+fn target(service: Option<&str>, request: Option<&Value>) -> Option<(String, &'static str)> {
+    let service = service?.strip_suffix(".amazonaws.com")?;
+    let request = request?;
+    TARGETS.iter().filter(|(of, ..)| *of == service).find_map(|(_, parameter, sort)| {
+        Some((request.get(parameter)?.as_str()?.to_owned(), *sort))
+    })
+}
+
+fn activity(access: &mut Access, fields: &mut Fields) {
+    access.activity_id = normalize::activity_of(access.verb.as_deref().unwrap_or_default());
+    // Athena has texts.
+    let reads = fields.get("readOnly").is_some_and(|reads| *reads == true || *reads == "true");
+    if reads {
+        access.activity_id = normalize::activity("get");
+    }
+    fields.take("readOnly");
+}
+
+/// What an error code tells of the decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Nobody: the proof of identity was refused.
+    Unauthenticated,
+    /// A policy refused.
+    Denied,
+    /// It would have been allowed.
+    Tried,
+    /// The request may have failed before anybody decided.
+    Nothing,
+    /// It was allowed and failed.
+    Failed,
+}
+
+/// Codes that refuse a proof of identity.
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>
+const UNAUTHENTICATED: &[&str] = &[
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IDPRejectedClaim",
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidIdentityToken",
+    "InvalidIdentityTokenException",
+    "InvalidSignatureException",
+    "InvalidToken",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "NotAuthenticated",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+];
+
+/// Words in codes of refusals by policy; services put their own before and after.
+const DENIED: &[&str] = &[
+    "AccessDenied",
+    "AuthorizationError",
+    "Forbidden",
+    "NotAuthorized",
+    "UnauthorizedAccess",
+    "UnauthorizedOperation",
+];
+
+/// Words in codes of services that did not come to decide.
+const UNDECIDED: &[&str] = &[
+    "InternalError",
+    "InternalFailure",
+    "InternalServer",
+    "RequestLimitExceeded",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttl",
+    "TooManyRequests",
+];
+
+fn told_by(code: &str) -> Told {
+    let name = code.rsplit('.').next().unwrap_or(code);
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    if UNAUTHENTICATED.contains(&name) {
+        Told::Unauthenticated
+    } else if has(DENIED) {
+        Told::Denied
+    } else if name == "DryRunOperation" {
+        // <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonParameters.html>:
+        // "If you have the required permissions, the error response is DryRunOperation."
+        Told::Tried
+    } else if has(UNDECIDED) {
+        Told::Nothing
+    } else {
+        Told::Failed
+    }
+}
+
+/// The decision and how it ended.
+fn decide(access: &mut Access, fields: &mut Fields) {
+    let code = fields.scalar_if("errorCode");
+    let message = fields.text_if("errorMessage");
+    let sign_in = sign_in(access.verb.as_deref(), fields.get("responseElements"));
+    let told = match (&code, sign_in) {
+        (Some(code), _) => Some(told_by(code)),
+        (None, Some(false)) => Some(Told::Unauthenticated),
+        (None, None) if message.is_some() => Some(Told::Nothing),
+        (None, _) => None,
+    };
+    let by_service = fields.get("eventType").is_some_and(|kind| kind == "AwsServiceEvent");
+    access.decision = match told {
+        Some(Told::Denied | Told::Unauthenticated) => Decision::Deny,
+        // What a service did by itself nobody had to allow.
+        _ if by_service => Decision::Unknown,
+        None | Some(Told::Failed | Told::Tried) => Decision::Allow,
+        Some(Told::Nothing) => Decision::Unknown,
+    };
+    if told.is_some_and(|told| told != Told::Tried) {
+        access.outcome = Outcome::Failure;
+    }
+    access.dry_run = (told == Some(Told::Tried)).then_some(true);
+    access.decided_by = match told {
+        Some(Told::Unauthenticated) => Some("authentication".to_owned()),
+        // The policy of an endpoint is named after the endpoint.
+        Some(Told::Denied) if code.as_deref() == Some("VpceAccessDenied") => {
+            fields.get("vpcEndpointId").and_then(Value::as_str).map(str::to_owned)
+        }
+        _ => None,
+    };
+    if told == Some(Told::Unauthenticated) {
+        access.identity_kind = IdentityKind::Unauthenticated;
+    }
+    access.status_reason = code;
+    if access.decision == Decision::Deny {
+        access.decision_reason = message;
+    } else {
+        fields.keep_text("errorMessage", message);
+    }
+}
+
+/// Whether somebody signed in, for events that tell: `{"ConsoleLogin": "Failure"}`.
+/// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-aws-console-sign-in-events.html>
+fn sign_in(verb: Option<&str>, response: Option<&Value>) -> Option<bool> {
+    match response?.get(verb?)?.as_str()? {
+        "Success" => Some(true),
+        "Failure" => Some(false),
+        _ => None,
+    }
+}
+
+/// An object's fields by path, where all of them are there.
+fn text_at(event: &Map<String, Value>, key: &str, path: &str) -> Option<String> {
+    event.get(key)?.pointer(path)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+use durward_schemas::values::CredentialKind;
+use serde_json::json;
+
+use super::super::{Format, read as read_all};
+use super::*;
+use crate::lab::with_context;
+
+fn access(event: &Value) -> Access {
+    let reading =
+        with_context(|context| read_all(Format::CloudTrail, event.to_string().as_bytes(), context));
+    assert_eq!(reading.rejects, [], "{event}");
+    reading.accesses.into_iter().next().unwrap()
+}
+
+/// An event that says only what it must.
+fn event(more: &Value) -> Value {
+    let mut event = json!({"eventVersion": "1.11", "eventName": "GetObject", "eventSource": "s3.amazonaws.com",
+        "eventTime": "2026-07-23T10:00:00Z", "eventID": "e-1", "requestID": "r-1", "eventType": "AwsApiCall"});
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    event
+}
+
+/// Scenario: error codes of many services, with and without their prefixes.
+/// Guarantees: refused by policy, refused by authentication, failed after it was allowed, tried, and
+/// not known are told apart.
+#[test]
+fn error_codes_are_decisions() {
+    let check = |code: &str, decision: Decision, by: Option<&str>| {
+        let row = access(&event(&json!({"errorCode": code, "errorMessage": "m"})));
+        assert_eq!((row.decision, row.decided_by.as_deref()), (decision, by), "{code}");
+        assert_eq!(row.outcome == Outcome::Success, code == "Client.DryRunOperation", "{code}");
+        assert_eq!(row.status_reason.as_deref(), Some(code));
+        assert_eq!(row.decision_reason.is_some(), decision == Decision::Deny, "{code}");
+    };
+    for code in [
+        "AccessDenied",
+        "AccessDeniedException",
+        "Client.UnauthorizedOperation",
+        "VpceAccessDenied",
+        "KMS.NotAuthorizedException",
+    ] {
+        check(code, Decision::Deny, None);
+    }
+    for code in
+        ["ExpiredToken", "Client.AuthFailure", "InvalidClientTokenId", "InvalidIdentityToken"]
+    {
+        check(code, Decision::Deny, Some("authentication"));
+    }
+    for code in ["NoSuchBucket", "Client.DryRunOperation", "EntityAlreadyExistsException"] {
+        check(code, Decision::Allow, None);
+    }
+    for code in ["ThrottlingException", "InternalFailure", "RequestLimitExceeded"] {
+        check(code, Decision::Unknown, None);
+    }
+    let row = access(&event(&json!({})));
+    assert_eq!((row.decision, row.outcome, row.dry_run), (Decision::Allow, Outcome::Success, None));
+    assert_eq!(access(&event(&json!({"errorCode": "Client.DryRunOperation"}))).dry_run, Some(true));
+}
+
+/// Who calls, in whose realm, with what.
+type Caller<'a> = (IdentityKind, Option<&'a str>, Option<&'a str>, Option<CredentialKind>);
+
+fn check_caller(user: &Value, expect: Caller<'_>) {
+    let row = access(&event(&json!({ "userIdentity": user })));
+    let (name, realm) = (row.identity.as_deref(), row.identity_realm.as_deref());
+    assert_eq!((row.identity_kind, name, realm, row.credential_kind), expect, "{user}");
+}
+
+const ACCOUNT: Option<&str> = Some("123456789012");
+
+/// Scenario: callers whose ARN is told.
+/// Guarantees: the principal, the role for its session, and whether the key is temporary.
+#[test]
+fn callers_with_an_arn() {
+    use {CredentialKind as C, IdentityKind as K};
+    let check = |kind: &str, arn: &str, key: Option<&str>, expect: Caller<'_>| {
+        check_caller(&json!({"type": kind, "arn": arn, "accessKeyId": key}), expect);
+    };
+    let user = "arn:aws:iam::123456789012:user/eve";
+    let (permanent, temporary) = (Some("AKIAIOSFODNN7EXAMPLE"), Some("ASIAIOSFODNN7EXAMPLE"));
+    check("IAMUser", user, permanent, (K::AwsUser, Some(user), ACCOUNT, Some(C::CloudStaticKey)));
+    let root = "arn:aws:iam::123456789012:root";
+    check("Root", root, None, (K::AwsUser, Some(root), ACCOUNT, None));
+    let session = "arn:aws:sts::123456789012:assumed-role/reader/s";
+    let role = "arn:aws:iam::123456789012:role/reader";
+    let expect = (K::AwsRole, Some(role), ACCOUNT, Some(C::CloudSession));
+    check("AssumedRole", session, temporary, expect);
+    check("Role", role, None, (K::AwsRole, Some(role), ACCOUNT, None));
+    let federated = "arn:aws:sts::123456789012:federated-user/eve";
+    check("FederatedUser", federated, None, (K::AwsUser, Some(federated), ACCOUNT, None));
+}
+
+/// Scenario: callers of whom AWS tells no ARN.
+/// Guarantees: the principal as AWS tells it, and no more.
+#[test]
+fn callers_without_an_arn() {
+    use {CredentialKind as C, IdentityKind as K};
+    let service = (K::AwsService, Some("ec2.amazonaws.com"), None, None);
+    check_caller(&json!({"type": "AWSService", "invokedBy": "ec2.amazonaws.com"}), service);
+    check_caller(&json!({"invokedBy": "ec2.amazonaws.com"}), service);
+    let id = "AIDACKCEVSQ6C2EXAMPLE";
+    check_caller(
+        &json!({"type": "AWSAccount", "accountId": ACCOUNT, "principalId": id}),
+        (K::AwsUser, Some(id), ACCOUNT, None),
+    );
+    check_caller(
+        &json!({"type": "AWSAccount", "accountId": "ANONYMOUS_PRINCIPAL", "principalId": ""}),
+        (K::Anonymous, Some("anonymous"), None, Some(C::None)),
+    );
+    let google = "accounts.google.com";
+    check_caller(
+        &json!({"type": "WebIdentityUser", "identityProvider": google, "userName": "7"}),
+        (K::User, Some("7"), Some(google), Some(C::OidcToken)),
+    );
+    check_caller(
+        &json!({"type": "SAMLUser", "identityProvider": "x", "userName": "eve"}),
+        (K::User, Some("eve"), Some("x"), None),
+    );
+    check_caller(&json!({"type": "Unknown"}), (K::Unknown, None, None, None));
+    check_caller(&json!("eve"), (K::Unknown, None, None, None));
+}
+
+/// Scenario: tags of pods on a session that EKS Pod Identity made, and on one that a caller made.
+/// Guarantees: only what the service says is believed.
+#[test]
+fn pods_are_named_by_their_service_only() {
+    let tags = json!([{"key": "kubernetes-pod-name", "value": "app-6d9f7c9c4b-x2x8k"}, {"key": "kubernetes-namespace", "value": "a"}]);
+    let row = |user: Value| {
+        access(&event(
+            &json!({"eventName": "AssumeRole", "eventSource": "sts.amazonaws.com", "userIdentity": user,
+            "requestParameters": {"tags": tags}}),
+        ))
+    };
+    let made = row(json!({"type": "AWSService", "invokedBy": "pods.eks.amazonaws.com"}));
+    assert_eq!(
+        (made.pod.as_deref(), made.namespace.as_deref()),
+        (Some("app-6d9f7c9c4b-x2x8k"), Some("a"))
+    );
+    for user in [
+        json!({"type": "AssumedRole", "invokedBy": "pods.eks.amazonaws.com"}),
+        json!({"type": "AWSService", "invokedBy": "ec2.amazonaws.com"}),
+    ] {
+        let claimed = row(user);
+        assert_eq!((claimed.pod, claimed.namespace), (None, None));
+    }
+}
+
+/// Scenario: a chain: a token of a `ServiceAccount`, the session that it minted, a second session by
+/// the first, a call by the second.
+/// Guarantees: what each event minted is what the next one showed.
+#[test]
+fn sessions_chain_by_their_keys() {
+    let minted = |name: &str, shown: Option<&str>, key: &str| {
+        let user = shown.map_or(
+            json!({"type": "WebIdentityUser", "userName": "system:serviceaccount:a:b"}),
+            |key| json!({"type": "AssumedRole", "accessKeyId": key}),
+        );
+        access(&event(
+            &json!({"eventName": name, "eventSource": "sts.amazonaws.com", "userIdentity": user,
+            "responseElements": {"credentials": {"accessKeyId": key, "sessionToken": "x", "expiration": "Jul 23, 2026, 11:00:05 AM"}}}),
+        ))
+    };
+    let first = minted("AssumeRoleWithWebIdentity", None, "ASIAIOSFODNN7EXAMPLE");
+    let second = minted("AssumeRole", Some("ASIAIOSFODNN7EXAMPLE"), "ASIAIOSFODNN8EXAMPLE");
+    assert_eq!(
+        (first.namespace.as_deref(), first.service_account.as_deref()),
+        (Some("a"), Some("b"))
+    );
+    assert_eq!(first.issued_credential_id, second.credential_id);
+    assert_eq!(second.issued_credential_id, Some("ASIAIOSFODNN8EXAMPLE".into()));
+    let kept = second.response_object.unwrap();
+    assert!(kept.as_str().contains("Jul 23, 2026") && !kept.as_str().contains("\"x\""));
+}
+
+/// Scenario: one action that is told to the caller's account and to the owner's.
+/// Guarantees: two rows of one request.
+#[test]
+fn shared_events_are_one_request() {
+    let row = |id: &str, user: Value| {
+        access(&event(
+            &json!({"eventID": id, "sharedEventID": "s-1", "userIdentity": user, "recipientAccountId": id}),
+        ))
+    };
+    let own = row("1", json!({"type": "IAMUser", "arn": "arn:aws:iam::1:user/eve"}));
+    let other = row("2", json!({"type": "AWSAccount", "accountId": "1", "principalId": "AIDAX"}));
+    assert_ne!(own.event_id, other.event_id);
+    assert_eq!(own.request_key, other.request_key);
+    assert_ne!(access(&event(&json!({}))).request_key, own.request_key);
+}
+
+/// Scenario: what Athena makes of an event, and events that tell of no request.
+/// Guarantees: small letters are read; the rest are rejects.
+#[test]
+fn spellings_and_other_events() {
+    let row = access(
+        &json!({"eventname": "GetObject", "eventsource": "s3.amazonaws.com", "useridentity": {"type": "IAMUser", "principalid": "AIDAX"}}),
+    );
+    assert_eq!(
+        (row.verb.as_deref(), row.identity_uid.as_deref()),
+        (Some("GetObject"), Some("AIDAX"))
+    );
+    for item in [
+        json!({"awsAccountId": "1", "digestStartTime": "x"}),
+        json!({"eventName": 7, "eventSource": "x"}),
+        json!({"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "awsRegion": "x"}),
+    ] {
+        let reading = with_context(|context| {
+            read_all(Format::CloudTrail, item.to_string().as_bytes(), context)
+        });
+        let reasons: Vec<&str> = reading.rejects.iter().map(|r| r.reason.as_str()).collect();
+        assert_eq!(reasons, ["not_a_cloudtrail_event"], "{item}");
+    }
+}

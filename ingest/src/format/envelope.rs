@@ -1,0 +1,295 @@
+//! What clouds wrap records in: one item in, the records inside it out, each to its reader.
+//!
+//! | envelope | told by | source |
+//! |---|---|---|
+//! | gzip, several members, also in base64 | its first bytes | <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html> |
+//! | lists | `Records`, `records` | CloudTrail files, Azure diagnostic settings, Lambda |
+//! | `CloudWatch` subscription | `logEvents` | as gzip |
+//! | lines that `CloudWatch` exported | a time before the message | <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/S3Export.html> |
+//! | `EventBridge` | `detail-type`, `detail` | <https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html> |
+//! | Pub/Sub, pushed or pulled | `message.data` | <https://cloud.google.com/pubsub/docs/push> |
+//! | Lambda, Kinesis, Firehose, SNS, SQS | `awslogs`, `kinesis`, `data`, `Sns`, `body` | <https://docs.aws.amazon.com/lambda/latest/dg/lambda-services.html> |
+//!
+//! Envelopes stand in envelopes. A record is read for what it is, whatever its envelope was called,
+//! since one hub or bucket carries many sorts; only what is of no known sort is read as the format
+//! that the input was taken for.
+
+mod cloudwatch;
+mod sort;
+
+use std::io::Read as _;
+
+use durward_schemas::Time;
+use flate2::read::MultiGzDecoder;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::cloud::Message;
+use super::fields::Raw;
+use super::{Context, Failure, Format, MAX_ITEM, Reading};
+use super::{azure, cloudtrail, gcp_audit, gke_audit, kube_audit};
+use crate::redact::decode_base64;
+use crate::split::{Fault, Item, Lists, Splitter};
+
+use sort::is_azure;
+pub(super) use sort::{of_category, sort};
+
+/// The lists in which clouds keep records.
+pub(super) const LISTS: Lists = &[b"\"Records\"", b"\"records\""];
+/// Envelopes within envelopes that are opened.
+const DEPTH: usize = 8;
+/// Bytes that one compressed item may become.
+const MAX_INFLATED: usize = 64 << 20;
+/// RFC 1952.
+pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
+
+/// Reads one item, and whatever is inside it.
+pub(super) fn read(format: Format, item: &Item, context: &Context<'_>, reading: &mut Reading) {
+    Envelope { format, context: *context, depth: 0, is_torn: false }.open(item, reading);
+}
+
+/// What is known of an item from the envelopes around it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Envelope<'a> {
+    /// The format that the item is taken for.
+    pub(super) format: Format,
+    pub(super) context: Context<'a>,
+    depth: usize,
+    /// Whether what the item was cut out of is told already.
+    is_torn: bool,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads an item; one that cannot be read becomes a reject.
+    fn open(&self, item: &Item, reading: &mut Reading) {
+        let result = match item.fault {
+            // Of a group that was cut the messages before the cut are whole.
+            Some(Fault::Unclosed) if cloudwatch::is_group(&item.bytes) => {
+                cloudwatch::read(self, item, reading)
+            }
+            Some(Fault::Unclosed) if self.is_torn => Ok(()),
+            Some(fault) => Err(Failure::of(fault)),
+            None => self.look(item, reading),
+        };
+        if let Err(failure) = result {
+            reading.rejects.push(self.context.reject_item(self.format, item, &failure));
+        }
+    }
+
+    /// Tells the form of an item by its first bytes.
+    fn look(&self, item: &Item, reading: &mut Reading) -> Result<(), Failure> {
+        let bytes = item.bytes.trim_ascii();
+        if self.depth > DEPTH {
+            return Err(Failure::new("too_deep", "there are too many envelopes in one another"));
+        }
+        match bytes.first() {
+            _ if bytes.starts_with(GZIP) => {
+                self.inflate(bytes, item, reading);
+                Ok(())
+            }
+            Some(b'{') => self.object(bytes, item, reading),
+            Some(b'"') => {
+                let text: String = serde_json::from_slice(bytes)?;
+                self.inner(text.as_bytes(), item, reading);
+                Ok(())
+            }
+            _ => self.line(bytes, item, reading),
+        }
+    }
+
+    /// A line that is no JSON: a message behind its time, or base64.
+    fn line(&self, bytes: &[u8], item: &Item, reading: &mut Reading) -> Result<(), Failure> {
+        let text = std::str::from_utf8(bytes).ok();
+        if let Some((time, message)) = text.and_then(|text| text.split_once(' '))
+            && Time::parse(time).is_some()
+        {
+            let plain = Message { time: Some(time.to_owned()), ..Message::default() };
+            self.message(message, plain, item, reading);
+            return Ok(());
+        }
+        let decoded = text.and_then(decode_base64).filter(|decoded| is_container(decoded));
+        let Some(decoded) = decoded else {
+            // The parser knows best what is wrong.
+            serde_json::from_slice::<Value>(bytes)?;
+            return Err(unknown_record());
+        };
+        self.inner(&decoded, item, reading);
+        Ok(())
+    }
+
+    /// Opens what an envelope held.
+    fn inner(&self, bytes: &[u8], outer: &Item, reading: &mut Reading) {
+        self.split(bytes, outer, false, reading);
+    }
+
+    /// Opens every item in `bytes`. Where they are torn, what is left of the last one is not told
+    /// of again.
+    fn split(&self, bytes: &[u8], outer: &Item, is_torn: bool, reading: &mut Reading) {
+        let inside = Self { depth: self.depth + 1, is_torn, ..*self };
+        if bytes.starts_with(GZIP) {
+            let item = Item { position: outer.position.clone(), ..Item::whole(bytes) };
+            return inside.open(&item, reading);
+        }
+        let mut splitter = Splitter::of_lists(LISTS, MAX_ITEM);
+        let mut items = splitter.push(bytes);
+        items.extend(splitter.finish());
+        let is_one = items.len() == 1;
+        for mut item in items {
+            let inner = std::mem::take(&mut item.position);
+            item.position = if is_one {
+                outer.position.clone()
+            } else {
+                format!("{}, {inner}", outer.position)
+            };
+            inside.open(&item, reading);
+        }
+    }
+
+    /// Inflates; what comes before a tear is read, the tear is a reject.
+    fn inflate(&self, bytes: &[u8], item: &Item, reading: &mut Reading) {
+        let mut plain = Vec::new();
+        let limit = MAX_INFLATED as u64 + 1;
+        let result = MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut plain);
+        let failure = match result {
+            _ if plain.len() > MAX_INFLATED => {
+                plain.clear();
+                Some(Failure::new("too_large", "the item becomes larger than is read"))
+            }
+            Ok(_) => None,
+            Err(error) => {
+                let detail = format!("the item does not decompress to its end ({})", error.kind());
+                Some(Failure::new("not_decompressed", detail).hint("the item was cut on its way"))
+            }
+        };
+        self.split(&plain, item, failure.is_some(), reading);
+        if let Some(failure) = failure {
+            reading.rejects.push(self.context.reject_item(self.format, item, &failure));
+        }
+    }
+
+    /// An envelope, or a record.
+    fn object(&self, bytes: &[u8], item: &Item, reading: &mut Reading) -> Result<(), Failure> {
+        let raw: Raw<'_> = serde_json::from_slice(bytes)?;
+        if raw.contains_key("logEvents") {
+            return cloudwatch::read(self, item, reading);
+        }
+        if let Some(inside) = wrapped(&raw)? {
+            self.inner(&inside, item, reading);
+            return Ok(());
+        }
+        self.record(sort(&raw).unwrap_or(self.format), bytes, item, reading);
+        Ok(())
+    }
+
+    /// Reads a record of a known sort; one that cannot be read becomes a reject of that sort.
+    fn record(&self, sort: Format, bytes: &[u8], item: &Item, reading: &mut Reading) {
+        let envelope = Self { format: sort, ..*self };
+        let context = &self.context;
+        let first = reading.accesses.len();
+        let access = match sort {
+            Format::KubeAudit => kube_audit::read(bytes, context).map(Some),
+            Format::GkeAudit => gke_audit::read(bytes, context).map(Some),
+            Format::CloudTrail => cloudtrail::read(bytes, context).map(Some),
+            Format::GcpAudit => gcp_audit::read(bytes, context, reading).map(|()| None),
+            sort if is_azure(sort) => azure::read(&envelope, bytes, item, reading).map(|()| None),
+            _ => Err(unknown_record()),
+        };
+        match access {
+            Ok(access) => reading.accesses.extend(access),
+            Err(failure) => reading.rejects.push(context.reject_item(sort, item, &failure)),
+        }
+        reading.label(first, sort);
+    }
+
+    /// A text that may be an audit record of any sort, and otherwise is a log record.
+    pub(super) fn message(
+        &self,
+        text: &str,
+        mut plain: Message,
+        item: &Item,
+        reading: &mut Reading,
+    ) {
+        let item = Item { position: item.position.clone(), ..Item::whole(text.as_bytes()) };
+        let is_json = text.trim_ascii_start().starts_with('{');
+        let raw = serde_json::from_str::<Raw<'_>>(text);
+        if let Some(sort) = raw.as_ref().ok().and_then(sort) {
+            return self.record(sort, text.as_bytes(), &item, reading);
+        }
+        if let Some(sort) = speaks_of(text).filter(|_| is_json) {
+            let failure = raw.err().map_or_else(unknown_record, |error| cut(text, error.into()));
+            return reading.rejects.push(self.context.reject_item(sort, &item, &failure));
+        }
+        plain.body = text.into();
+        reading.logs.push(plain.row(&self.context));
+    }
+
+    /// The same for records of `cluster`, unless the door vouches for another.
+    pub(super) fn of_cluster<'b>(&self, cluster: Option<&'b str>) -> Envelope<'b>
+    where
+        'a: 'b,
+    {
+        let context = Context { cluster: self.context.cluster.or(cluster), ..self.context };
+        Envelope { format: self.format, context, depth: self.depth, is_torn: self.is_torn }
+    }
+}
+
+fn unknown_record() -> Failure {
+    Failure::new("unknown_record", "the record is of no sort that is read")
+        .hint("name the format with --format; a name that is none is answered with all of them")
+}
+
+/// Why a message that was an audit record cannot be read: most often it was cut.
+fn cut(text: &str, failure: Failure) -> Failure {
+    if text.contains("[Truncated") {
+        return Failure::new("truncated", "the message was cut by what carried it")
+            .hint("let the audit policy log fewer bodies");
+    }
+    failure
+}
+
+/// The sort of audit records that a message names, which cannot be read as one.
+fn speaks_of(text: &str) -> Option<Format> {
+    const MARKS: &[(&str, Format)] = &[
+        ("\"auditID\"", Format::KubeAudit),
+        ("audit.k8s.io/", Format::KubeAudit),
+        ("\"eventVersion\"", Format::CloudTrail),
+    ];
+    MARKS.iter().find(|(mark, _)| text.contains(mark)).map(|(_, format)| *format)
+}
+
+/// Whether bytes begin as something that envelopes hold.
+fn is_container(bytes: &[u8]) -> bool {
+    bytes.starts_with(GZIP) || matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+/// What an envelope holds, as text or base64; `None` if `raw` is no envelope.
+fn wrapped(raw: &Raw<'_>) -> Result<Option<Vec<u8>>, Failure> {
+    let text = |value: &RawValue| serde_json::from_str::<String>(value.get()).ok();
+    let inside = |key: &str, inner: &str| {
+        let fields: Raw<'_> = serde_json::from_str(raw.get(key)?.get()).ok()?;
+        fields.get(inner).and_then(|value| text(value))
+    };
+    if raw.contains_key("detail-type")
+        && let Some(detail) = raw.get("detail")
+    {
+        return Ok(Some(detail.get().as_bytes().to_vec()));
+    }
+    if let Some(text) = inside("Sns", "Message") {
+        return Ok(Some(text.into_bytes()));
+    }
+    if raw.get("eventSource").is_some_and(|source| source.get() == "\"aws:sqs\"") {
+        return Ok(raw.get("body").and_then(|body| text(body)).map(String::into_bytes));
+    }
+    let base64 = inside("message", "data")
+        .or_else(|| inside("awslogs", "data"))
+        .or_else(|| inside("kinesis", "data"))
+        .or_else(|| {
+            (raw.len() <= 2).then(|| raw.get("data").and_then(|data| text(data))).flatten()
+        });
+    let Some(base64) = base64 else { return Ok(None) };
+    let decoded = decode_base64(&base64);
+    decoded.map(Some).ok_or_else(|| Failure::new("not_base64", "the envelope holds no base64"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! A subscription of `CloudWatch` Logs: a log group's messages in, a row or reject for each out.
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html>
+//!
+//! The group of an EKS cluster holds the audit events, and beside them the text logs of its control
+//! plane; these become rows of `logs`. `CONTROL_MESSAGE` only asks whether somebody listens.
+
+use durward_schemas::Time;
+use durward_schemas::time::SECOND;
+use serde::Deserialize;
+use serde_json::{Map, json};
+
+use super::super::cloud::Message;
+use super::super::fields::Raw;
+use super::super::{Failure, MAX_ITEM, Reading};
+use super::Envelope;
+use crate::split::{Fault, Item, Lists, Splitter};
+
+/// What an envelope says of all its messages.
+#[derive(Debug, Default)]
+struct Origin {
+    group: String,
+    stream: String,
+    owner: String,
+}
+
+#[derive(Deserialize)]
+struct LogEvent {
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    timestamp: i64,
+    message: String,
+}
+
+/// The list of messages.
+const EVENTS: &str = "\"logEvents\"";
+const LISTS: Lists = &[EVENTS.as_bytes()];
+
+/// Whether bytes, which may be cut, are an envelope.
+pub(super) fn is_group(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"{") && memchr::memmem::find(bytes, EVENTS.as_bytes()).is_some()
+}
+
+/// Reads the messages of one envelope, which may be cut.
+pub(super) fn read(
+    envelope: &Envelope<'_>,
+    item: &Item,
+    reading: &mut Reading,
+) -> Result<(), Failure> {
+    let bytes = item.bytes.trim_ascii();
+    let (kind, origin) = origin(bytes)?;
+    if kind == "CONTROL_MESSAGE" {
+        return Ok(());
+    }
+    let envelope = envelope.of_cluster(origin.cluster());
+    let mut splitter = Splitter::of_lists(LISTS, MAX_ITEM);
+    let mut events = splitter.push(bytes);
+    events.extend(splitter.finish());
+    for (index, mut event) in events.into_iter().enumerate() {
+        event.position = format!("{}, message {}", item.position, index + 1);
+        let parsed = match event.fault {
+            Some(Fault::Unclosed) if envelope.is_torn => continue,
+            Some(fault) => Err(Failure::of(fault)),
+            None => serde_json::from_slice::<LogEvent>(&event.bytes).map_err(Failure::from),
+        };
+        match parsed {
+            Ok(told) => envelope.message(&told.message, origin.of(&told), &event, reading),
+            Err(failure) => {
+                let reject = envelope.context.reject_item(envelope.format, &event, &failure);
+                reading.rejects.push(reject);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What an envelope says beside its messages: of one that was cut, what stands before them.
+fn origin(bytes: &[u8]) -> Result<(String, Origin), Failure> {
+    let before = memchr::memmem::find(bytes, EVENTS.as_bytes()).unwrap_or(bytes.len());
+    let cut = [bytes.get(..before).unwrap_or_default(), b"\"logEvents\":[]}"].concat();
+    let raw: Raw<'_> = serde_json::from_slice(bytes).or_else(|_| serde_json::from_slice(&cut))?;
+    let text = |key: &str| {
+        let value = raw.get(key).and_then(|value| serde_json::from_str(value.get()).ok());
+        value.unwrap_or_default()
+    };
+    let origin =
+        Origin { group: text("logGroup"), stream: text("logStream"), owner: text("owner") };
+    Ok((text("messageType"), origin))
+}
+
+impl Origin {
+    /// The name of an EKS cluster stands in that of its log group.
+    /// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
+    fn cluster(&self) -> Option<&str> {
+        let cluster = self.group.strip_prefix("/aws/eks/")?.strip_suffix("/cluster")?;
+        Some(cluster).filter(|name| !name.is_empty())
+    }
+
+    /// A log record of this stream, but for its text.
+    fn of(&self, event: &LogEvent) -> Message {
+        let micros = event.timestamp.saturating_mul(SECOND / 1000);
+        // `kube-apiserver-0a1b2c`: a stream is named after what writes it, and a hash.
+        let service = self.stream.rsplit_once('-').map_or(self.stream.as_str(), |(name, _)| name);
+        let resource = json!({
+            "aws.log.group.names": [self.group],
+            "aws.log.stream.names": [self.stream],
+            "cloud.account.id": self.owner,
+        });
+        Message {
+            time: Some(Time(micros).to_string()),
+            service: Some(service.to_owned()).filter(|service| !service.is_empty()),
+            resource: resource.as_object().cloned().unwrap_or_else(Map::new),
+            ..Message::default()
+        }
+    }
+}

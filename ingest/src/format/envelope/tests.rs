@@ -1,0 +1,238 @@
+use std::io::Write as _;
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use super::super::{Format, Reading, read as read_all};
+use crate::lab::with_context;
+
+fn reading(format: Format, input: &[u8]) -> Reading {
+    with_context(|context| read_all(format, input, context))
+}
+
+/// Reads without a cluster that the door vouches for.
+fn without_cluster(format: Format, input: &[u8]) -> Reading {
+    with_context(|context| {
+        let context = super::Context { cluster: None, ..*context };
+        read_all(format, input, &context)
+    })
+}
+
+fn event(id: &str) -> Value {
+    json!({"kind": "Event", "apiVersion": "audit.k8s.io/v1", "auditID": id, "stage": "ResponseComplete", "verb": "get",
+        "user": {"username": "system:serviceaccount:web:frontend"}, "sourceIPs": ["10.0.0.7"],
+        "objectRef": {"resource": "secrets", "namespace": "web", "name": "db", "apiVersion": "v1"},
+        "requestReceivedTimestamp": "2026-07-23T10:00:00.131337Z", "stageTimestamp": "2026-07-23T10:00:00.141337Z",
+        "responseStatus": {"metadata": {}, "code": 200}})
+}
+
+fn group(messages: &[&str]) -> String {
+    let events = messages
+        .iter()
+        .map(|message| json!({"id": "1", "timestamp": 1_784_800_800_131_i64, "message": message}));
+    let events: Vec<Value> = events.collect();
+    json!({"messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/eks/prod/cluster",
+        "logStream": "kube-apiserver-audit-0a1b2c", "subscriptionFilters": ["durward"], "logEvents": events})
+    .to_string()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(bytes).unwrap();
+    gzip.finish().unwrap()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// Scenario: one event as the webhook sends it, and in every envelope of AWS and Azure.
+/// Guarantees: the same row under the same id, and the format of each envelope is recognised.
+#[test]
+fn envelopes_do_not_change_the_row() {
+    let event = event("a-1").to_string();
+    let expect = reading(Format::KubeAudit, event.as_bytes()).accesses.remove(0);
+    let group = group(&[&event]);
+    let aks = json!({"time": "2026-07-23T10:00:00Z", "category": "kube-audit", "operationName": "Microsoft.ContainerService/managedClusters/diagnosticLogs/Read",
+        "resourceId": "/SUBSCRIPTIONS/1/RESOURCEGROUPS/RG/PROVIDERS/MICROSOFT.CONTAINERSERVICE/MANAGEDCLUSTERS/PROD",
+        "properties": {"log": event.clone() + "\n", "pod": "kube-apiserver-7c9", "stream": "stdout"}});
+    let parsed = json!({"category": "kube-audit", "operationName": "x", "properties": {"log": serde_json::from_str::<Value>(&event).unwrap()}});
+    let gzipped = gzip(group.as_bytes());
+    let inputs: Vec<Vec<u8>> = [
+        group.clone(),
+        json!({"awslogs": {"data": base64(&gzipped)}}).to_string(),
+        json!({"requestId": "1", "timestamp": 1, "records": [{"data": base64(&gzipped)}]})
+            .to_string(),
+        json!({"Records": [{"eventSource": "aws:kinesis", "kinesis": {"data": base64(&gzipped)}}]})
+            .to_string(),
+        json!({"Records": [{"eventSource": "aws:sqs", "body": group}]}).to_string(),
+        json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": group}}]}).to_string(),
+        base64(&gzipped),
+        format!("2026-07-23T10:00:00.131Z {event}\n"),
+        json!({"records": [aks]}).to_string(),
+        format!("\u{feff}{aks}"),
+        parsed.to_string(),
+    ]
+    .into_iter()
+    .map(String::into_bytes)
+    .chain([gzipped.clone(), gzip(&gzipped)])
+    .collect();
+    for input in inputs {
+        let name = String::from_utf8_lossy(&input).chars().take(80).collect::<String>();
+        let format = Format::detect(&input).unwrap_or_else(|| panic!("not recognised: {name}"));
+        let reading = reading(format, &input);
+        assert_eq!((reading.rejects.as_slice(), reading.items()), (&[][..], 1), "{name}");
+        assert_eq!(reading.accesses[0], expect, "{name}");
+    }
+}
+
+/// Scenario: envelopes of two clusters, read without a cluster that somebody vouches for.
+/// Guarantees: each names its cluster, which counts for realm and id.
+#[test]
+fn envelopes_name_their_cluster() {
+    let event = event("a-1").to_string();
+    let aks = json!({"category": "kube-audit", "operationName": "x", "properties": {"log": event},
+        "resourceId": "/SUBSCRIPTIONS/1/RESOURCEGROUPS/RG/PROVIDERS/MICROSOFT.CONTAINERSERVICE/MANAGEDCLUSTERS/PROD"});
+    let expect = reading(Format::KubeAudit, event.as_bytes()).accesses.remove(0);
+    for (format, input) in
+        [(Format::CloudWatch, group(&[&event])), (Format::AksAudit, aks.to_string())]
+    {
+        assert_eq!(without_cluster(format, input.as_bytes()).accesses[0], expect, "{input}");
+    }
+}
+
+/// Scenario: a log group with events, one that was cut, one that is no event, the text log of a
+/// server, and a probe; several compressed members, of which the last is torn.
+/// Guarantees: each message is a row or a reject of its own; the probe is nothing.
+#[test]
+fn each_message_stands_alone() {
+    let whole = event("a-1").to_string();
+    let cut = format!("{}[Truncated...]", whole.split_at(200).0);
+    let group =
+        group(&[&whole, &cut, "I0723 10:00:00.131 server.go:1] ready", r#"{"level":"info"}"#]);
+    let probe = json!({"messageType": "CONTROL_MESSAGE", "logEvents": [{"message": "CWL CONTROL MESSAGE: Checking health"}]});
+    let mut members = gzip(format!("{group}{group}").as_bytes());
+    members.extend(gzip(probe.to_string().as_bytes()));
+    let mut torn = members.clone();
+    torn.extend(gzip(group.as_bytes()).split_at(60).0);
+    for (input, tears) in [(members, 0), (torn, 1)] {
+        let reading = reading(Format::CloudWatch, &input);
+        assert_eq!((reading.accesses.len(), reading.logs.len()), (2, 4));
+        let reasons: Vec<&str> =
+            reading.rejects.iter().map(|reject| reject.reason.as_str()).collect();
+        let expect = [vec!["truncated"; 2], vec!["not_decompressed"; tears]].concat();
+        assert_eq!(reasons, expect);
+        assert_eq!(reading.logs[0].body.as_deref(), Some("I0723 10:00:00.131 server.go:1] ready"));
+        assert_eq!(reading.logs[0].service.as_deref(), Some("kube-apiserver-audit"));
+        assert_eq!(reading.logs[0].time.to_string(), "2026-07-23T10:00:00.131000Z");
+    }
+}
+
+/// Scenario: an envelope as AWS orders its fields, cut at every place.
+/// Guarantees: every message before the cut is a row of its cluster, the one that was cut is a reject.
+#[test]
+fn cut_groups_keep_what_is_whole() {
+    let message = Value::from(event("a-1").to_string()).to_string();
+    let group = format!(
+        r#"{{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"/aws/eks/prod/cluster","logStream":"s-1","logEvents":[{{"id":"1","message":{message}}},{{"id":"2","message":{message}}}]}}"#
+    );
+    let expect = without_cluster(Format::CloudWatch, group.as_bytes()).accesses;
+    assert_eq!(expect.len(), 2);
+    let first = group.find("},{").unwrap();
+    for cut in (1..group.len()).step_by(7) {
+        let reading = without_cluster(Format::CloudWatch, &group.as_bytes()[..cut]);
+        let whole = usize::from(cut > first) + usize::from(cut > group.len() - 3);
+        assert_eq!(reading.accesses, expect[..whole], "{cut}");
+        assert_eq!(reading.rejects.len(), 1, "{cut}");
+    }
+}
+
+/// Scenario: an Event Hub with records of all sorts in one batch, and one that is of none.
+/// Guarantees: each is read as what it is.
+#[test]
+fn hubs_carry_all_sorts() {
+    let record = |category: &str, more: &Value| {
+        let mut record = json!({"operationName": "Microsoft.Sql/servers/write", "category": category, "resourceId": "/subscriptions/1"});
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record
+    };
+    let records = [
+        record("Administrative", &json!({})),
+        record("kube-audit", &json!({"properties": {"log": event("a-1").to_string()}})),
+        record("guard", &json!({"properties": {"log": "text"}})),
+        record("ManagedIdentitySignInLogs", &json!({"properties": {"appId": "a"}})),
+        record("AuditLogs", &json!({"properties": {"activityDisplayName": "x"}})),
+        json!(7),
+        json!({"kind": "nothing"}),
+    ];
+    let input = json!({ "records": records }).to_string();
+    let reading = reading(Format::AzureActivity, input.as_bytes());
+    let providers: Vec<&str> = reading.accesses.iter().map(|row| row.provider.as_str()).collect();
+    assert_eq!(providers, ["azure", "kubernetes", "azure", "azure"]);
+    let rejected: Vec<_> = reading
+        .rejects
+        .iter()
+        .map(|r| (r.reason.as_str(), r.position.as_deref().unwrap()))
+        .collect();
+    assert_eq!(rejected, [("unknown_record", "item 6"), ("not_an_azure_record", "item 7")]);
+    assert_eq!(reading.logs.len(), 1);
+}
+
+/// Scenario: events of CloudTrail by EventBridge, in lines, in a log group, in a file.
+/// Guarantees: one row each, under one id.
+#[test]
+fn cloudtrail_comes_by_many_ways() {
+    let event = json!({"eventVersion": "1.11", "eventName": "GetObject", "eventSource": "s3.amazonaws.com", "eventTime": "2026-07-23T10:00:00Z"});
+    let bridge = json!({"version": "0", "detail-type": "AWS API Call via CloudTrail", "source": "aws.s3", "detail": event});
+    let file = json!({ "Records": [event] }).to_string();
+    let ids: Vec<_> = [
+        event.to_string(),
+        bridge.to_string(),
+        group(&[&event.to_string()]),
+        String::from_utf8_lossy(&file.clone().into_bytes()).into_owned(),
+    ]
+    .iter()
+    .map(|input| {
+        let format = Format::detect(input.as_bytes()).unwrap();
+        let reading = reading(format, input.as_bytes());
+        assert_eq!((reading.accesses.len(), reading.items()), (1, 1), "{input}");
+        reading.accesses[0].event_id.clone()
+    })
+    .collect();
+    assert!(ids.iter().all(|id| *id == ids[0]));
+    let compressed = reading(Format::CloudTrail, &gzip(file.as_bytes()));
+    assert_eq!(compressed.accesses[0].event_id, ids[0]);
+}
+
+/// Scenario: an entry of Cloud Logging alone, in a list, pushed and pulled by Pub/Sub.
+/// Guarantees: one row each, under one id.
+#[test]
+fn entries_come_by_many_ways() {
+    let entry = json!({"insertId": "1", "logName": "projects/acme/logs/x", "timestamp": "2026-07-23T10:00:00Z",
+        "protoPayload": {"serviceName": "iam.googleapis.com", "methodName": "SetIamPolicy"}});
+    let data = base64(entry.to_string().as_bytes());
+    let pushed = json!({"message": {"data": data, "messageId": "7"}, "subscription": "projects/acme/subscriptions/s"});
+    let pulled = json!([{"ackId": "x", "message": {"data": data}}]);
+    for input in [entry.clone(), json!([entry]), pushed, pulled] {
+        let format = Format::detect(input.to_string().as_bytes());
+        assert_eq!(format, Some(Format::GcpAudit), "{input}");
+        let reading = reading(Format::GcpAudit, input.to_string().as_bytes());
+        assert_eq!((reading.accesses.len(), reading.items()), (1, 1), "{input}");
+    }
+}
+
+/// Scenario: envelopes that hold one another without end, and bytes that become far too many.
+/// Guarantees: a reject that says so.
+#[test]
+fn envelopes_are_bounded() {
+    let mut input = event("a-1").to_string();
+    for _ in 0..20 {
+        input =
+            json!({"detail-type": "x", "detail": serde_json::from_str::<Value>(&input).unwrap()})
+                .to_string();
+    }
+    let deep = reading(Format::CloudTrail, input.as_bytes());
+    assert_eq!(deep.rejects[0].reason, "too_deep");
+    let bomb = reading(Format::CloudWatch, &gzip(&vec![b' '; super::MAX_INFLATED + 1]));
+    assert_eq!(bomb.rejects[0].reason, "too_large");
+}

@@ -1,0 +1,281 @@
+//! Format `gcp-audit`: one entry of Cloud Audit Logs in, one access out; other entries become logs.
+//!
+//! Fields: <https://cloud.google.com/logging/docs/reference/audit/auditlog/rest/Shared.Types/AuditLog>.
+//! Who acted is the principal whose permissions counted. Where a service account was impersonated,
+//! whoever did so stands in `extra` (`serviceAccountDelegationInfo`, first the one who began).
+
+use durward_schemas::Identity;
+use durward_schemas::Time;
+use durward_schemas::ids::CredentialId;
+use durward_schemas::tables::Access;
+use durward_schemas::values::{CredentialKind, Decision, Outcome, Provider};
+use serde_json::{Map, Value};
+
+use super::cloud::{Message, Record, Request, stored};
+use super::fields::Fields;
+use super::mapping::Mapping;
+use super::{Context, Failure, Reading, google};
+use crate::normalize;
+
+/// Which field of an entry fills which column.
+pub(super) const MAPPING: &[Mapping] = &[
+    Mapping::new("time", "timestamp"),
+    Mapping::new("time_suspect", "timestamp"),
+    Mapping::new("claimed_time", "timestamp"),
+    Mapping::new("observed_time", "receiveTimestamp"),
+    Mapping::new("source_event_id", "insertId"),
+    Mapping::new("account", "resource.labels.project_id, else logName"),
+    Mapping::new(
+        "region",
+        "resource.labels.location, else resource.labels.region, else resource.labels.zone",
+    ),
+    Mapping::new("api_group", "protoPayload.serviceName"),
+    Mapping::new("verb", "protoPayload.methodName"),
+    Mapping::new("activity_id", "protoPayload.methodName"),
+    Mapping::new("resource", "resource.type"),
+    Mapping::new("object_name", "protoPayload.resourceName"),
+    Mapping::new(
+        "identity",
+        "protoPayload.authenticationInfo.principalEmail, \
+         else protoPayload.authenticationInfo.principalSubject",
+    ),
+    Mapping::new(
+        "identity_kind",
+        "protoPayload.authenticationInfo.principalEmail, \
+         else protoPayload.authenticationInfo.principalSubject",
+    ),
+    Mapping::new(
+        "identity_realm",
+        "protoPayload.authenticationInfo.principalEmail, \
+         else protoPayload.authenticationInfo.principalSubject",
+    ),
+    Mapping::new(
+        "namespace",
+        "protoPayload.authenticationInfo.principalEmail, \
+         else protoPayload.authenticationInfo.principalSubject",
+    ),
+    Mapping::new(
+        "service_account",
+        "protoPayload.authenticationInfo.principalEmail, \
+         else protoPayload.authenticationInfo.principalSubject",
+    ),
+    Mapping::new("credential_id", "protoPayload.authenticationInfo.serviceAccountKeyName"),
+    Mapping::new("credential_kind", "protoPayload.authenticationInfo.serviceAccountKeyName"),
+    Mapping::new("extra", "protoPayload.authenticationInfo"),
+    Mapping::new("source_ip", "protoPayload.requestMetadata.callerIp, if it is an address"),
+    Mapping::new("user_agent", "protoPayload.requestMetadata.callerSuppliedUserAgent"),
+    Mapping::new("decision", "protoPayload.status.code, protoPayload.authorizationInfo"),
+    Mapping::new("outcome", "protoPayload.status.code, protoPayload.authorizationInfo"),
+    Mapping::new("status_code", "protoPayload.status.code, as HTTP has it"),
+    Mapping::new("status_reason", "protoPayload.status.code, by its name"),
+    Mapping::new(
+        "decision_reason",
+        "protoPayload.metadata.violationReason, else protoPayload.status.message; where \
+         protoPayload.status.code or protoPayload.authorizationInfo tells of a refusal",
+    ),
+    Mapping::new(
+        "decided_by",
+        "protoPayload.metadata.securityPolicyInfo.servicePerimeterName, protoPayload.status.code",
+    ),
+    Mapping::new("request_object", "protoPayload.request"),
+    Mapping::new("response_object", "protoPayload.response"),
+    Mapping::new(
+        "issued_credential_id",
+        "protoPayload.response.name, where protoPayload.methodName makes a key",
+    ),
+    Mapping::new(
+        "annotations",
+        "protoPayload.authorizationInfo, protoPayload.metadata, protoPayload.serviceData, \
+         protoPayload.policyViolationInfo",
+    ),
+    Mapping::new("truncated", "split.totalSplits"),
+    Mapping::new("claimed_trace_id", "trace"),
+    Mapping::new("claimed_span_id", "spanId"),
+];
+
+/// What a service wrote beside the request: whether it may, and what it changed.
+const ANNOTATIONS: &[&str] =
+    &["authorizationInfo", "metadata", "serviceData", "policyViolationInfo"];
+/// What the name of a key of a service account begins with where the key is used.
+const IAM: &str = "//iam.googleapis.com/";
+
+/// Reads one entry into `reading`.
+pub(super) fn read(
+    bytes: &[u8],
+    context: &Context<'_>,
+    reading: &mut Reading,
+) -> Result<(), Failure> {
+    let entry = google::parse(bytes)?;
+    if entry.contains_key("protoPayload") {
+        reading.accesses.push(audit(entry, context)?);
+    } else if entry.contains_key("logName") || entry.contains_key("insertId") {
+        reading.logs.push(log(entry).row(context));
+    } else {
+        return Err(google::not_an_entry());
+    }
+    Ok(())
+}
+
+/// Any other entry of Cloud Logging.
+fn log(entry: Map<String, Value>) -> Message {
+    let mut entry = Fields::new(entry);
+    let text = entry.text_if("textPayload").map(Value::from);
+    let body = text.or_else(|| entry.take("jsonPayload")).unwrap_or_default();
+    let resource = entry.object("resource").unwrap_or_default().into_inner();
+    let service = resource.get("type").and_then(Value::as_str).map(str::to_owned);
+    // Resources of GKE: <https://cloud.google.com/logging/docs/api/v2/resource-list>
+    let label = |name: &str| resource.get("labels")?.get(name)?.as_str().map(str::to_owned);
+    let [cluster, namespace, pod] = ["cluster_name", "namespace_name", "pod_name"].map(label);
+    Message {
+        time: entry.text_if("timestamp"),
+        service,
+        cluster,
+        namespace,
+        pod,
+        severity: entry.text_if("severity"),
+        body,
+        trace_id: entry.text_if("trace").map(last_part),
+        span_id: entry.text_if("spanId"),
+        attributes: entry.into_inner(),
+        resource,
+    }
+}
+
+/// Reads an audit log.
+fn audit(entry: Map<String, Value>, context: &Context<'_>) -> Result<Access, Failure> {
+    let mut record = Record::open(entry, context);
+    let mut access =
+        Access { provider: Provider::Gcp, source: context.source.to_owned(), ..Access::default() };
+    let fields = &mut record.fields;
+    let claim = fields.text_if("timestamp");
+    access.observed_time = fields.text_if("receiveTimestamp").as_deref().and_then(Time::parse);
+    access.source_event_id = fields.text_if("insertId");
+    access.claimed_trace_id = fields.text_if("trace").map(last_part);
+    access.claimed_span_id = fields.text_if("spanId");
+    access.truncated = google::is_split(fields.get("split"));
+    place(&mut access, fields);
+    fields.inside("protoPayload", |payload| {
+        payload.text_if("@type");
+        access.api_group = payload.text_if("serviceName");
+        access.verb = payload.text_if("methodName");
+        access.object_name = payload.text_if("resourceName");
+        payload.inside("authenticationInfo", |info| who(&mut access, info));
+        payload.inside("requestMetadata", |metadata| {
+            access.source_ip = google::caller(metadata);
+            access.user_agent = metadata.text_if("callerSuppliedUserAgent");
+        });
+        outcome(&mut access, payload);
+        bodies(&mut access, payload);
+    });
+    if access.verb.is_none() && access.api_group.is_none() {
+        return Err(google::not_an_entry());
+    }
+    access.activity_id = normalize::activity_of(access.verb.as_deref().unwrap_or_default());
+    record.time(&mut access, claim.as_deref(), context);
+    let request = Request {
+        id: &access.source_event_id.clone().unwrap_or_default(),
+        time: record.claimed(),
+        user: &access.identity.clone().unwrap_or_default(),
+        target: &access.object_name.clone().unwrap_or_default(),
+    };
+    Ok(record.close(access, &request))
+}
+
+/// The project and the place of the resource.
+fn place(access: &mut Access, fields: &mut Fields) {
+    fields.inside("resource", |resource| {
+        access.resource = resource.text_if("type");
+        resource.inside("labels", |labels| {
+            access.account = labels.text_if("project_id");
+            access.region =
+                ["location", "region", "zone"].into_iter().find_map(|key| labels.text_if(key));
+        });
+    });
+    if access.account.is_none() {
+        let name = fields.get("logName").and_then(Value::as_str);
+        let project = name.and_then(|name| name.strip_prefix("projects/")?.split('/').next());
+        access.account = project.map(str::to_owned);
+    }
+}
+
+/// Who acted, and by which key.
+fn who(access: &mut Access, info: &mut Fields) {
+    let text = |key: &str| {
+        info.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let email = text("principalEmail");
+    if let Some(principal) = email.or_else(|| text("principalSubject")) {
+        let identity = Identity::parse(Provider::Gcp, None, &principal);
+        let account = identity.service_account();
+        access.namespace = account.map(|(namespace, _)| namespace.to_owned());
+        access.service_account = account.map(|(_, name)| name.to_owned());
+        access.identity_kind = identity.kind;
+        access.identity_realm = identity.realm;
+        access.identity = identity.name;
+    }
+    if let Some(key) = text("serviceAccountKeyName") {
+        access.credential_id = Some(CredentialId(key));
+        access.credential_kind = Some(CredentialKind::CloudStaticKey);
+    }
+    let all = Value::Object(std::mem::take(info).into_inner());
+    let is_empty = all.as_object().is_none_or(Map::is_empty);
+    access.extra = (!is_empty).then(|| stored(&all));
+}
+
+/// How it ended and what was decided.
+fn outcome(access: &mut Access, payload: &mut Fields) {
+    let (code, message) = payload.inside("status", |status| {
+        (status.integer("code").ok().flatten().unwrap_or_default(), status.text_if("message"))
+    });
+    if let Some((status, name)) = google::http_status(code) {
+        access.status_code = Some(status);
+        access.status_reason = Some(name.to_owned());
+    }
+    access.decision = google::decision(payload.get("authorizationInfo"), code);
+    let metadata = payload.get("metadata");
+    let perimeter = metadata
+        .and_then(|metadata| metadata.get("securityPolicyInfo")?.get("servicePerimeterName"));
+    let perimeter = perimeter.and_then(Value::as_str).map(str::to_owned);
+    let violation = metadata.and_then(|metadata| metadata.get("violationReason")?.as_str());
+    if access.decision == Decision::Deny {
+        access.decision_reason = violation.map(str::to_owned).or(message);
+    } else {
+        payload.inside("status", |status| status.keep_text("message", message));
+    }
+    access.decided_by = match (access.decision, code) {
+        (Decision::Deny, 16) => Some("authentication".to_owned()),
+        (Decision::Deny, _) => perimeter,
+        _ => None,
+    };
+    if code != 0 || access.decision == Decision::Deny {
+        access.outcome = Outcome::Failure;
+    }
+}
+
+/// What was sent and answered, and what the service says of it.
+fn bodies(access: &mut Access, payload: &mut Fields) {
+    let request = payload.take("request");
+    let response = payload.take("response");
+    let makes_key =
+        access.verb.as_deref().is_some_and(|verb| verb.ends_with("CreateServiceAccountKey"));
+    let key = response.as_ref().and_then(|response| response.get("name")?.as_str());
+    access.issued_credential_id =
+        key.filter(|_| makes_key).map(|name| CredentialId(format!("{IAM}{name}")));
+    access.request_object = request.as_ref().map(stored);
+    access.response_object = response.as_ref().map(stored);
+    let mut annotations = Map::new();
+    for key in ANNOTATIONS {
+        if let Some(value) = payload.take(key) {
+            annotations.insert((*key).to_owned(), value);
+        }
+    }
+    access.annotations = (!annotations.is_empty()).then(|| stored(&Value::Object(annotations)));
+}
+
+/// `projects/acme/traces/ID` ends in the id.
+fn last_part(path: String) -> String {
+    path.rsplit('/').next().map(str::to_owned).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests;

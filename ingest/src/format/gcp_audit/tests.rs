@@ -1,0 +1,104 @@
+use durward_schemas::values::IdentityKind;
+use serde_json::json;
+
+use super::super::{Format, read as read_all};
+use super::*;
+use crate::lab::with_context;
+
+fn reading(entry: &Value) -> Reading {
+    with_context(|context| read_all(Format::GcpAudit, entry.to_string().as_bytes(), context))
+}
+
+fn access(payload: &Value) -> Access {
+    let reading = reading(&json!({"insertId": "1", "protoPayload": payload}));
+    assert_eq!(reading.rejects, [], "{payload}");
+    reading.accesses.into_iter().next().unwrap()
+}
+
+/// Scenario: permissions granted, refused, some of several, in BigQuery's texts, and statuses.
+/// Guarantees: what was decided; unknown where nobody says.
+#[test]
+fn decisions_are_read() {
+    let check = |granted: Value, code: i64, expect: Decision| {
+        let row = access(
+            &json!({"methodName": "x", "authorizationInfo": granted, "status": {"code": code}}),
+        );
+        assert_eq!(row.decision, expect, "{granted} {code}");
+        let has_failed = code != 0 || expect == Decision::Deny;
+        assert_eq!(row.outcome == Outcome::Failure, has_failed, "{granted} {code}");
+    };
+    check(json!([{"granted": true}]), 0, Decision::Allow);
+    check(json!([{"granted": "true"}]), 0, Decision::Allow);
+    check(json!([{"granted": false}, {"granted": true}]), 0, Decision::Allow);
+    check(json!([{"granted": false}]), 0, Decision::Deny);
+    check(json!([{"granted": true}]), 5, Decision::Allow);
+    check(json!([{"granted": true}]), 7, Decision::Deny);
+    check(json!([{"permission": "x"}]), 7, Decision::Deny);
+    check(json!([{"permission": "x"}]), 0, Decision::Unknown);
+    check(json!([]), 16, Decision::Deny);
+    check(json!(7), 0, Decision::Unknown);
+}
+
+/// Scenario: users, service accounts and federated subjects, as email or as subject.
+/// Guarantees: each is one identity, and a `ServiceAccount` of GKE is known by namespace and name.
+#[test]
+fn principals_are_told_apart() {
+    let check = |info: Value, kind: IdentityKind, realm: Option<&str>, account: Option<&str>| {
+        let row = access(&json!({"methodName": "x", "authenticationInfo": info}));
+        let found =
+            (row.identity_kind, row.identity_realm.as_deref(), row.service_account.as_deref());
+        assert_eq!(found, (kind, realm, account), "{info}");
+    };
+    let pool = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools";
+    check(json!({"principalEmail": "eve@example.com"}), IdentityKind::User, None, None);
+    check(
+        json!({"principalEmail": "ci@acme.iam.gserviceaccount.com"}),
+        IdentityKind::GcpServiceAccount,
+        Some("acme"),
+        None,
+    );
+    check(
+        json!({"principalSubject": format!("{pool}/acme.svc.id.goog/subject/ns/web/sa/frontend")}),
+        IdentityKind::ServiceAccount,
+        Some("acme.svc.id.goog"),
+        Some("frontend"),
+    );
+    check(
+        json!({"principalSubject": format!("{pool}/github/subject/repo:acme/shop")}),
+        IdentityKind::User,
+        Some("projects/1/locations/global/workloadIdentityPools/github"),
+        None,
+    );
+    check(json!({}), IdentityKind::Unknown, None, None);
+}
+
+/// Scenario: entries that are no audit logs, and items that are no entries.
+/// Guarantees: the first are rows of `logs` with their trace, the second rejects.
+#[test]
+fn other_entries_are_logs() {
+    let entry = json!({"logName": "projects/acme/logs/app", "timestamp": "2026-07-23T10:00:00Z", "severity": "ERROR",
+        "resource": {"type": "k8s_container", "labels": {"pod_name": "a"}}, "textPayload": "it broke",
+        "trace": "projects/acme/traces/4bf92f3577b34da6a3ce929d0e0e4736", "spanId": "00f067aa0ba902b7"});
+    let log = reading(&entry).logs.remove(0);
+    assert_eq!(log.body.as_deref(), Some("it broke"));
+    assert_eq!(log.service.as_deref(), Some("k8s_container"));
+    assert_eq!((log.cluster.as_deref(), log.pod.as_deref()), (Some("prod"), Some("a")));
+    assert_eq!(log.trace_id.as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+    assert_eq!(log.time.to_string(), "2026-07-23T10:00:00.000000Z");
+    for item in [json!({}), json!({"protoPayload": {}}), json!({"protoPayload": 7})] {
+        let reading = reading(&item);
+        assert_eq!((reading.rejects.len(), reading.items()), (1, 1), "{item}");
+    }
+}
+
+/// Scenario: an entry as a sink into BigQuery writes it.
+/// Guarantees: bodies that are texts there are read, and absent fields are no fields.
+#[test]
+fn bigquery_names_are_known() {
+    let entry = json!({"insertId": "1", "textPayload": null, "protopayload_auditlog": {"methodName": "x", "status": null,
+        "requestJson": "{\"a\":1}", "metadataJson": "{\"b\":2}", "responseJson": null}});
+    let row = reading(&entry).accesses.remove(0);
+    assert_eq!(row.request_object.unwrap().as_str(), r#"{"a":1}"#);
+    assert_eq!(row.annotations.unwrap().as_str(), r#"{"metadata":{"b":2}}"#);
+    assert_eq!((row.response_object, row.unmapped), (None, None));
+}

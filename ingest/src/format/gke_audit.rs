@@ -1,0 +1,233 @@
+//! Format `gke-audit`: one entry of Cloud Logging for a request to a GKE API server in, one access out.
+//!
+//! <https://cloud.google.com/kubernetes-engine/docs/how-to/audit-logging>. GKE does not send the
+//! event but what Cloud Audit Logs have room for: no stage, no level, no groups, nothing of the
+//! credential (`user.extra`), no request URI, no second time. What it does not send stays null; the
+//! rest is put where an event has it, and read as one.
+
+use durward_schemas::Time;
+use durward_schemas::tables::Access;
+use durward_schemas::values::{Decision, Outcome};
+use serde_json::{Map, Value, json};
+
+use super::fields::Fields;
+use super::mapping::Mapping;
+use super::{Context, Failure, google, kube_audit};
+
+/// Which field of an entry fills which column.
+pub(super) const MAPPING: &[Mapping] = &[
+    Mapping::new("time", "timestamp"),
+    Mapping::new("time_suspect", "timestamp"),
+    Mapping::new("claimed_time", "timestamp"),
+    Mapping::new("observed_time", "receiveTimestamp"),
+    Mapping::new("cluster", "resource.labels.cluster_name, unless the door names one"),
+    Mapping::new("source_event_id", "operation.id, else insertId"),
+    Mapping::new("verb", "protoPayload.methodName"),
+    Mapping::new("activity_id", "protoPayload.methodName"),
+    Mapping::new("identity", "protoPayload.authenticationInfo.principalEmail"),
+    Mapping::new(
+        "identity_kind",
+        "protoPayload.authenticationInfo.principalEmail, else protoPayload.status.code",
+    ),
+    Mapping::new("identity_realm", "resource.labels.cluster_name, unless the door names one"),
+    Mapping::new("namespace", "protoPayload.authenticationInfo.principalEmail"),
+    Mapping::new("service_account", "protoPayload.authenticationInfo.principalEmail"),
+    Mapping::new("credential_kind", "protoPayload.authenticationInfo.principalEmail"),
+    Mapping::new("user_agent", "protoPayload.requestMetadata.callerSuppliedUserAgent"),
+    Mapping::new("source_ip", "protoPayload.requestMetadata.callerIp, if it is an address"),
+    Mapping::new("api_group", "protoPayload.resourceName, else protoPayload.methodName"),
+    Mapping::new("api_version", "protoPayload.resourceName, else protoPayload.methodName"),
+    Mapping::new("resource", "protoPayload.resourceName, else protoPayload.methodName"),
+    Mapping::new("subresource", "protoPayload.resourceName, else protoPayload.methodName"),
+    Mapping::new("object_namespace", "protoPayload.resourceName"),
+    Mapping::new(
+        "object_name",
+        "protoPayload.resourceName, else protoPayload.response.metadata.name",
+    ),
+    Mapping::new("object_uid", "protoPayload.response.metadata.uid"),
+    Mapping::new("dry_run", "protoPayload.request.dryRun, protoPayload.request.kind"),
+    Mapping::new("request_object", "protoPayload.request"),
+    Mapping::new("response_object", "protoPayload.response"),
+    Mapping::new("status_code", "protoPayload.status.code, as HTTP has it"),
+    Mapping::new("outcome", "protoPayload.status.code"),
+    Mapping::new(
+        "decision",
+        "labels[authorization.k8s.io/decision], else protoPayload.status.code, \
+         protoPayload.authorizationInfo",
+    ),
+    Mapping::new("decision_reason", "labels[authorization.k8s.io/reason]"),
+    Mapping::new("decided_by", "labels[authorization.k8s.io/reason]"),
+    Mapping::new("decided_role", "labels[authorization.k8s.io/reason]"),
+    Mapping::new("decided_subject", "labels[authorization.k8s.io/reason]"),
+    Mapping::new("truncated", "split.totalSplits"),
+    Mapping::new("annotations", "labels"),
+];
+
+/// Verbs of Kubernetes: the last part of a method, except for paths that are no resources.
+/// <https://kubernetes.io/docs/reference/access-authn-authz/authorization/#request-verb-resource>
+const VERBS: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "head",
+    "list",
+    "options",
+    "patch",
+    "post",
+    "proxy",
+    "put",
+    "update",
+    "watch",
+];
+
+/// Reads one entry.
+pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failure> {
+    let entry = google::parse(bytes)?;
+    if !entry.get("protoPayload").is_some_and(|payload| payload["methodName"].is_string()) {
+        return Err(google::not_an_entry());
+    }
+    let cluster = entry.get("resource").and_then(|resource| {
+        resource.get("labels")?.get("cluster_name")?.as_str().map(str::to_owned)
+    });
+    let context = Context { cluster: context.cluster.or(cluster.as_deref()), ..*context };
+    let received = entry.get("receiveTimestamp").and_then(Value::as_str).and_then(Time::parse);
+    let payload = entry.get("protoPayload");
+    let permissions = payload.and_then(|payload| payload.get("authorizationInfo")).cloned();
+    let is_split = google::is_split(entry.get("split"));
+    let code = payload.and_then(|payload| payload.get("status")?.get("code")?.as_i64());
+    let mut access = kube_audit::read_fields(event(entry), None, &context)?;
+    access.observed_time = received;
+    access.truncated = is_split;
+    if access.decision == Decision::Unknown {
+        access.decision = google::decision(permissions.as_ref(), code.unwrap_or_default());
+    }
+    if access.decision == Decision::Deny {
+        access.outcome = Outcome::Failure;
+    }
+    Ok(access)
+}
+
+/// The entry as an audit event; what an event has no place for stays as it was.
+fn event(entry: Map<String, Value>) -> Map<String, Value> {
+    let mut entry = Fields::new(entry);
+    let mut event = Map::new();
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            event.insert(key.to_owned(), value);
+        }
+    };
+    let id = entry.inside("operation", |operation| operation.text_if("id"));
+    put("auditID", id.or_else(|| entry.text_if("insertId")).map(Value::from));
+    put("timestamp", entry.take("timestamp"));
+    put("annotations", entry.take("labels"));
+    entry.inside("protoPayload", |payload| {
+        payload.text_if("serviceName");
+        payload.text_if("@type");
+        let who = payload.inside("authenticationInfo", principal);
+        put("user", who.map(|name| json!({ "username": name })));
+        let (from, agent) = payload.inside("requestMetadata", |metadata| {
+            (google::caller(metadata), metadata.text_if("callerSuppliedUserAgent"))
+        });
+        put("sourceIPs", from.map(|address| json!([address])));
+        put("userAgent", agent.map(Value::from));
+        let method = payload.text_if("methodName");
+        let verb = method.as_deref().and_then(verb_of);
+        put("verb", verb.map(Value::from));
+        let path = payload.text_if("resourceName");
+        put("objectRef", object(path.as_deref(), method.as_deref()));
+        put("requestURI", path.filter(|path| path.starts_with('/')).map(Value::from));
+        put("requestObject", payload.take("request"));
+        put("responseObject", payload.take("response"));
+        let status = payload.inside("status", |status| status.integer("code").ok().flatten());
+        let status = status.and_then(google::http_status);
+        put("responseStatus", status.map(|(code, _)| json!({ "code": code })));
+        // What a method says beside its verb stands in the name of the resource.
+        if verb.is_none() {
+            payload.keep_text("methodName", method);
+        }
+    });
+    let mut all = entry.into_inner();
+    all.append(&mut event);
+    all
+}
+
+/// The user name. Where nobody is named, a caller may have asked to be nobody.
+fn principal(info: &mut Fields) -> Option<String> {
+    let anonymous = "system:anonymous";
+    let asked = info.get("authoritySelector").is_some_and(|selector| selector == anonymous);
+    info.text_if("principalEmail").or_else(|| asked.then(|| anonymous.to_owned()))
+}
+
+/// `io.k8s.core.v1.pods.exec.create` ends in its verb.
+fn verb_of(method: &str) -> Option<&str> {
+    let verb = method.rsplit('.').next()?;
+    VERBS.contains(&verb).then_some(verb)
+}
+
+/// The object by the name of the resource, else by the method, which names only its sort.
+fn object(path: Option<&str>, method: Option<&str>) -> Option<Value> {
+    let parts: Vec<&str> = path.unwrap_or_default().split('/').collect();
+    let Some((group, version, rest)) = group_and_rest(&parts) else {
+        return object_of_method(method?);
+    };
+    let mut object = json!({ "apiGroup": group, "apiVersion": version });
+    let named = match rest {
+        // A namespace is in itself, as API servers have it.
+        ["namespaces", name] => {
+            json!({ "resource": "namespaces", "namespace": name, "name": name })
+        }
+        ["namespaces", name, sub @ ("finalize" | "status")] => json!({
+            "resource": "namespaces", "namespace": name, "name": name, "subresource": sub,
+        }),
+        ["namespaces", namespace, resource] => {
+            json!({ "namespace": namespace, "resource": resource })
+        }
+        ["namespaces", namespace, resource, name] => {
+            json!({ "namespace": namespace, "resource": resource, "name": name })
+        }
+        ["namespaces", namespace, resource, name, sub, ..] => json!({
+            "namespace": namespace, "resource": resource, "name": name, "subresource": sub,
+        }),
+        [resource] => json!({ "resource": resource }),
+        [resource, name] => json!({ "resource": resource, "name": name }),
+        [resource, name, sub, ..] => {
+            json!({ "resource": resource, "name": name, "subresource": sub })
+        }
+        [] => return None,
+    };
+    if let (Some(object), Value::Object(mut named)) = (object.as_object_mut(), named) {
+        object.append(&mut named);
+    }
+    Some(object)
+}
+
+/// Group, version and the rest of `core/v1/namespaces/web/pods`.
+fn group_and_rest<'a>(parts: &'a [&'a str]) -> Option<(&'a str, &'a str, &'a [&'a str])> {
+    let [group, version, rest @ ..] = parts else { return None };
+    let is_version = version.starts_with('v') && version.as_bytes().get(1)?.is_ascii_digit();
+    (is_version && !group.is_empty() && !rest.is_empty()).then_some((
+        if *group == "core" { "" } else { *group },
+        *version,
+        rest,
+    ))
+}
+
+/// Version, resource and subresource of `io.k8s.core.v1.pods.exec.create`. The group is the short
+/// form that methods have, except for the core.
+fn object_of_method(method: &str) -> Option<Value> {
+    let parts: Vec<&str> = method.strip_prefix("io.k8s.")?.split('.').collect();
+    let [group, version, resource, rest @ ..] = parts.as_slice() else { return None };
+    let [sub @ .., _] = rest else { return None };
+    let mut object = json!({ "apiVersion": version, "resource": resource });
+    if let (Some(sub), Some(object)) = (sub.first(), object.as_object_mut()) {
+        object.insert("subresource".to_owned(), (*sub).into());
+    }
+    if let (false, Some(object)) = (*group == "core", object.as_object_mut()) {
+        object.insert("apiGroup".to_owned(), (*group).into());
+    }
+    Some(object)
+}
+
+#[cfg(test)]
+mod tests;

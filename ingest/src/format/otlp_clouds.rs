@@ -1,0 +1,273 @@
+//! Audit records of clouds in log records of OTLP: as the text of the body, or taken apart into
+//! attributes as the encodings of the OpenTelemetry Collector do, put together again and read by the
+//! same readers.
+//!
+//! <https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/extension/encoding/awslogsencodingextension>,
+//! <https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/extension/encoding/googlecloudlogentryencodingextension>.
+
+use durward_schemas::Time;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use serde_json::{Map, Value};
+
+use super::fields::Raw;
+use super::otlp::{Origin, value};
+use super::{Context, Format, Reading, envelope};
+
+/// An attribute, and where its value stands in the record.
+type Place = (&'static str, &'static [&'static str]);
+
+const USER: &str = "userIdentity";
+const SESSION: &str = "sessionContext";
+const ISSUER: &str = "sessionIssuer";
+const PAYLOAD: &str = "protoPayload";
+
+/// The attributes of an event of CloudTrail.
+const CLOUDTRAIL: &[Place] = &[
+    ("aws.cloudtrail.event_version", &["eventVersion"]),
+    ("aws.cloudtrail.event_id", &["eventID"]),
+    ("rpc.method", &["eventName"]),
+    ("rpc.service", &["eventSource"]),
+    ("rpc.system", &["eventType"]),
+    ("aws.request_id", &["requestID"]),
+    ("aws.error.code", &["errorCode"]),
+    ("aws.error.message", &["errorMessage"]),
+    ("aws.event.read_only", &["readOnly"]),
+    ("aws.event.management", &["managementEvent"]),
+    ("aws.event.category", &["eventCategory"]),
+    ("aws.request.parameters", &["requestParameters"]),
+    ("aws.response.elements", &["responseElements"]),
+    ("aws.resources", &["resources"]),
+    ("aws.shared_event_id", &["sharedEventID"]),
+    ("source.address", &["sourceIPAddress"]),
+    ("user_agent.original", &["userAgent"]),
+    ("user.name", &[USER, "userName"]),
+    ("aws.access_key.id", &[USER, "accessKeyId"]),
+    ("aws.user_identity.access_key.id", &[USER, "accessKeyId"]),
+    ("aws.principal.id", &[USER, "principalId"]),
+    ("aws.principal.arn", &[USER, "arn"]),
+    ("aws.principal.type", &[USER, "type"]),
+    ("aws.user_identity.account_id", &[USER, "accountId"]),
+    ("aws.user_identity.invoked_by", &[USER, "invokedBy"]),
+    ("aws.user_identity.identity_provider", &[USER, "identityProvider"]),
+    ("aws.user_identity.session_context.issuer.arn", &[USER, SESSION, ISSUER, "arn"]),
+    ("aws.user_identity.session_context.issuer.type", &[USER, SESSION, ISSUER, "type"]),
+    (
+        "aws.user_identity.session_context.issuer.principal_id",
+        &[USER, SESSION, ISSUER, "principalId"],
+    ),
+    ("aws.user_identity.session_context.issuer.account_id", &[USER, SESSION, ISSUER, "accountId"]),
+    ("aws.user_identity.session_context.issuer.user_name", &[USER, SESSION, ISSUER, "userName"]),
+    (
+        "aws.user_identity.session_context.attributes.creation_date",
+        &[USER, SESSION, "attributes", "creationDate"],
+    ),
+    (
+        "aws.user_identity.session_context.attributes.mfa_authenticated",
+        &[USER, SESSION, "attributes", "mfaAuthenticated"],
+    ),
+    ("cloud.region", &["awsRegion"]),
+    ("cloud.account.id", &["recipientAccountId"]),
+];
+
+/// The attributes of an entry of Cloud Audit Logs.
+const GCP: &[Place] = &[
+    ("log.record.uid", &["insertId"]),
+    ("gcp.audit.service.name", &[PAYLOAD, "serviceName"]),
+    ("gcp.audit.method.name", &[PAYLOAD, "methodName"]),
+    ("gcp.audit.resource.name", &[PAYLOAD, "resourceName"]),
+    ("gcp.audit.authorization", &[PAYLOAD, "authorizationInfo"]),
+    ("gcp.audit.request", &[PAYLOAD, "request"]),
+    ("gcp.audit.response", &[PAYLOAD, "response"]),
+    ("gcp.audit.metadata", &[PAYLOAD, "metadata"]),
+    ("rpc.jsonrpc.error_code", &[PAYLOAD, "status", "code"]),
+    ("rpc.jsonrpc.error_message", &[PAYLOAD, "status", "message"]),
+    ("user.email", &[PAYLOAD, "authenticationInfo", "principalEmail"]),
+    (
+        "gcp.audit.authentication.service_account.key.name",
+        &[PAYLOAD, "authenticationInfo", "serviceAccountKeyName"],
+    ),
+    ("client.address", &[PAYLOAD, "requestMetadata", "callerIp"]),
+    ("user_agent.original", &[PAYLOAD, "requestMetadata", "callerSuppliedUserAgent"]),
+    ("gcp.operation.id", &["operation", "id"]),
+    ("gcp.operation.producer", &["operation", "producer"]),
+    ("gcp.operation.first", &["operation", "first"]),
+    ("gcp.operation.last", &["operation", "last"]),
+    ("gcp.resource_type", &["resource", "type"]),
+    ("gcp.project", &["resource", "labels", "project_id"]),
+];
+
+/// Labels, of the entry or of its resource.
+const LABEL: &str = "gcp.label.";
+
+/// What clouds call the keys that tell their records from what others log.
+const MARKS: &[&str] =
+    &["amazonaws.com", "\"protoPayload\"", "\"logEvents\"", "SignInLogs\"", "\"resourceId\""];
+
+/// Records in the text of a body; none if it is a text like any other.
+pub(super) fn in_text(text: &[u8], context: &Context<'_>) -> Option<Reading> {
+    let speaks = |mark: &&str| memchr::memmem::find(text, mark.as_bytes()).is_some();
+    if !text.starts_with(b"{") || !MARKS.iter().any(speaks) {
+        return None;
+    }
+    let raw: Raw<'_> = serde_json::from_slice(text).ok()?;
+    let is_group = raw.contains_key("logEvents");
+    let format = if is_group { Format::CloudWatch } else { envelope::sort(&raw)? };
+    read(format, text, context)
+}
+
+/// A record that was taken apart into attributes; none if these are a log record's like any other.
+pub(super) fn in_attributes(
+    record: &LogRecord,
+    origin: &Origin,
+    context: &Context<'_>,
+) -> Option<Reading> {
+    let has = |key: &str| record.attributes.iter().any(|pair| pair.key == key);
+    let (format, places) = if has("aws.cloudtrail.event_id") {
+        (Format::CloudTrail, CLOUDTRAIL)
+    } else if has("gcp.audit.method.name") {
+        (Format::GcpAudit, GCP)
+    } else {
+        return None;
+    };
+    let mut fields = Value::Object(Map::new());
+    let of_resource: Map<String, Value> =
+        serde_json::from_str(origin.attributes.as_str()).unwrap_or_default();
+    for (key, value) in of_resource {
+        match key.strip_prefix(LABEL) {
+            Some(label) => put(&mut fields, &["resource", "labels", label], value),
+            None => place(&mut fields, places, &key, value),
+        }
+    }
+    for pair in &record.attributes {
+        let value = value(pair.value.as_ref());
+        match pair.key.strip_prefix(LABEL) {
+            Some(label) => put(&mut fields, &["labels", label], value),
+            None => place(&mut fields, places, &pair.key, value),
+        }
+    }
+    let time = if format == Format::CloudTrail { "eventTime" } else { "timestamp" };
+    put(&mut fields, &[time], Time::from_nanos(record.time_unix_nano).to_string().into());
+    read(format, fields.to_string().as_bytes(), context)
+}
+
+/// What was read, if any of it is an access.
+fn read(format: Format, text: &[u8], context: &Context<'_>) -> Option<Reading> {
+    let reading = super::read(format, text, context);
+    (!reading.accesses.is_empty()).then_some(reading)
+}
+
+/// Puts an attribute where it belongs; one that is not known keeps its name.
+fn place(fields: &mut Value, places: &[Place], key: &str, value: Value) {
+    match places.iter().find(|(name, _)| *name == key) {
+        Some((_, path)) => put(fields, path, value),
+        None => put(fields, &[key], value),
+    }
+}
+
+fn put(fields: &mut Value, path: &[&str], value: Value) {
+    let [key, rest @ ..] = path else {
+        *fields = value;
+        return;
+    };
+    if let Value::Object(fields) = fields {
+        let inner = fields.entry(*key).or_insert_with(|| Value::Object(Map::new()));
+        put(inner, rest, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::read as read_all;
+    use super::*;
+    use crate::lab::with_context;
+    use durward_schemas::tables::Access;
+
+    fn attributes(pairs: &Value) -> Value {
+        let pairs = pairs.as_object().unwrap().iter().map(|(key, value)| {
+            let value = match value {
+                Value::String(text) => json!({ "stringValue": text }),
+                Value::Bool(truth) => json!({ "boolValue": truth }),
+                Value::Number(number) => json!({ "intValue": number.to_string() }),
+                _ => json!({"arrayValue": {"values": [{"kvlistValue": {"values": attributes(&value[0])}}]}}),
+            };
+            json!({ "key": key, "value": value })
+        });
+        pairs.collect()
+    }
+
+    fn reading(resource: &Value, record: &Value) -> Reading {
+        let export = json!({"resourceLogs": [{"resource": {"attributes": attributes(resource)},
+            "scopeLogs": [{"logRecords": [record]}]}]});
+        with_context(|context| read_all(Format::Otlp, export.to_string().as_bytes(), context))
+    }
+
+    /// The columns that a record fills whichever way it comes.
+    fn columns(row: &Access) -> String {
+        let row = Access {
+            event_id: "".into(),
+            request_key: "".into(),
+            observed_time: None,
+            unmapped: None,
+            ..row.clone()
+        };
+        format!("{row:#?}")
+    }
+
+    fn native(format: Format, record: &Value) -> Access {
+        let text = record.to_string();
+        with_context(|context| read_all(format, text.as_bytes(), context)).accesses.remove(0)
+    }
+
+    /// Scenario: an event of CloudTrail and entries of Google, as the Collector takes them apart, and
+    /// as they are.
+    /// Guarantees: the same columns.
+    #[test]
+    fn attributes_are_put_together() {
+        let event = json!({"eventVersion": "1.08", "eventName": "StartInstances", "eventSource": "ec2.amazonaws.com", "eventTime": "2023-07-19T21:17:28Z",
+            "eventID": "e-1", "requestID": "r-1", "eventType": "AwsApiCall", "readOnly": false, "awsRegion": "us-east-1", "recipientAccountId": "1",
+            "sourceIPAddress": "192.0.2.0", "userAgent": "aws-cli", "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::1:user/Mateo",
+            "principalId": "AIDA", "accountId": "1", "accessKeyId": "AKIAIOSFODNN7EXAMPLE", "userName": "Mateo"}});
+        let record = json!({"timeUnixNano": "1689801448000000000", "body": {}, "attributes": attributes(&json!({
+            "aws.cloudtrail.event_version": "1.08", "aws.cloudtrail.event_id": "e-1", "rpc.method": "StartInstances", "rpc.system": "AwsApiCall",
+            "rpc.service": "ec2.amazonaws.com", "aws.request_id": "r-1", "aws.event.read_only": false, "source.address": "192.0.2.0",
+            "user_agent.original": "aws-cli", "user.name": "Mateo", "aws.access_key.id": "AKIAIOSFODNN7EXAMPLE", "aws.principal.id": "AIDA",
+            "aws.principal.arn": "arn:aws:iam::1:user/Mateo", "aws.principal.type": "IAMUser", "aws.user_identity.account_id": "1"}))});
+        let read = reading(&json!({"cloud.region": "us-east-1", "cloud.account.id": "1"}), &record);
+        assert_eq!((read.accesses.len(), read.items()), (1, 1));
+        assert_eq!(columns(&read.accesses[0]), columns(&native(Format::CloudTrail, &event)));
+
+        let entry = json!({"insertId": "i-1", "timestamp": "2025-08-15T12:54:34Z", "resource": {"type": "k8s_cluster", "labels": {"project_id": "acme", "cluster_name": "c"}},
+            "labels": {"authorization.k8s.io/decision": "allow"}, "operation": {"id": "o-1"}, "protoPayload": {"serviceName": "k8s.io",
+            "methodName": "io.k8s.core.v1.pods.list", "resourceName": "core/v1/pods", "status": {"code": 0}, "authorizationInfo": [{"granted": true}],
+            "authenticationInfo": {"principalEmail": "eve@example.com"}, "requestMetadata": {"callerIp": "172.16.0.3"}}});
+        let record = json!({"timeUnixNano": "1755262474000000000", "attributes": attributes(&json!({
+            "log.record.uid": "i-1", "gcp.audit.service.name": "k8s.io", "gcp.audit.method.name": "io.k8s.core.v1.pods.list",
+            "gcp.audit.resource.name": "core/v1/pods", "rpc.jsonrpc.error_code": 0, "user.email": "eve@example.com", "client.address": "172.16.0.3",
+            "gcp.audit.authorization": [{"granted": true}], "gcp.label.authorization.k8s.io/decision": "allow", "gcp.operation.id": "o-1"}))});
+        let resource = json!({"gcp.project": "acme", "gcp.resource_type": "k8s_cluster", "gcp.label.cluster_name": "c", "gcp.label.project_id": "acme"});
+        let read = reading(&resource, &record);
+        assert_eq!((read.accesses.len(), read.items()), (1, 1));
+        assert_eq!(columns(&read.accesses[0]), columns(&native(Format::GkeAudit, &entry)));
+    }
+
+    /// Scenario: records of clouds, and of applications that name things alike, as the text of a body.
+    /// Guarantees: the first are accesses under the ids that they have elsewhere, the others logs.
+    #[test]
+    fn bodies_are_read() {
+        let event = json!({"eventVersion": "1.08", "eventName": "GetObject", "eventSource": "s3.amazonaws.com", "eventTime": "2023-07-19T21:17:28Z"});
+        let body = |text: &Value| json!({"body": {"stringValue": text.to_string()}});
+        let read = reading(&json!({}), &body(&event));
+        assert_eq!(read.accesses[0].event_id, native(Format::CloudTrail, &event).event_id);
+        assert_eq!(read.items(), 1);
+        for other in [
+            json!({"eventName": "click", "eventSource": "web"}),
+            json!({"operationName": "GetCart", "tenantId": "t", "correlationId": "c"}),
+            json!({"verb": "get", "requestURI": "/"}),
+        ] {
+            let read = reading(&json!({}), &body(&other));
+            assert_eq!((read.accesses.len(), read.logs.len()), (0, 1), "{other}");
+        }
+    }
+}

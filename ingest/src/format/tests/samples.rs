@@ -1,0 +1,369 @@
+//! One record of each sort, with every field that a column takes. Nothing here is anybody's.
+
+use super::super::Format;
+
+/// A record, and texts that its fields may hold instead.
+pub(super) struct Sample {
+    pub(super) name: &'static str,
+    pub(super) format: Format,
+    pub(super) record: &'static str,
+    pub(super) words: &'static [&'static str],
+}
+
+pub(super) const SAMPLES: &[Sample] = &[
+    Sample {
+        name: "kube-audit: a pod mints a token",
+        format: Format::KubeAudit,
+        record: r#"{
+            "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "RequestResponse",
+            "auditID": "8a3f2b1e-9a43-4c41-9d3f-7f6b2f1f0a10", "stage": "ResponseComplete",
+            "requestURI": "/api/v1/namespaces/web/serviceaccounts/frontend/token?dryRun=All",
+            "verb": "create",
+            "user": {"username": "system:serviceaccount:web:minter", "uid": "u-1",
+                "groups": ["system:authenticated"], "extra": {
+                "authentication.kubernetes.io/credential-id": ["JTI=1"],
+                "authentication.kubernetes.io/pod-name": ["minter-0"],
+                "authentication.kubernetes.io/pod-uid": ["p-1"],
+                "authentication.kubernetes.io/node-name": ["node-1"],
+                "authentication.kubernetes.io/node-uid": ["n-1"]}},
+            "impersonatedUser": {"username": "alice", "groups": ["ops"]},
+            "sourceIPs": ["198.51.100.1", "10.0.0.7"], "userAgent": "minter/1",
+            "objectRef": {"resource": "serviceaccounts", "namespace": "web", "name": "frontend",
+                "uid": "o-1", "apiGroup": "example.org", "apiVersion": "v1", "subresource": "token"},
+            "responseStatus": {"code": 201, "reason": "Created", "details": {"uid": "o-3"}},
+            "requestObject": {"kind": "DeleteOptions", "dryRun": ["All"]},
+            "responseObject": {"kind": "TokenRequest", "metadata": {"name": "frontend-1", "uid": "o-2"},
+                "status": {"token": "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJqdGkiOiI3In0.c2lnbmF0dXJl"}},
+            "requestReceivedTimestamp": "2026-11-23T17:56:57.403991Z",
+            "stageTimestamp": "2026-11-23T17:56:57.406635Z",
+            "timestamp": "2026-11-23T17:56:57Z",
+            "annotations": {"authorization.k8s.io/decision": "allow",
+                "authorization.k8s.io/reason": "RBAC: allowed by RoleBinding \"minters/web\" of Role \"minter\" to ServiceAccount \"minter/web\"",
+                "authentication.k8s.io/legacy-token": "system:serviceaccount:web:minter",
+                "authentication.kubernetes.io/issued-credential-id": "JTI=2",
+                "audit.k8s.io/truncated": "true"},
+            "metadata": {"creationTimestamp": null}
+        }"#,
+        words: &[
+            "forbid",
+            "Panic",
+            "/x",
+            "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJqdGkiOiI4In0.c2lnbmF0dXJl",
+        ],
+    },
+    Sample {
+        name: "gke-audit: a ServiceAccount runs a command in a pod",
+        format: Format::GkeAudit,
+        record: r#"{
+            "insertId": "i-1", "logName": "projects/acme/logs/cloudaudit.googleapis.com%2Factivity",
+            "resource": {"type": "k8s_cluster", "labels": {"project_id": "acme", "cluster_name": "prod", "location": "europe-west1"}},
+            "timestamp": "2026-07-23T10:00:00.131337Z", "receiveTimestamp": "2026-07-23T10:00:01Z",
+            "labels": {"authorization.k8s.io/decision": "allow",
+                "authorization.k8s.io/reason": "RBAC: allowed by RoleBinding \"ops/web\" of Role \"exec\" to ServiceAccount \"frontend/web\""},
+            "split": {"uid": "s", "index": 0, "totalSplits": 1},
+            "operation": {"id": "8a3f2b1e-9a43-4c41-9d3f-7f6b2f1f0a10", "producer": "k8s.io", "first": true, "last": true},
+            "protoPayload": {"@type": "type.googleapis.com/google.cloud.audit.AuditLog", "serviceName": "k8s.io",
+                "methodName": "io.k8s.apps.v1.statefulsets.scale.create",
+                "resourceName": "apps/v1/namespaces/web/statefulsets/frontend/scale",
+                "authenticationInfo": {"principalEmail": "system:serviceaccount:web:frontend"},
+                "authorizationInfo": [{"granted": true, "permission": "io.k8s.apps.v1.statefulsets.scale.create"}],
+                "requestMetadata": {"callerIp": "203.0.113.7", "callerSuppliedUserAgent": "kubectl/v1.36.0"},
+                "request": {"kind": "DeleteOptions", "dryRun": ["All"]},
+                "response": {"metadata": {"name": "frontend-1", "uid": "o-2"}},
+                "status": {"code": 5, "message": "not found"}}
+        }"#,
+        words: &["forbid", "system:anonymous", "core/v2/nodes/a/proxy", "io.k8s.core.v2.pods.get"],
+    },
+    Sample {
+        name: "cloudtrail: a session of a role is refused",
+        format: Format::CloudTrail,
+        record: r#"{
+            "eventVersion": "1.11",
+            "userIdentity": {"type": "AssumedRole", "principalId": "AROACKCEVSQ6C2EXAMPLE:ledger-7",
+                "arn": "arn:aws:sts::123456789012:assumed-role/ledger/ledger-7", "accountId": "123456789012",
+                "accessKeyId": "ASIAIOSFODNN7EXAMPLE", "sessionContext": {
+                    "sessionIssuer": {"type": "Role", "principalId": "AROACKCEVSQ6C2EXAMPLE",
+                        "arn": "arn:aws:iam::123456789012:role/shop/ledger", "accountId": "123456789012", "userName": "ledger"},
+                    "webIdFederationData": {"federatedProvider": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"},
+                    "attributes": {"creationDate": "2026-07-23T10:00:05Z", "mfaAuthenticated": "false"}}},
+            "eventTime": "2026-07-23T10:05:00Z", "eventSource": "sts.amazonaws.com", "eventName": "AssumeRole",
+            "awsRegion": "eu-west-1", "sourceIPAddress": "198.51.100.7", "userAgent": "aws-sdk-go-v2/1.36.0",
+            "errorCode": "VpceAccessDenied",
+            "errorMessage": "User: arn:aws:sts::123456789012:assumed-role/ledger/ledger-7 is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::123456789012:role/admin",
+            "requestParameters": {"roleArn": "arn:aws:iam::123456789012:role/admin", "roleSessionName": "x"},
+            "responseElements": null, "additionalEventData": {"omitted": false},
+            "requestID": "c6104cbe-af31-11e0-8154-cbc7ccf896c7", "eventID": "11111111-2222-3333-4444-555555555555",
+            "readOnly": true, "eventType": "AwsApiCall", "managementEvent": true, "vpcEndpointId": "vpce-1",
+            "recipientAccountId": "123456789012", "eventCategory": "Management"
+        }"#,
+        words: &[
+            "AccessDenied",
+            "InvalidClientTokenId",
+            "Client.DryRunOperation",
+            "NoSuchEntity",
+            "Throttling",
+            "AwsServiceEvent",
+            "CreateRole",
+            "AKIAIOSFODNN7EXAMPLE",
+            "WebIdentityUser",
+            "iam.amazonaws.com",
+        ],
+    },
+    Sample {
+        name: "cloudtrail: a ServiceAccount becomes a role (IRSA)",
+        format: Format::CloudTrail,
+        record: r#"{
+            "eventVersion": "1.11",
+            "userIdentity": {"type": "WebIdentityUser",
+                "principalId": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE:sts.amazonaws.com:system:serviceaccount:payments:ledger",
+                "userName": "system:serviceaccount:payments:ledger",
+                "identityProvider": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"},
+            "eventTime": "2026-07-23T10:00:05Z", "eventSource": "sts.amazonaws.com", "eventName": "AssumeRoleWithWebIdentity",
+            "awsRegion": "eu-west-1", "sourceIPAddress": "10.0.3.17", "userAgent": "aws-sdk-go-v2/1.36.0",
+            "requestParameters": {"roleArn": "arn:aws:iam::123456789012:role/shop/ledger", "roleSessionName": "ledger-7"},
+            "responseElements": {"credentials": {"accessKeyId": "ASIAIOSFODNN7EXAMPLE", "sessionToken": "HIDDEN", "expiration": "Jul 23, 2026, 11:00:05 AM"},
+                "subjectFromWebIdentityToken": "system:serviceaccount:payments:ledger",
+                "assumedRoleUser": {"assumedRoleId": "AROACKCEVSQ6C2EXAMPLE:ledger-7", "arn": "arn:aws:sts::123456789012:assumed-role/ledger/ledger-7"},
+                "provider": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE", "audience": "sts.amazonaws.com"},
+            "requestID": "c6104cbe-af31-11e0-8154-cbc7ccf896c8", "eventID": "11111111-2222-3333-4444-555555555556",
+            "readOnly": true, "eventType": "AwsApiCall", "managementEvent": true,
+            "resources": [{"accountId": "123456789012", "type": "AWS::IAM::Role", "ARN": "arn:aws:iam::123456789012:role/shop/ledger"}],
+            "recipientAccountId": "123456789012", "eventCategory": "Management"
+        }"#,
+        words: &["AssumedRole"],
+    },
+    Sample {
+        name: "cloudtrail: EKS Pod Identity mints a session for a pod",
+        format: Format::CloudTrail,
+        record: r#"{
+            "eventVersion": "1.08", "userIdentity": {"type": "AWSService", "invokedBy": "pods.eks.amazonaws.com"},
+            "eventTime": "2026-07-23T10:00:05Z", "eventSource": "sts.amazonaws.com", "eventName": "AssumeRole",
+            "awsRegion": "us-west-2", "sourceIPAddress": "pods.eks.amazonaws.com", "userAgent": "pods.eks.amazonaws.com",
+            "requestParameters": {"roleArn": "arn:aws:iam::123456789012:role/reader", "roleSessionName": "eks-prod-app1-498124c2",
+                "durationSeconds": 21600, "omitted": false, "tags": [
+                {"key": "eks-cluster-arn", "value": "arn:aws:eks:us-west-2:123456789012:cluster/prod"},
+                {"key": "eks-cluster-name", "value": "prod"},
+                {"key": "kubernetes-namespace", "value": "ns-a"},
+                {"key": "kubernetes-service-account", "value": "sa1"},
+                {"key": "kubernetes-pod-name", "value": "app1"},
+                {"key": "kubernetes-pod-uid", "value": "0cda7f85-c1f9-4dee-b6e9-a0b50c8f3012"}]},
+            "responseElements": {"credentials": {"accessKeyId": "ASIAIOSFODNN8EXAMPLE", "sessionToken": "HIDDEN", "expiration": "Jul 23, 2026, 4:00:05 PM"},
+                "assumedRoleUser": {"assumedRoleId": "AROACKCEVSQ6C2EXAMPLE:eks-prod-app1-498124c2", "arn": "arn:aws:sts::123456789012:assumed-role/reader/eks-prod-app1-498124c2"}},
+            "requestID": "3821a55e-cecc-4d68-9c9b-fc8b6d6994f4", "eventID": "7b7e4636-4713-3d04-b86a-cd6774cdbae9", "readOnly": true,
+            "resources": [{"accountId": "123456789012", "type": "AWS::IAM::Role", "ARN": "arn:aws:iam::123456789012:role/reader"}],
+            "eventType": "AwsApiCall", "managementEvent": true, "recipientAccountId": "123456789012",
+            "sharedEventID": "c30ac43f-e051-426b-94bc-ab73b05e34e9", "eventCategory": "Management"
+        }"#,
+        words: &["AWSAccount"],
+    },
+    Sample {
+        name: "cloudtrail: a caller of another account makes a key",
+        format: Format::CloudTrail,
+        record: r#"{
+            "eventVersion": "1.08",
+            "userIdentity": {"type": "AWSAccount", "principalId": "AROACKCEVSQ6C2EXAMPLE:x", "accountId": "210987654321"},
+            "eventTime": "2026-07-23T10:00:05Z", "eventSource": "iam.amazonaws.com", "eventName": "CreateAccessKey",
+            "requestParameters": {"userName": "eve"},
+            "responseElements": {"accessKey": {"accessKeyId": "AKIAIOSFODNN9EXAMPLE", "userName": "eve", "status": "Active"},
+                "omitted": false},
+            "eventID": "7b7e4636-4713-3d04-b86a-cd6774cdbaea", "eventType": "AwsApiCall"
+        }"#,
+        words: &["ANONYMOUS_PRINCIPAL", "AIDACKCEVSQ6C2EXAMPLE"],
+    },
+    Sample {
+        name: "cloudtrail: an agent of a user signs in",
+        format: Format::CloudTrail,
+        record: r#"{
+            "eventVersion": "1.08",
+            "userIdentity": {"type": "IdentityCenterUser", "accountId": "123456789012", "credentialId": "c-1",
+                "principalId": "p-1", "sessionContext": {"attributes": {"mfaAuthenticated": "true"}}, "onBehalfOf": {"userId": "u-1", "identityStoreArn": "arn:aws:identitystore::123456789012:identitystore/d-1"}},
+            "eventTime": "2026-07-23T10:00:05Z", "eventSource": "signin.amazonaws.com", "eventName": "ConsoleLogin",
+            "requestParameters": null, "responseElements": {"ConsoleLogin": "Success"},
+            "eventID": "7b7e4636-4713-3d04-b86a-cd6774cdbaeb", "eventType": "AwsConsoleSignIn"
+        }"#,
+        words: &["Failure", "AwsServiceEvent"],
+    },
+    Sample {
+        name: "cloudtrail: a token of a ServiceAccount is refused",
+        format: Format::CloudTrail,
+        record: r#"{
+            "eventVersion": "1.11", "userIdentity": {"type": "WebIdentityUser", "userName": "system:serviceaccount:payments:ledger"},
+            "eventTime": "2026-07-23T10:00:05Z", "eventSource": "sts.amazonaws.com", "eventName": "AssumeRoleWithWebIdentity",
+            "errorCode": "InvalidIdentityToken", "eventID": "7b7e4636-4713-3d04-b86a-cd6774cdbaee"
+        }"#,
+        words: &["NoSuchEntity"],
+    },
+    Sample {
+        name: "cloudtrail: an error without a code",
+        format: Format::CloudTrail,
+        record: r#"{
+            "eventVersion": "1.11", "eventTime": "2026-07-23T10:00:05Z", "eventSource": "health.amazonaws.com", "eventName": "DescribeEvents",
+            "errorMessage": "it broke", "eventID": "7b7e4636-4713-3d04-b86a-cd6774cdbaef"
+        }"#,
+        words: &[],
+    },
+    Sample {
+        name: "cloudtrail: a user fails to sign in",
+        format: Format::CloudTrail,
+        record: r#"{
+            "eventVersion": "1.08",
+            "userIdentity": {"type": "IAMUser", "accountId": "123456789012", "accessKeyId": "AKIAIOSFODNN7EXAMPLE", "userName": "eve",
+                "arn": "arn:aws:iam::123456789012:user/eve", "principalId": "AIDACKCEVSQ6C2EXAMPLE", "sessionContext": {"attributes": {"mfaAuthenticated": "true"}}},
+            "eventTime": "2026-07-23T10:00:05Z", "eventSource": "signin.amazonaws.com", "eventName": "ConsoleLogin",
+            "errorMessage": "Failed authentication", "requestParameters": null, "responseElements": {"ConsoleLogin": "Failure"},
+            "eventID": "7b7e4636-4713-3d04-b86a-cd6774cdbaed", "eventType": "AwsConsoleSignIn"
+        }"#,
+        words: &["Success"],
+    },
+    Sample {
+        name: "cloudtrail: a node asks for a pod's session",
+        format: Format::CloudTrail,
+        record: r#"{
+            "eventVersion": "1.09",
+            "userIdentity": {"type": "AssumedRole", "principalId": "AROACKCEVSQ6C2EXAMPLE:i-0", "accountId": "123456789012",
+                "arn": "arn:aws:sts::123456789012:assumed-role/node/i-0"},
+            "eventTime": "2026-07-23T10:00:05Z", "eventSource": "eks-auth.amazonaws.com", "eventName": "AssumeRoleForPodIdentity",
+            "requestParameters": {"clusterName": "prod", "token": "HIDDEN_DUE_TO_SECURITY_REASONS"},
+            "responseElements": {"subject": {"namespace": "ns-a", "serviceAccount": "sa1"}},
+            "eventID": "7b7e4636-4713-3d04-b86a-cd6774cdbaec", "eventType": "AwsApiCall", "readOnly": true
+        }"#,
+        words: &["eks.amazonaws.com"],
+    },
+    Sample {
+        name: "gcp-audit: a key of a service account is made with a key",
+        format: Format::GcpAudit,
+        record: r#"{
+            "insertId": "i-1", "logName": "projects/acme/logs/cloudaudit.googleapis.com%2Factivity",
+            "resource": {"type": "service_account", "labels": {"project_id": "acme", "location": "global", "region": "r", "zone": "z"}},
+            "timestamp": "2026-07-23T10:00:00.131337Z", "receiveTimestamp": "2026-07-23T10:00:01Z",
+            "split": {"uid": "s", "index": 0, "totalSplits": 1}, "trace": "projects/acme/traces/4bf92f3577b34da6a3ce929d0e0e4736", "spanId": "00f067aa0ba902b7", "severity": "NOTICE",
+            "protoPayload": {"@type": "type.googleapis.com/google.cloud.audit.AuditLog", "serviceName": "iam.googleapis.com",
+                "methodName": "google.iam.admin.v1.CreateServiceAccountKey",
+                "resourceName": "projects/-/serviceAccounts/114885146936855121342",
+                "authenticationInfo": {"principalEmail": "ci@acme.iam.gserviceaccount.com",
+                    "principalSubject": "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/acme.svc.id.goog/subject/ns/web/sa/frontend",
+                    "serviceAccountKeyName": "//iam.googleapis.com/projects/acme/serviceAccounts/ci@acme.iam.gserviceaccount.com/keys/1",
+                    "serviceAccountDelegationInfo": [{"firstPartyPrincipal": {"principalEmail": "eve@example.com"}}]},
+                "authorizationInfo": [{"granted": true, "permission": "iam.serviceAccountKeys.create", "resource": "projects/-/serviceAccounts/114885146936855121342"}],
+                "requestMetadata": {"callerIp": "203.0.113.7", "callerSuppliedUserAgent": "gcloud"},
+                "request": {"name": "projects/-/serviceAccounts/114885146936855121342"},
+                "response": {"name": "projects/acme/serviceAccounts/ci@acme.iam.gserviceaccount.com/keys/2"},
+                "metadata": {"violationReason": "NO_MATCHING_ACCESS_LEVEL", "securityPolicyInfo": {"servicePerimeterName": "accessPolicies/1/servicePerimeters/p"}},
+                "serviceData": {"policyDelta": {"bindingDeltas": [{"action": "ADD", "role": "roles/owner", "member": "user:eve@example.com"}]}},
+                "policyViolationInfo": {"orgPolicyViolationInfo": {"payload": {}, "resourceType": "x"}},
+                "status": {"code": 7, "message": "denied"}}
+        }"#,
+        words: &[
+            "eve@example.com",
+            "serviceAccount:acme.svc.id.goog[a/b]",
+            "google.iam.admin.v1.DeleteServiceAccountKey",
+        ],
+    },
+    Sample {
+        name: "gcp-audit: a federated workload asks for a token",
+        format: Format::GcpAudit,
+        record: r#"{
+            "insertId": "i-2", "logName": "projects/acme/logs/cloudaudit.googleapis.com%2Fdata_access",
+            "resource": {"type": "audited_resource", "labels": {"service": "iamcredentials.googleapis.com"}},
+            "timestamp": "2026-07-23T10:00:00.131337Z",
+            "protoPayload": {"serviceName": "iamcredentials.googleapis.com", "methodName": "GenerateAccessToken",
+                "resourceName": "projects/-/serviceAccounts/ci@acme.iam.gserviceaccount.com",
+                "authenticationInfo": {"principalSubject": "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/acme.svc.id.goog/subject/ns/web/sa/frontend"},
+                "authorizationInfo": [{"granted": true, "permission": "iam.serviceAccounts.getAccessToken"}],
+                "requestMetadata": {"callerIp": "private"}, "status": {}}
+        }"#,
+        words: &["serviceAccount:acme.svc.id.goog[a/b]"],
+    },
+    Sample {
+        name: "azure-activity: a managed identity assigns a role",
+        format: Format::AzureActivity,
+        record: r#"{
+            "time": "2026-07-23T10:00:00.1313370Z", "category": "Administrative", "level": "Information",
+            "resourceId": "/SUBSCRIPTIONS/00000000-0000-0000-0000-000000000001/PROVIDERS/MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/R-1",
+            "operationName": "MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/WRITE",
+            "resultType": "Success", "resultSignature": "Succeeded.Created", "durationMs": 123,
+            "resultDescription": "made", "statusCode": "Created", "eventDataId": "e-1",
+            "callerIpAddress": "203.0.113.7:44321", "httpRequest": {"clientIpAddress": "203.0.113.8"},
+            "correlationId": "c-1", "tenantId": "t-2", "location": "global", "caller": "eve@example.com",
+            "identity": {
+                "authorization": {"scope": "/subscriptions/1", "action": "Microsoft.Authorization/roleAssignments/write",
+                    "evidence": {"role": "Owner", "roleAssignmentId": "ra-1", "roleDefinitionId": "rd-1", "principalId": "o-1", "principalType": "ServicePrincipal"}},
+                "claims": {"appid": "a-1", "uti": "u-1", "idtyp": "app",
+                    "http://schemas.microsoft.com/identity/claims/objectidentifier": "o-1",
+                    "http://schemas.microsoft.com/identity/claims/tenantid": "t-1",
+                    "xms_mirid": "/subscriptions/1/providers/Microsoft.ManagedIdentity/userAssignedIdentities/m"}},
+            "properties": {"statusCode": "Created", "statusMessage": "ok", "eventDataId": "e-2", "userAgentHeader": "az",
+                "requestbody": "{\"Properties\":{\"PrincipalId\":\"p-1\",\"RoleDefinitionId\":\"rd-2\"}}",
+                "responseBody": "{\"id\":\"ra-9\"}", "entity": "x"}
+        }"#,
+        words: &[
+            "User",
+            "Start",
+            "Failure",
+            "Failed.Forbidden",
+            "Unauthorized",
+            "Microsoft.Storage/storageAccounts/blobServices/read",
+        ],
+    },
+    Sample {
+        name: "azure-activity: a user of whom only the object is told fails",
+        format: Format::AzureActivity,
+        record: r#"{
+            "time": "2026-07-23T10:00:00Z", "operationName": "Microsoft.KeyVault/vaults/secrets/read", "resourceId": "/subscriptions/1",
+            "resultType": "Failure", "resultSignature": "Failed.Forbidden", "resultDescription": "refused",
+            "properties": {"statusCode": "Forbidden", "statusMessage": "no role allows it"},
+            "identity": {"claims": {"oid": "o-1"}, "authorization": {"evidence": {"principalType": "User", "principalId": "o-1"}}}
+        }"#,
+        words: &["ServicePrincipal"],
+    },
+    Sample {
+        name: "azure-signin: an application signs in by federation",
+        format: Format::AzureSignin,
+        record: r#"{
+            "time": "2026-07-23T10:01:00Z", "resourceId": "/tenants/t-1/providers/Microsoft.aadiam", "operationName": "Sign-in activity",
+            "operationVersion": "1.0", "category": "ServicePrincipalSignInLogs", "tenantId": "t-1", "resultType": "0", "resultSignature": "None",
+            "resultDescription": "described", "callerIpAddress": "203.0.113.8", "correlationId": "c-2", "location": "IE",
+            "properties": {"id": "s-1", "createdDateTime": "2026-07-23T10:00:00Z", "appId": "a-1", "servicePrincipalId": "sp-1",
+                "servicePrincipalName": "ledger", "federatedCredentialId": "f-1", "clientCredentialType": "federatedIdentityCredential",
+                "servicePrincipalCredentialKeyId": "k-1", "uniqueTokenIdentifier": "u-1", "resourceDisplayName": "Azure Storage",
+                "resourceId": "r-1", "resourceServicePrincipalId": "r-2", "ipAddress": "203.0.113.7", "userAgent": "msal",
+                "userPrincipalName": null, "correlationId": "c-1", "status": {"errorCode": 0, "failureReason": "reason"}}
+        }"#,
+        words: &["ManagedIdentitySignInLogs", "SignInLogs", "7000215", "53003", "clientSecret"],
+    },
+    Sample {
+        name: "azure-signin: a user signs in",
+        format: Format::AzureSignin,
+        record: r#"{
+            "time": "2026-07-23T10:01:00Z", "category": "SignInLogs", "tenantId": "t-1", "resultType": "0",
+            "properties": {"id": "s-2", "userPrincipalName": "eve@example.com", "userId": "o-1", "appId": "a-1", "ipAddress": "203.0.113.7"}
+        }"#,
+        words: &["50126", "ServicePrincipalSignInLogs"],
+    },
+    Sample {
+        name: "azure-audit: a credential is added to an application",
+        format: Format::AzureAudit,
+        record: r#"{
+            "time": "2026-07-23T10:01:00Z", "resourceId": "/tenants/t-1/providers/Microsoft.aadiam", "operationName": "Update application",
+            "category": "AuditLogs", "tenantId": "t-1", "resultDescription": "described", "callerIpAddress": "203.0.113.8", "correlationId": "c-2",
+            "location": "IE", "result": "success",
+            "properties": {"id": "d-1", "correlationId": "c-1", "activityDisplayName": "Add federated identity credential",
+                "activityDateTime": "2026-07-23T10:00:00Z", "loggedByService": "Core Directory", "operationType": "Update",
+                "result": "failure", "resultReason": "Insufficient privileges to complete the operation.",
+                "initiatedBy": {"user": {"id": "o-1", "userPrincipalName": "eve@example.com", "ipAddress": "203.0.113.7"}},
+                "targetResources": [{"id": "app-1", "displayName": "ledger", "type": "Application",
+                    "modifiedProperties": [{"displayName": "FederatedIdentityCredentials", "newValue": "[{\"subject\":\"system:serviceaccount:payments:ledger\"}]"}]}],
+                "additionalDetails": [{"key": "User-Agent", "value": "az"}]}
+        }"#,
+        words: &["success", "Delete"],
+    },
+    Sample {
+        name: "azure-audit: an application changes a policy",
+        format: Format::AzureAudit,
+        record: r#"{
+            "time": "2026-07-23T10:01:00Z", "category": "AuditLogs", "tenantId": "t-1", "operationName": "Update policy",
+            "properties": {"id": "d-2", "initiatedBy": {"app": {"appId": "a-1", "servicePrincipalId": "sp-1", "displayName": "robot"}}, "result": "success"}
+        }"#,
+        words: &["failure"],
+    },
+];
