@@ -2,10 +2,12 @@
 //!
 //! Failed and dry-run requests change nothing, and the life of pods is no change.
 
+mod cloud;
+
 use durward_schemas::cell::Json;
 use durward_schemas::ids::ChangeId;
 use durward_schemas::tables::{Access, Change};
-use durward_schemas::values::{ChangeAction, ChangeKind, IdentityKind, Outcome};
+use durward_schemas::values::{ChangeAction, ChangeKind, IdentityKind, Outcome, Provider};
 use durward_schemas::{Identity, Time};
 use serde_json::Value;
 
@@ -118,6 +120,12 @@ pub(crate) fn effective(access: &Access) -> Time {
 
 /// The changes that `access` made over `objects` as they were.
 pub(crate) fn changes(objects: &Objects, access: &Access) -> Vec<Made> {
+    if access.provider != Provider::Kubernetes {
+        return cloud::change(access)
+            .map(|change| Made { change, object: None })
+            .into_iter()
+            .collect();
+    }
     let Some((kind, change_kind, action)) = write_of(access) else { return Vec::new() };
     let made = touched(objects, access, kind).into_iter();
     made.filter_map(|(name, after)| {

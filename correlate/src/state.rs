@@ -1,5 +1,6 @@
 //! What is known, by key and valid time. Indexes are derived; only facts are kept.
 
+mod cloud_session;
 pub(crate) mod credentials;
 pub(crate) mod grants;
 pub(crate) mod objects;

@@ -2,7 +2,9 @@
 
 mod architecture;
 mod cli;
+mod clouds;
 mod crash;
+mod guides;
 mod judgements;
 mod program;
 mod readers;

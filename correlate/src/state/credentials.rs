@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use durward_schemas::Time;
 use durward_schemas::ids::CredentialId;
 use durward_schemas::tables::{Access, Credential};
-use durward_schemas::values::{CredentialKind, Evidence, IdentityKind};
+use durward_schemas::values::{CredentialKind, Evidence, IdentityKind, Provider};
 
 use crate::body::TokenRequest;
+use crate::state::cloud_session;
 
 /// One credential of one cluster.
 type Key = (Option<String>, CredentialId);
@@ -158,8 +159,17 @@ impl Credentials {
     }
 }
 
-/// The credential that a successful `TokenRequest` issued.
+/// The credential that a successful access issued.
 fn issued_by(access: &Access) -> Option<Credential> {
+    match access.provider {
+        Provider::Kubernetes => by_token_request(access),
+        Provider::Aws => cloud_session::issued(access),
+        _ => None,
+    }
+}
+
+/// The credential that a successful `TokenRequest` issued.
+fn by_token_request(access: &Access) -> Option<Credential> {
     let id = access.issued_credential_id.clone()?;
     let namespace = access.object_namespace.as_deref()?;
     let name = access.object_name.as_deref()?;

@@ -1,0 +1,224 @@
+//! A successful call of a cloud -> the change of identities, policies or trust that it made.
+//!
+//! AWS: <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html>,
+//! Google: <https://cloud.google.com/logging/docs/reference/audit/auditlog/rest/Shared.Types/AuditData>,
+//! Azure: <https://learn.microsoft.com/en-us/azure/role-based-access-control/permissions/management-and-governance>.
+
+use durward_schemas::cell::Json;
+use durward_schemas::ids::ChangeId;
+use durward_schemas::tables::{Access, Change};
+use durward_schemas::values::{ChangeAction, ChangeKind, Decision, Outcome, Provider};
+use serde_json::Value;
+
+/// Words in names of calls that say what changes, the more telling ones first.
+const KINDS: &[(&str, ChangeKind)] = &[
+    // Who may become somebody.
+    ("AssumeRolePolicy", ChangeKind::TrustPolicy),
+    ("OpenIDConnectProvider", ChangeKind::TrustPolicy),
+    ("SAMLProvider", ChangeKind::TrustPolicy),
+    ("PodIdentityAssociation", ChangeKind::TrustPolicy),
+    ("TrustAnchor", ChangeKind::TrustPolicy),
+    ("WorkloadIdentityPool", ChangeKind::TrustPolicy),
+    ("federatedIdentityCredentials", ChangeKind::TrustPolicy),
+    // Who may enter a cluster.
+    ("AccessEntry", ChangeKind::AuthenticationConfig),
+    ("AccessPolicy", ChangeKind::AuthenticationConfig),
+    // What somebody may do.
+    ("IamPolicy", ChangeKind::CloudPolicy),
+    ("IAMPolicy", ChangeKind::CloudPolicy),
+    ("PermissionsBoundary", ChangeKind::CloudPolicy),
+    ("RolePolicy", ChangeKind::CloudPolicy),
+    ("UserPolicy", ChangeKind::CloudPolicy),
+    ("GroupPolicy", ChangeKind::CloudPolicy),
+    ("PolicyVersion", ChangeKind::CloudPolicy),
+    ("CreatePolicy", ChangeKind::CloudPolicy),
+    ("DeletePolicy", ChangeKind::CloudPolicy),
+    ("UserToGroup", ChangeKind::CloudPolicy),
+    ("UserFromGroup", ChangeKind::CloudPolicy),
+    ("roleAssignments", ChangeKind::CloudPolicy),
+    ("roleDefinitions", ChangeKind::CloudPolicy),
+    // Who there is.
+    ("CreateRole", ChangeKind::CloudRole),
+    ("DeleteRole", ChangeKind::CloudRole),
+    ("UpdateRole", ChangeKind::CloudRole),
+    ("CreateUser", ChangeKind::CloudRole),
+    ("DeleteUser", ChangeKind::CloudRole),
+    ("LoginProfile", ChangeKind::CloudRole),
+    ("ServiceAccountKey", ChangeKind::CloudRole),
+    ("ServiceAccount", ChangeKind::CloudRole),
+    ("userAssignedIdentities", ChangeKind::CloudRole),
+];
+
+/// Services whose calls may be such changes.
+const SERVICES: &[&str] =
+    &["iam.amazonaws.com", "eks.amazonaws.com", "rolesanywhere.amazonaws.com"];
+
+/// How calls begin, or end, that change something.
+const ACTIONS: &[(&str, ChangeAction)] = &[
+    ("Create", ChangeAction::Create),
+    ("Add", ChangeAction::Update),
+    ("Associate", ChangeAction::Update),
+    ("Attach", ChangeAction::Update),
+    ("Patch", ChangeAction::Update),
+    ("Put", ChangeAction::Update),
+    ("Set", ChangeAction::Update),
+    ("Update", ChangeAction::Update),
+    ("Delete", ChangeAction::Delete),
+    ("Detach", ChangeAction::Update),
+    ("Disassociate", ChangeAction::Update),
+    ("Remove", ChangeAction::Update),
+];
+
+/// The change that `access` made, if it made one.
+pub(super) fn change(access: &Access) -> Option<Change> {
+    let is_done = access.outcome == Outcome::Success && access.decision != Decision::Deny;
+    if !is_done || access.dry_run == Some(true) {
+        return None;
+    }
+    let verb = access.verb.as_deref()?;
+    let (kind, action) = what(access, verb)?;
+    let object = access.object_name.clone();
+    let path = format!("{kind}/{}", object.as_deref().unwrap_or("?"));
+    let actor = access.who().short();
+    let (added, removed) = deltas(access);
+    Some(Change {
+        time: access.time,
+        change_id: ChangeId::of(access.cluster.as_deref(), access.event_id.as_str(), &path),
+        log_position: access.log_position,
+        cluster: access.cluster.clone(),
+        provider: access.provider,
+        kind,
+        action,
+        api_group: access.api_group.clone(),
+        resource: access.resource.clone().unwrap_or_default(),
+        name: object.clone(),
+        actor: access.identity.clone().unwrap_or_default(),
+        actor_kind: access.identity_kind,
+        actor_credential_id: access.credential_id.clone(),
+        event_id: Some(access.event_id.clone()),
+        after: access.request_object.clone(),
+        summary: sentence(&actor, verb, object.as_deref(), access, &added, &removed),
+        grants_added: Some(added).filter(|list| !list.is_empty()),
+        grants_removed: Some(removed).filter(|list| !list.is_empty()),
+        source: access.source.clone(),
+        ingest_time: access.ingest_time,
+        ..Change::default()
+    })
+}
+
+fn what(access: &Access, verb: &str) -> Option<(ChangeKind, ChangeAction)> {
+    let kind = KINDS.iter().find(|(word, _)| verb.contains(word)).map(|(_, kind)| *kind)?;
+    let action = match access.provider {
+        Provider::Aws if !SERVICES.contains(&access.api_group.as_deref()?) => return None,
+        Provider::Aws | Provider::Gcp => beginning(method(verb))?,
+        // `Microsoft.Authorization/roleAssignments/write`.
+        Provider::Azure if verb.ends_with("/write") => ChangeAction::Update,
+        Provider::Azure if verb.ends_with("/delete") => ChangeAction::Delete,
+        _ => return None,
+    };
+    Some((kind, action))
+}
+
+/// The method of `google.iam.admin.v1.SetIAMPolicy`.
+fn method(verb: &str) -> &str {
+    verb.rsplit('.').next().unwrap_or(verb)
+}
+
+fn beginning(name: &str) -> Option<ChangeAction> {
+    ACTIONS.iter().find(|(word, _)| name.starts_with(word)).map(|(_, action)| *action)
+}
+
+/// What Google's audit log says that a policy gives and takes: `ROLE to MEMBER`.
+fn deltas(access: &Access) -> (Vec<String>, Vec<String>) {
+    let read = |json: Option<&Json>| -> Option<Value> { serde_json::from_str(json?.as_str()).ok() };
+    let annotations = read(access.annotations.as_ref()).unwrap_or_default();
+    let deltas = annotations.pointer("/serviceData/policyDelta/bindingDeltas");
+    let (mut added, mut removed) = (Vec::new(), Vec::new());
+    for delta in deltas.and_then(Value::as_array).into_iter().flatten() {
+        let text = |key: &str| delta[key].as_str().unwrap_or("?");
+        let told = format!("{} to {}", text("role"), text("member"));
+        if text("action") == "REMOVE" { removed.push(told) } else { added.push(told) }
+    }
+    (added, removed)
+}
+
+fn sentence(
+    actor: &str,
+    verb: &str,
+    object: Option<&str>,
+    access: &Access,
+    added: &[String],
+    removed: &[String],
+) -> String {
+    let call = if access.provider == Provider::Gcp { method(verb) } else { verb };
+    let mut text = format!("{actor} called {call}");
+    if let Some(object) = object {
+        text = format!("{text} for {object}");
+    }
+    let request: Option<Value> =
+        access.request_object.as_ref().and_then(|json| serde_json::from_str(json.as_str()).ok());
+    let parameter = |name: &str| request.as_ref()?.get(name)?.as_str().map(str::to_owned);
+    // The role or user that a policy is attached to, where the policy is the object, or the other way.
+    let beside = ["roleName", "userName", "groupName", "policyArn", "policyName"];
+    let beside = beside.iter().filter_map(|name| parameter(name));
+    if let Some(other) = beside.into_iter().find(|other| object != Some(other.as_str())) {
+        text = format!("{text} and {other}");
+    }
+    if !added.is_empty() {
+        text = format!("{text}, which gives {}", added.join(", "));
+    }
+    if !removed.is_empty() {
+        text = format!("{text}, which takes {}", removed.join(", "));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(provider: Provider, group: &str, verb: &str, request: &str) -> Option<String> {
+        let access = Access {
+            provider,
+            identity: Some("alice".into()),
+            api_group: Some(group.into()),
+            verb: Some(verb.into()),
+            object_name: Some("ledger".into()),
+            decision: Decision::Allow,
+            request_object: Some(Json(request.into())),
+            annotations: Some(Json(
+                r#"{"serviceData":{"policyDelta":{"bindingDeltas":[{"action":"ADD","role":"roles/owner","member":"user:m"}]}}}"#.into(),
+            ))
+            .filter(|_| provider == Provider::Gcp),
+            ..Access::default()
+        };
+        change(&access).map(|made| format!("{} {}: {}", made.action, made.kind, made.summary))
+    }
+
+    /// Scenario: calls of three clouds that change who may do what, and calls that do not.
+    /// Guarantees: each change has its kind and a sentence that names who, what and of whom.
+    #[test]
+    fn calls_that_change_identities_are_changes() {
+        let iam = "iam.amazonaws.com";
+        let cases = [
+            told(Provider::Aws, iam, "UpdateAssumeRolePolicy", r#"{"roleName":"ledger"}"#),
+            told(
+                Provider::Aws,
+                iam,
+                "AttachRolePolicy",
+                r#"{"roleName":"ledger","policyArn":"arn:aws:iam::aws:policy/AdministratorAccess"}"#,
+            ),
+            told(Provider::Aws, iam, "DeleteRole", "{}"),
+            told(Provider::Aws, "eks.amazonaws.com", "CreateAccessEntry", "{}"),
+            told(Provider::Aws, "eks.amazonaws.com", "DeletePodIdentityAssociation", "{}"),
+            told(Provider::Gcp, "iam.googleapis.com", "google.iam.admin.v1.SetIAMPolicy", "{}"),
+            told(Provider::Azure, "", "Microsoft.Authorization/roleAssignments/write", "{}"),
+            told(Provider::Aws, iam, "GetRolePolicy", "{}"),
+            told(Provider::Aws, "s3.amazonaws.com", "PutBucketPolicy", "{}"),
+            told(Provider::Azure, "", "Microsoft.Authorization/roleAssignments/read", "{}"),
+        ];
+        let lines: Vec<String> =
+            cases.into_iter().map(|told| told.unwrap_or_else(|| "nothing".into())).collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+}

@@ -1,0 +1,102 @@
+//! Cloud sessions of workloads: from the ServiceAccount to the call, in one chain.
+
+use serde_json::{Value, json};
+
+use crate::program::Place;
+
+/// Five events of CloudTrail: an IRSA session is made and used, refused something, and a session of
+/// EKS Pod Identity is made by the node's agent and used.
+fn events() -> String {
+    let provider =
+        "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE";
+    let event = |id: u32, second: u32, source: &str, name: &str, rest: Value| {
+        let mut event = json!({
+            "eventVersion": "1.11", "eventTime": format!("2026-07-23T10:00:{second:02}Z"),
+            "eventSource": source, "eventName": name, "awsRegion": "eu-west-1",
+            "sourceIPAddress": "10.0.3.17", "userAgent": "aws-sdk-go-v2/1.36.0",
+            "eventID": format!("11111111-2222-3333-4444-{id:012}"), "eventType": "AwsApiCall",
+            "requestID": format!("r-{id}"), "recipientAccountId": "123456789012",
+        });
+        let fields = event.as_object_mut().expect("an object");
+        fields.extend(rest.as_object().expect("an object").clone());
+        event.to_string()
+    };
+    let user = |role: &str, key: &str| {
+        json!({
+            "type": "AssumedRole", "arn": format!("arn:aws:sts::123456789012:assumed-role/{role}/s"),
+            "accountId": "123456789012", "accessKeyId": key, "principalId": "AROAEXAMPLE:s",
+            "sessionContext": {"sessionIssuer": {"type": "Role", "arn": format!("arn:aws:iam::123456789012:role/{role}"), "accountId": "123456789012"}},
+        })
+    };
+    let tag = |key: &str, value: &str| json!({"key": key, "value": value});
+    [
+        event(1, 5, "sts.amazonaws.com", "AssumeRoleWithWebIdentity", json!({
+            "userIdentity": {"type": "WebIdentityUser", "userName": "system:serviceaccount:payments:ledger",
+                "principalId": format!("{provider}:sts.amazonaws.com:system:serviceaccount:payments:ledger"), "identityProvider": provider},
+            "requestParameters": {"roleArn": "arn:aws:iam::123456789012:role/ledger", "roleSessionName": "s"},
+            "responseElements": {"credentials": {"accessKeyId": "ASIAIOSFODNN7EXAMPLE", "expiration": "Jul 23, 2026, 11:00:05 AM"},
+                "subjectFromWebIdentityToken": "system:serviceaccount:payments:ledger",
+                "assumedRoleUser": {"arn": "arn:aws:sts::123456789012:assumed-role/ledger/s"}},
+        })),
+        event(2, 20, "secretsmanager.amazonaws.com", "GetSecretValue", json!({
+            "userIdentity": user("ledger", "ASIAIOSFODNN7EXAMPLE"), "requestParameters": {"secretId": "prod/db"},
+        })),
+        event(3, 30, "iam.amazonaws.com", "CreateAccessKey", json!({
+            "userIdentity": user("ledger", "ASIAIOSFODNN7EXAMPLE"), "requestParameters": {"userName": "admin"},
+            "errorCode": "AccessDenied", "errorMessage": "User is not authorized to perform: iam:CreateAccessKey",
+        })),
+        event(4, 40, "sts.amazonaws.com", "AssumeRole", json!({
+            "userIdentity": {"type": "AWSService", "invokedBy": "pods.eks.amazonaws.com"},
+            "requestParameters": {"roleArn": "arn:aws:iam::123456789012:role/reports", "roleSessionName": "eks-shop-report-0",
+                "tags": [tag("kubernetes-namespace", "batch"), tag("kubernetes-service-account", "report"),
+                    tag("kubernetes-pod-name", "report-0"), tag("kubernetes-pod-uid", "8a7c1f7e-0000-4000-8000-000000000001")]},
+            "responseElements": {"credentials": {"accessKeyId": "ASIAI44QH8DHBEXAMPLE", "expiration": "Jul 23, 2026, 4:00:40 PM"}},
+        })),
+        event(5, 50, "s3.amazonaws.com", "GetObject", json!({
+            "userIdentity": user("reports", "ASIAI44QH8DHBEXAMPLE"), "requestParameters": {"bucketName": "reports"},
+        })),
+    ]
+    .join("\n")
+}
+
+/// Scenario: IRSA and EKS Pod Identity, as CloudTrail tells of them, uses before their minting too.
+/// Guarantees: each call of a session names the ServiceAccount that got it and until when it holds; a
+/// refusal is a refusal; who minted which role's session is no finding, and nothing is an incident.
+#[test]
+fn sessions_lead_back_to_service_accounts() {
+    let events = events();
+    let lines: Vec<&str> = events.lines().collect();
+    // CloudTrail's files come late and in any order.
+    for order in [[0, 1, 2, 3, 4], [4, 2, 1, 3, 0]] {
+        let place = Place::new();
+        for (number, at) in order.iter().enumerate() {
+            let path = place.path(&format!("{number}.json"));
+            std::fs::write(&path, lines[*at]).expect("a file");
+            place.ingest_paths("shop", &[&path]);
+        }
+        let uses = place.query(
+            "SELECT verb, decision, identity, minted_by, credential_expires_time, lineage_evidence \
+             FROM correlated_events WHERE identity_kind = 'aws_role' ORDER BY time",
+        );
+        let use_of = |verb: &str, decision: &str, role: &str, by: &str, until: &str| {
+            json!({
+                "verb": verb, "decision": decision, "identity": format!("arn:aws:iam::123456789012:role/{role}"),
+                "minted_by": format!("system:serviceaccount:{by}"),
+                "credential_expires_time": format!("2026-07-23T{until}.000000Z"), "lineage_evidence": "exact",
+            })
+        };
+        assert_eq!(
+            uses,
+            [
+                use_of("GetSecretValue", "allow", "ledger", "payments:ledger", "11:00:05"),
+                use_of("CreateAccessKey", "deny", "ledger", "payments:ledger", "11:00:05"),
+                use_of("GetObject", "allow", "reports", "batch:report", "16:00:40"),
+            ],
+            "{order:?}"
+        );
+        let pods = place.query("SELECT pod FROM credentials WHERE pod IS NOT NULL");
+        assert_eq!(pods, [json!({ "pod": "report-0" })]);
+        assert_eq!(place.count("incidents"), 0);
+        assert_eq!(place.count("findings WHERE detector = 'minted_for_another'"), 0);
+    }
+}
