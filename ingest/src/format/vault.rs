@@ -111,7 +111,7 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "decided_by",
         "of a login by request.path its role, response.auth.metadata.role or \
-         response.auth.metadata.cert_name, as auth/<mount>/role/<name>; else the first name in \
+         response.auth.metadata.cert_name, as auth/MOUNT/role/NAME; else the first name in \
          auth.policy_results.granting_policies; by error, response.data, \
          auth.policy_results.allowed, type; `authentication` if auth.display_name, \
          auth.metadata are unknown",

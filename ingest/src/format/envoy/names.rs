@@ -11,51 +11,54 @@ pub(in crate::format) const MAPPING: &[Mapping] = &[
         "upstream_cluster, response_code_details, connection_termination_details, \
          rbac_metadata, scope, of OTLP resource.node_name: Istio's names",
     ),
-    Mapping::new("time", "timeUnixNano, else start_time | timestamp | time"),
-    Mapping::new("time_suspect", "timeUnixNano, else start_time | timestamp | time"),
-    Mapping::new("claimed_time", "timeUnixNano, else start_time | timestamp | time"),
-    Mapping::new("verb", "method | http_request_method | http_method"),
+    Mapping::new("time", "timeUnixNano, else start_time, or timestamp, or time"),
+    Mapping::new("time_suspect", "timeUnixNano, else start_time, or timestamp, or time"),
+    Mapping::new("claimed_time", "timeUnixNano, else start_time, or timestamp, or time"),
+    Mapping::new("verb", "method, or http_request_method, or http_method"),
     Mapping::new("class_uid", "method, response_code: HTTP Activity, else Network Activity"),
     Mapping::new("activity_id", "method"),
-    Mapping::new("request_uri", "x_envoy_original_path | path | url_path | http_target | http_url"),
-    Mapping::new("status_code", "response_code | http_response_status_code | http_status_code"),
+    Mapping::new(
+        "request_uri",
+        "x_envoy_original_path, or path, or url_path, or http_target, or http_url",
+    ),
+    Mapping::new("status_code", "response_code, or http_response_status_code, or http_status_code"),
     Mapping::new("status_reason", "response_flags"),
     Mapping::new("stage", "access_log_type, else `connection` without method and response_code"),
-    Mapping::new("duration_us", "duration | duration_ms, milliseconds"),
+    Mapping::new("duration_us", "duration, or duration_ms, milliseconds"),
     Mapping::new(
         "identity",
-        "downstream_peer_uri_san | source_principal | src.identity, else \
+        "downstream_peer_uri_san, or source_principal, or src.identity, else \
          upstream_local_uri_san; none beside downstream_transport_failure_reason, \
          connection_termination_details",
     ),
     Mapping::new(
         "identity_kind",
-        "downstream_peer_uri_san | source_principal | src.identity, else \
+        "downstream_peer_uri_san, or source_principal, or src.identity, else \
          upstream_local_uri_san; none beside downstream_transport_failure_reason, \
          connection_termination_details; without any `unauthenticated` if a handshake failed or \
          response_code, response_code_details refuse",
     ),
     Mapping::new(
         "identity_realm",
-        "downstream_peer_uri_san | source_principal | src.identity, else \
+        "downstream_peer_uri_san, or source_principal, or src.identity, else \
          upstream_local_uri_san; none beside downstream_transport_failure_reason, \
          connection_termination_details: the trust domain",
     ),
     Mapping::new(
         "namespace",
-        "downstream_peer_uri_san | source_principal | src.identity, else \
+        "downstream_peer_uri_san, or source_principal, or src.identity, else \
          upstream_local_uri_san; none beside downstream_transport_failure_reason, \
-         connection_termination_details: /ns/<namespace>/sa/<name>",
+         connection_termination_details: /ns/NAMESPACE/sa/NAME",
     ),
     Mapping::new(
         "service_account",
-        "downstream_peer_uri_san | source_principal | src.identity, else \
+        "downstream_peer_uri_san, or source_principal, or src.identity, else \
          upstream_local_uri_san; none beside downstream_transport_failure_reason, \
-         connection_termination_details: /ns/<namespace>/sa/<name>",
+         connection_termination_details: /ns/NAMESPACE/sa/NAME",
     ),
     Mapping::new(
         "peer_identity",
-        "downstream_local_uri_san | destination_principal | dst.identity, else \
+        "downstream_local_uri_san, or destination_principal, or dst.identity, else \
          upstream_peer_uri_san unless upstream_transport_failure_reason; none beside \
          downstream_transport_failure_reason, connection_termination_details",
     ),
@@ -67,33 +70,33 @@ pub(in crate::format) const MAPPING: &[Mapping] = &[
     ),
     Mapping::new(
         "credential_kind",
-        "downstream_peer_uri_san | source_principal | src.identity, else \
+        "downstream_peer_uri_san, or source_principal, or src.identity, else \
          upstream_local_uri_san; none beside downstream_transport_failure_reason, \
          connection_termination_details",
     ),
     Mapping::new(
         "source_ip",
-        "x_forwarded_for and downstream_direct_remote_address | downstream_remote_address | \
+        "x_forwarded_for and downstream_direct_remote_address, or downstream_remote_address, or \
          src.addr, the last that is no trusted proxy",
     ),
     Mapping::new("forwarded_for", "x_forwarded_for and downstream_remote_address, the others"),
     Mapping::new("user_agent", "user_agent"),
-    Mapping::new("request_id", "x_request_id | request_id"),
+    Mapping::new("request_id", "x_request_id, or request_id"),
     Mapping::new(
         "claimed_trace_id",
-        "of OTLP traceId, else traceparent | b3 | x_b3_traceid | trace_id",
+        "of OTLP traceId, else traceparent, or b3, or x_b3_traceid, or trace_id",
     ),
     Mapping::new(
         "claimed_span_id",
-        "of OTLP spanId, else traceparent | b3 | x_b3_spanid | span_id",
+        "of OTLP spanId, else traceparent, or b3, or x_b3_spanid, or span_id",
     ),
     Mapping::new(
         "object_name",
-        "upstream_cluster, else requested_server_name, else authority | dst.service",
+        "upstream_cluster, else requested_server_name, else authority, or dst.service",
     ),
     Mapping::new(
         "object_namespace",
-        "upstream_cluster, else requested_server_name, else authority | dst.service",
+        "upstream_cluster, else requested_server_name, else authority, or dst.service",
     ),
     Mapping::new(
         "decision",
