@@ -13,6 +13,13 @@ pub(crate) fn sorted(value: &Value) -> String {
     out
 }
 
+/// As [`sorted`], of the fields of an object.
+pub(crate) fn sorted_fields(fields: &Map<String, Value>) -> String {
+    let mut out = String::new();
+    Writer { out: &mut out, number: &|number| number.to_string(), text: &quoted }.object(fields);
+    out
+}
+
 /// The text to hash: sorted keys, every number as the double it denotes, every string through `text`.
 pub(crate) fn canonical(value: &Value, text: &dyn Fn(&str) -> String) -> String {
     let mut out = String::new();

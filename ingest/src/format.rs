@@ -8,18 +8,26 @@ mod cloud;
 mod cloudtrail;
 mod detect;
 mod envelope;
+mod envoy;
 mod fields;
 mod gcp_audit;
 mod gke_audit;
+mod go;
 mod google;
+mod hubble;
 mod kube_audit;
 mod kube_list;
 mod mapping;
+mod mesh;
 pub(crate) mod otlp;
+mod otlp_accesses;
 mod otlp_clouds;
 mod otlp_logs;
 mod otlp_metrics;
 mod otlp_traces;
+mod semconv;
+mod spire;
+mod vault;
 
 use std::fmt;
 use std::str::FromStr;
@@ -103,7 +111,7 @@ impl Reading {
 }
 
 /// The formats of input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Format {
     /// Events of audit.k8s.io: lists, single events, lines.
     KubeAudit,
@@ -127,6 +135,14 @@ pub enum Format {
     AzureAudit,
     /// OTLP exports, protobuf or JSON.
     Otlp,
+    /// Access logs of Envoy and Istio, JSON or text.
+    Envoy,
+    /// Logs of SPIRE servers and agents, JSON or text.
+    Spire,
+    /// Flows of Cilium.
+    Hubble,
+    /// Entries of audit devices of Vault.
+    Vault,
 }
 
 /// A text that names no format.
@@ -151,6 +167,10 @@ impl Format {
         Self::AzureSignin,
         Self::AzureAudit,
         Self::Otlp,
+        Self::Envoy,
+        Self::Spire,
+        Self::Hubble,
+        Self::Vault,
     ];
 
     /// The name that people type.
@@ -168,7 +188,16 @@ impl Format {
             Self::AzureSignin => "azure-signin",
             Self::AzureAudit => "azure-audit",
             Self::Otlp => "otlp",
+            Self::Envoy => "envoy",
+            Self::Spire => "spire",
+            Self::Hubble => "hubble",
+            Self::Vault => "vault",
         }
+    }
+
+    /// The names of all, for people.
+    fn names() -> String {
+        Self::ALL.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ")
     }
 
     /// Which field fills which column of `accesses`; empty for a format that makes none.
@@ -183,19 +212,24 @@ impl Format {
             Self::AzureActivity => azure::activity::MAPPING,
             Self::AzureSignin => azure::signin::MAPPING,
             Self::AzureAudit => azure::audit::MAPPING,
+            Self::Envoy => envoy::MAPPING,
+            Self::Spire => spire::MAPPING,
+            Self::Hubble => hubble::MAPPING,
+            Self::Vault => vault::MAPPING,
             Self::KubeList | Self::CloudWatch | Self::Otlp => &[],
         }
-    }
-
-    /// The names of all formats, for people.
-    fn names() -> String {
-        Self::ALL.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ")
     }
 
     /// Whether records of this format come in envelopes, and mixed with others.
     const fn is_cloud(self) -> bool {
         match self {
-            Self::KubeAudit | Self::KubeList | Self::Otlp => false,
+            Self::KubeAudit
+            | Self::KubeList
+            | Self::Otlp
+            | Self::Envoy
+            | Self::Spire
+            | Self::Hubble
+            | Self::Vault => false,
             Self::GkeAudit
             | Self::AksAudit
             | Self::CloudTrail
@@ -227,6 +261,7 @@ impl Format {
         match self {
             Self::KubeAudit => Splitter::new(true, MAX_ITEM),
             Self::KubeList | Self::Otlp => Splitter::new(false, MAX_DOCUMENT),
+            Self::Envoy | Self::Spire | Self::Hubble | Self::Vault => Splitter::lines(MAX_ITEM),
             _ => Splitter::of_lists(envelope::LISTS, MAX_ITEM),
         }
     }
@@ -243,6 +278,10 @@ impl Format {
             }),
             Self::KubeList => kube_list::read(item, context, reading),
             Self::Otlp => otlp::read_item(item, context, reading),
+            Self::Envoy => envoy::read(&item.bytes, context, reading),
+            Self::Spire => spire::read(&item.bytes, context, reading),
+            Self::Hubble => hubble::read(&item.bytes, context, reading),
+            Self::Vault => vault::read(&item.bytes, context, reading),
             _ => {
                 envelope::read(self, item, context, reading);
                 Ok(())

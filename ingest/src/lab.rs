@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 
 use durward_schemas::record::{Content, Receipt, Record};
+use durward_schemas::table::Row;
+use durward_schemas::tables::Access;
 use durward_schemas::{Clock, Time};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -88,6 +90,58 @@ pub(crate) fn with_context<R>(read: impl FnOnce(&Context<'_>) -> R) -> R {
         trusted_proxies: &[],
         default_cluster: None,
     })
+}
+
+/// What rows say, a column a line, without what says nothing: for snapshots.
+pub(crate) fn told(accesses: &[Access]) -> String {
+    const PLAIN: &[&str] = &[
+        "judged: false",
+        "log_position: 0",
+        "ingest_time: Time(0)",
+        "time_suspect: Some(false)",
+        "truncated: false",
+        "source: \"test\"",
+        "cluster: Some(\"prod\")",
+    ];
+    let row = |access: &Access| {
+        let mut text = format!("{access:?}").replace(" }", "");
+        for column in Access::TABLE.columns {
+            text = text.replace(&format!(", {}: ", column.name), &format!("\n  {}: ", column.name));
+        }
+        let says = |line: &&str| !line.ends_with(": None") && !PLAIN.contains(&line.trim_start());
+        text.lines().filter(says).collect::<Vec<_>>().join("\n")
+    };
+    accesses.iter().map(row).collect::<Vec<_>>().join("\n")
+}
+
+/// Every file under the folder `name` of the lab's recordings of a mesh that ends so.
+pub(crate) fn mesh(name: &str, ending: &str) -> Option<Vec<(String, Vec<u8>)>> {
+    Some(folder(&lab()?.join("mesh/recordings").join(name), ending))
+}
+
+/// Every file in the folder `name` of the shared data that ends so.
+pub(crate) fn shared_files(name: &str, ending: &str) -> Option<Vec<(String, Vec<u8>)>> {
+    Some(folder(&lab()?.join("../data").join(name), ending))
+}
+
+/// Every file in a folder that ends so.
+pub(crate) fn folder(path: &std::path::Path, ending: &str) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.ends_with(ending) {
+            files.push((name, std::fs::read(&path).unwrap()));
+        }
+    }
+    files.sort();
+    assert!(!files.is_empty(), "nothing in {} ends in {ending}", path.display());
+    files
+}
+
+/// The lines of a file that are not empty.
+pub(crate) fn lines(bytes: &[u8]) -> usize {
+    bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count()
 }
 
 /// A door that is open: its log, its intake, and what closes it.

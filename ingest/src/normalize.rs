@@ -100,6 +100,24 @@ pub(crate) fn activity_of(operation: &str) -> i64 {
 
 /// OCSF class API Activity.
 pub(crate) const API_ACTIVITY: i64 = 6003;
+/// OCSF class Authentication: tokens and certificates minted, logins.
+pub(crate) const AUTHENTICATION: i64 = 3002;
+/// OCSF class Network Activity.
+pub(crate) const NETWORK_ACTIVITY: i64 = 4001;
+/// OCSF class HTTP Activity.
+pub(crate) const HTTP_ACTIVITY: i64 = 4002;
+/// OCSF class DNS Activity.
+pub(crate) const DNS_ACTIVITY: i64 = 4003;
+/// The activity Traffic of Network Activity and of DNS Activity.
+pub(crate) const TRAFFIC: i64 = 6;
+
+/// OCSF HTTP Activity: <https://schema.ocsf.io/1.8.0/classes/http_activity>
+pub(crate) fn http_activity(method: &str) -> i64 {
+    const METHODS: &[&str] =
+        &["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "TRACE", "PATCH"];
+    let known = METHODS.iter().zip(1..).find(|(known, _)| known.eq_ignore_ascii_case(method));
+    known.map_or(99, |(_, activity)| activity)
+}
 
 #[cfg(test)]
 mod tests {

@@ -57,6 +57,8 @@ enum State {
     Value,
     /// In a run that is no object and no list; it ends with the line.
     Junk,
+    /// After a `[` that begins a list, or a line of text that begins with a time in brackets.
+    Bracket,
     /// In a list, between items.
     List,
     /// In an item of a list.
@@ -82,10 +84,21 @@ enum Quotes {
     Escaped,
 }
 
+/// What an input is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    /// Whole documents.
+    Documents,
+    /// Values, and lists that are taken apart.
+    Lists,
+    /// The same, and lines of text.
+    Lines,
+}
+
 /// Finds items in a stream of bytes.
 #[derive(Debug)]
 pub(crate) struct Splitter {
-    unpacks: bool,
+    takes: Takes,
     lists: Lists,
     max: usize,
     state: State,
@@ -110,7 +123,7 @@ impl Splitter {
     /// A splitter for items of at most `max` bytes. `unpacks` tells whether lists are taken apart.
     pub(crate) fn new(unpacks: bool, max: usize) -> Self {
         Self {
-            unpacks,
+            takes: if unpacks { Takes::Lists } else { Takes::Documents },
             lists: ITEMS,
             max,
             state: State::Between,
@@ -128,6 +141,11 @@ impl Splitter {
             index: 0,
             found: Vec::new(),
         }
+    }
+
+    /// A splitter for logs: lines of text, lines of JSON, lists of these.
+    pub(crate) fn lines(max: usize) -> Self {
+        Self { takes: Takes::Lines, ..Self::new(true, max) }
     }
 
     /// A splitter that takes apart lists by themselves, and those that objects keep under `lists`.
@@ -155,7 +173,7 @@ impl Splitter {
         match self.state {
             State::Between => {}
             State::Junk => self.emit(None),
-            State::Value | State::Element | State::List | State::Envelope => {
+            State::Bracket | State::Value | State::Element | State::List | State::Envelope => {
                 self.emit(Some(Fault::Unclosed));
             }
         }
@@ -187,14 +205,27 @@ impl Splitter {
         self.state = State::Between;
     }
 
+    /// Whether `byte` shows that the value before it was never closed: among lines of text a value may
+    /// go on over lines, but its strings do not, and neither do its lines begin as text does.
+    fn tears(&self, byte: u8) -> bool {
+        let has_text = self.takes == Takes::Lines;
+        let goes_on = matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b'"' | b'}' | b']');
+        match byte {
+            b'{' if self.after_newline => true,
+            b'\n' if has_text => self.quotes != Quotes::Outside,
+            _ => has_text && self.after_newline && !goes_on,
+        }
+    }
+
     fn byte(&mut self, byte: u8) {
-        if self.after_newline && byte == b'{' && self.state == State::Value {
+        if self.state == State::Value && self.tears(byte) {
             self.restart();
         }
         match self.state {
             State::Between => self.between(byte),
             State::Junk if byte == b'\n' => self.end(),
             State::Junk => self.keep(&[byte]),
+            State::Bracket => self.bracket(byte),
             State::List => self.list(byte),
             State::Value | State::Element | State::Envelope => self.inside(byte),
         }
@@ -206,13 +237,32 @@ impl Splitter {
         match byte {
             // White space, a byte order mark, the separator of RFC 7464, commas of a torn list.
             b' ' | b'\t' | b'\r' | b'\n' | b',' | 0xef | 0xbb | 0xbf | 0x1e => {}
-            b'[' if self.unpacks => self.open_list(false),
+            b'[' if self.takes == Takes::Lines => {
+                self.start(State::Bracket);
+                self.keep(&[byte]);
+            }
+            b'[' if self.takes == Takes::Lists => self.open_list(false),
             b'{' | b'[' => {
                 self.start(State::Value);
                 self.inside(byte);
             }
             _ => {
                 self.start(State::Junk);
+                self.keep(&[byte]);
+            }
+        }
+    }
+
+    /// A list begins with an item; a line of text begins with a time.
+    fn bracket(&mut self, byte: u8) {
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => {}
+            b'{' | b'"' | b']' => {
+                self.open_list(false);
+                self.list(byte);
+            }
+            _ => {
+                self.state = State::Junk;
                 self.keep(&[byte]);
             }
         }
@@ -292,7 +342,8 @@ impl Splitter {
     }
 
     fn opens_items(&self) -> bool {
-        let may_unpack = self.unpacks && matches!(self.state, State::Value | State::Envelope);
+        let may_unpack =
+            self.takes != Takes::Documents && matches!(self.state, State::Value | State::Envelope);
         may_unpack && self.key == Key::Colon && self.brackets == [b'{']
     }
 

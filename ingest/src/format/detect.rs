@@ -2,21 +2,48 @@
 
 use serde_json::Value;
 
-use super::{Format, envelope};
+use super::{Format, envelope, envoy, mesh};
 use crate::redact::decode_base64;
 use durward_schemas::Time;
 
 /// The format of an input that begins with `head`, which may end anywhere.
 pub(super) fn detect(head: &[u8]) -> Option<Format> {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    let by_lines = || text.split(|byte| *byte == b'\n').take(LINES).find_map(by_line);
     match text.first()? {
         b'{' => by_keys(text, 1).map(|format| of_gke(format, text)),
-        b'[' => by_keys(text, 2).map(|format| of_gke(format, text)),
+        b'[' => by_keys(text, 2).map(|format| of_gke(format, text)).or_else(by_lines),
         _ if head.starts_with(envelope::GZIP) || is_cloudwatch(text) => Some(Format::CloudWatch),
         // An OTLP request in protobuf begins with its field 1, which has a length: `resource_*`.
         _ if head.first() == Some(&0x0a) => Some(Format::Otlp),
-        _ => None,
+        _ => by_lines(),
     }
+}
+
+/// Lines of text that are looked at: a proxy logs what it does before its first access.
+const LINES: usize = 200;
+
+/// The format of a log by one line of it, JSON or text.
+fn by_line(line: &[u8]) -> Option<Format> {
+    let line = mesh::payload(line);
+    match line {
+        [b'{', ..] => by_keys(line, 1),
+        [b'[', digit, ..] if digit.is_ascii_digit() => is_access(line).then_some(Format::Envoy),
+        [b't', b'i', b'm', b'e', b'=', ..] => is_spire(line).then_some(Format::Spire),
+        _ => memchr::memmem::find(line, b"\taccess\tconnection ").map(|_| Format::Envoy),
+    }
+}
+
+/// Whether a line of `key=value` is SPIRE's: many programs write such lines, few name a subsystem.
+fn is_spire(line: &[u8]) -> bool {
+    let holds = |what: &[u8]| memchr::memmem::find(line, what).is_some();
+    holds(b" subsystem_name=") || holds(b" type=audit")
+}
+
+/// Whether a line that begins with a time in brackets goes on with a request: the log of the proxy
+/// itself does not.
+fn is_access(line: &[u8]) -> bool {
+    memchr::memmem::find(line, b"] \"").is_some_and(|at| at < 64)
 }
 
 /// GKE's entries of Cloud Logging are told from others by their service.
@@ -32,6 +59,10 @@ fn of_gke(format: Format, text: &[u8]) -> Format {
 /// Lines of messages behind their time, and compressed records in base64.
 fn is_cloudwatch(text: &[u8]) -> bool {
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    // Container runtimes write the time and a stream.
+    if mesh::payload(line) != line.trim_ascii() {
+        return false;
+    }
     // The first bytes suffice: the line may be longer than what is there of it.
     let Ok(start) = std::str::from_utf8(line.get(..40).unwrap_or(line)) else { return false };
     let is_dated = start.split_once(' ').is_some_and(|(time, _)| Time::parse(time).is_some());
@@ -77,6 +108,9 @@ fn by_key(key: &str) -> Option<Format> {
         "resourceSpans" | "resourceLogs" | "resourceMetrics" => Some(Format::Otlp),
         "auditID" => Some(Format::KubeAudit),
         "objects" => Some(Format::KubeList),
+        "flow" | "verdict" | "lost_events" | "trace_observation_point" => Some(Format::Hubble),
+        "subsystem_name" => Some(Format::Spire),
+        key if envoy::is_telling(key) => Some(Format::Envoy),
         "logEvents" | "awslogs" | "kinesis" | "Sns" => Some(Format::CloudWatch),
         "userIdentity" | "useridentity" | "detail-type" => Some(Format::CloudTrail),
         "protoPayload" | "protopayload_auditlog" | "jsonPayload" | "logName" => {
@@ -92,6 +126,9 @@ fn by_value(key: &str, value: &str) -> Option<Format> {
     match key {
         "apiVersion" if value.starts_with("audit.k8s.io/") => Some(Format::KubeAudit),
         "apiVersion" => Some(Format::KubeList),
+        "type" if matches!(value, "request" | "response") => Some(Format::Vault),
+        "type" if value == "audit" => Some(Format::Spire),
+        "scope" if value == "access" => Some(Format::Envoy),
         "category" | "Category" => envelope::of_category(value),
         "subscription" if value.starts_with("projects/") => Some(Format::GcpAudit),
         "eventSource" | "eventsource" if value.ends_with(".amazonaws.com") => {
@@ -185,7 +222,22 @@ mod tests {
         check(&record("AuditLogs"), Some(Format::AzureAudit));
         check(&record("Administrative"), Some(Format::AzureActivity));
         check(r#"{"kind":"attack","label":"stolen-token"}"#, None);
-        check(r#"{"flow":{"time":"x"},"node_name":"n"}"#, None);
+        let (envoy, spire) = (Some(Format::Envoy), Some(Format::Spire));
+        check(r#"{"flow":{"time":"x"},"node_name":"n"}"#, Some(Format::Hubble));
+        check(r#"{"time":"x","verdict":"DROPPED","IP":{}}"#, Some(Format::Hubble));
+        check(r#"{"time":"x","type":"request","auth":{"type":"audit"},"#, Some(Format::Vault));
+        check(r#"{"auth":{"x":1},"request":{"id":"7"},"type":"response"}"#, Some(Format::Vault));
+        check(r#"{"level":"info","msg":"x"}{"level":"info","subsystem_name":"api"}"#, spire);
+        check(r#"{"level":"info","msg":"API accessed","type":"audit"}"#, spire);
+        check("time=\"2026-11-23T17:54:18Z\" level=info msg=x", None);
+        check("time=\"x\" level=info msg=x\ntime=\"x\" msg=x subsystem_name=api", spire);
+        check(r#"{"method":"GET","response_code_details":"via_upstream"}"#, envoy);
+        check(r#"[{"start_time":"x","upstream-cluster":"x"}]"#, envoy);
+        check("[2026-11-23T17:41:37.697Z] \"GET / HTTP/1.1\" 200 -", envoy);
+        check("[2026-11-23 17:41:37.697][1][info] x\n[2026-11-23T17:41:37.697Z] \"GET /", envoy);
+        check("2026-11-23T17:41:37Z\tinfo\tready\n{\"response_flags\":\"-\"}", envoy);
+        check("2026-11-23T17:41:37Z stdout F {\"flow\":{}}", Some(Format::Hubble));
+        check("[2026-11-23 17:41:37.697][1][info][main] starting", None);
         check(r#"{"operationName":"GetCart","variables":{}}"#, None);
         check(r#"{"eventName":"click","eventSource":"web"}"#, None);
         check("", None);

@@ -8,7 +8,7 @@ mod json;
 mod origin;
 mod wire;
 
-pub(super) use origin::{Origin, attributes, flag, hex, text, value};
+pub(super) use origin::{Origin, Told, add, add_scope, attributes, flag, hex, text, told, value};
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;

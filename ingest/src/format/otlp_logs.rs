@@ -1,19 +1,18 @@
-//! Log records of OTLP in; audit events among them become accesses, the others
-//! [`Log`](logs::Log) rows.
+//! Log records of OTLP in; audit events and accesses of a mesh among them become accesses, the
+//! others [`Log`](logs::Log) rows.
 //!
 //! Those of clouds are found by [`otlp_clouds`]. An event of an API server is met as the text of the body (filelog), as a map in it (`json_parser`), as a
 //! whole `EventList` (`webhookevent`), or spread over the attributes.
 
 use durward_schemas::Time;
-use durward_schemas::cell::Json;
 use durward_schemas::ids::EventId;
 use durward_schemas::tables as logs;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::{Value, json};
 
-use super::otlp::{Origin, attributes, flag, hex, text, value};
-use super::{Context, Format, Reading, kube_audit, otlp_clouds};
+use super::otlp::{Origin, Told, add, add_scope, attributes, hex, text, told, value};
+use super::{Context, Format, Reading, kube_audit, mesh, otlp_accesses, otlp_clouds};
 use crate::canonical;
 use crate::normalize;
 use crate::redact::mask_unparsed;
@@ -49,8 +48,9 @@ pub(super) fn read(
     reading: &mut Reading,
 ) {
     for record in items {
-        match audit_records(record, origin, context) {
-            Some(events) => reading.merge(events),
+        let accesses = audit_records(record, origin, context);
+        match accesses.or_else(|| otlp_accesses::accesses(record, origin, context)) {
+            Some(accesses) => reading.merge(accesses),
             None => reading.logs.push(row(record, origin, context)),
         }
     }
@@ -138,18 +138,22 @@ fn row(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log 
     let claimed = claimed.map_or(context.received, Time::from_nanos);
     let timed = normalize::believe_time(claimed, context.received);
     let mut attributes = attributes(&record.attributes, context);
-    flag(&mut attributes, &timed);
+    add_scope(&mut attributes, origin);
+    add(&mut attributes, "otel.dropped_attributes_count", record.dropped_attributes_count);
     if !record.event_name.is_empty() {
         let name = context.keys.redactor().text(&record.event_name);
         attributes.entry("event.name").or_insert(name.into());
     }
+    let Told { sent, stored } = told(&mut attributes, &timed);
+    // Programs that know nothing of OTLP write the trace beside the message.
+    let named = mesh::trace(|name| attributes.get(name).and_then(Value::as_str));
     let pod = |own: &[&str], of_resource: &Option<String>| {
         text(&attributes, own).or_else(|| of_resource.clone())
     };
     let mut row = logs::Log {
         time: timed.time,
-        trace_id: hex(&record.trace_id),
-        span_id: hex(&record.span_id),
+        trace_id: hex(&record.trace_id).or(named.trace),
+        span_id: hex(&record.span_id).or(named.span),
         service: origin.service.clone(),
         severity_number: Some(i64::from(record.severity_number)).filter(|number| *number > 0),
         severity_text: Some(record.severity_text.clone()).filter(|text| !text.is_empty()),
@@ -159,12 +163,12 @@ fn row(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log 
         pod: pod(&["k8s.pod.name"], &origin.pod),
         pod_uid: pod(&["k8s.pod.uid"], &origin.pod_uid),
         observed_time: observed.map(Time::from_nanos),
-        attributes: Json(canonical::sorted(&Value::Object(attributes))),
+        attributes: stored,
         resource_attributes: origin.attributes.clone(),
         source: context.source.to_owned(),
         ..logs::Log::default()
     };
-    row.event_id = event_id(&row, record, context);
+    row.event_id = event_id(&row, record, &sent, context);
     row
 }
 
@@ -189,15 +193,20 @@ fn is_torn_json(text: &str) -> bool {
     marks >= 2 && serde_json::from_str::<serde::de::IgnoredAny>(text).is_err()
 }
 
-fn event_id(row: &logs::Log, record: &LogRecord, context: &Context<'_>) -> EventId {
+fn event_id(
+    row: &logs::Log,
+    record: &LogRecord,
+    attributes: &str,
+    context: &Context<'_>,
+) -> EventId {
     let told = json!([
-        row.trace_id,
-        row.span_id,
+        hex(&record.trace_id),
+        hex(&record.span_id),
         record.time_unix_nano,
         row.severity_number,
         row.severity_text,
         row.body,
-        row.attributes.0,
+        attributes,
         row.resource_attributes.0,
         // Without a time of its own a record is told apart by when it was observed.
         (record.time_unix_nano == 0).then_some(record.observed_time_unix_nano),

@@ -8,12 +8,13 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
     Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, NumberDataPoint,
-    SummaryDataPoint, exponential_histogram_data_point, number_data_point,
+    SummaryDataPoint, exemplar, exponential_histogram_data_point, number_data_point,
 };
-use serde_json::{Value, json};
+use prost::Message;
+use serde_json::{Map, Value, json};
 
-use super::otlp::{Origin, attributes, flag, hex};
-use super::{Context, Reading};
+use super::otlp::{Origin, Told, add, add_scope, attributes, hex, told};
+use super::{Context, Failure, Format, Reading};
 use crate::canonical;
 use crate::normalize;
 
@@ -34,10 +35,18 @@ pub(super) fn read(
     reading: &mut Reading,
 ) {
     for metric in items {
-        let Some(data) = &metric.data else { continue };
+        let Some(data) = &metric.data else {
+            reading.rejects.push(context.reject(Format::Otlp, &metric.encode_to_vec(), &no_data()));
+            continue;
+        };
         let points = points(data);
         reading.metrics.extend(points.into_iter().map(|point| row(metric, point, origin, context)));
     }
+}
+
+fn no_data() -> Failure {
+    Failure::new("no_data", "the metric has no data points of a kind that is known")
+        .hint("its kind may be newer than OTLP 1.9")
 }
 
 fn points(data: &Data) -> Vec<Point<'_>> {
@@ -107,7 +116,8 @@ fn scales(point: &ExponentialHistogramDataPoint, temporality: i32) -> Point<'_> 
         side.map(|side| json!({"offset": side.offset, "counts": side.bucket_counts}))
     };
     let buckets = json!({
-        "scale": point.scale, "zero": point.zero_count, "min": point.min, "max": point.max,
+        "scale": point.scale, "zero": point.zero_count,
+        "zero_threshold": point.zero_threshold, "min": point.min, "max": point.max,
         "positive": side(point.positive.as_ref()), "negative": side(point.negative.as_ref()),
     });
     Point {
@@ -161,7 +171,13 @@ fn row(
     let claimed = Time::from_nanos(point.time);
     let timed = normalize::believe_time(claimed, context.received);
     let mut attributes = attributes(point.attributes, context);
-    flag(&mut attributes, &timed);
+    add_scope(&mut attributes, origin);
+    let exemplars = point.exemplars.iter().map(|exemplar| exemplar_json(exemplar, context));
+    let exemplars: Vec<Value> = exemplars.collect();
+    if !exemplars.is_empty() {
+        attributes.insert("durward.exemplars".to_owned(), exemplars.into());
+    }
+    let Told { sent, stored } = told(&mut attributes, &timed);
     let mut row = metrics::Metric {
         time: timed.time,
         name: context.keys.redactor().text(&metric.name),
@@ -172,7 +188,7 @@ fn row(
         namespace: origin.namespace.clone(),
         pod: origin.pod.clone(),
         pod_uid: origin.pod_uid.clone(),
-        attributes: Json(canonical::sorted(&Value::Object(attributes))),
+        attributes: stored,
         resource_attributes: origin.attributes.clone(),
         exemplar_trace_id: point.exemplars.iter().find_map(|exemplar| hex(&exemplar.trace_id)),
         source: context.source.to_owned(),
@@ -187,13 +203,32 @@ fn row(
         row.count,
         row.sum,
         row.buckets.as_ref().map(|json| &json.0),
-        row.attributes.0,
+        sent,
         row.resource_attributes.0,
         point.start,
         point.time,
     ]);
     row.event_id = EventId::of(claimed, context.cluster, context.text_for_ids(&told).as_bytes());
     row
+}
+
+/// An exemplar: what was measured in which span.
+fn exemplar_json(exemplar: &Exemplar, context: &Context<'_>) -> Value {
+    let mut fields = Map::new();
+    let measured = match exemplar.value {
+        Some(exemplar::Value::AsDouble(double)) => json!(double),
+        Some(exemplar::Value::AsInt(integer)) => integer.into(),
+        None => Value::Null,
+    };
+    fields.insert("value".to_owned(), measured);
+    fields.insert("time".to_owned(), Time::from_nanos(exemplar.time_unix_nano).to_string().into());
+    add(&mut fields, "trace_id", hex(&exemplar.trace_id));
+    add(&mut fields, "span_id", hex(&exemplar.span_id));
+    let filtered = attributes(&exemplar.filtered_attributes, context);
+    if !filtered.is_empty() {
+        fields.insert("attributes".to_owned(), filtered.into());
+    }
+    Value::Object(fields)
 }
 
 /// When the interval began. Envoy sends microseconds where nanoseconds belong

@@ -8,16 +8,24 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use serde_json::{Map, Value, json};
 
-use super::otlp::{Origin, attributes, flag, hex, text};
+use super::otlp::{Origin, Told, add, attributes, hex, text, told};
 use super::{Context, Reading};
 use crate::canonical;
 use crate::normalize;
 
 /// Attributes that name a request, the canonical one first.
-const REQUEST_IDS: &[&str] =
-    &["http.request.header.x-request-id", "guid:x-request-id", "aws.request_id", "request_id"];
+const REQUEST_IDS: &[&str] = &[
+    "http.request.header.x-request-id",
+    "guid:x-request-id",
+    "x-request-id",
+    "aws.request_id",
+    "aws.requestId",
+    "http.request_id",
+    "request_id",
+];
 /// Attributes that name the other end; there is no convention, so these are what is met.
-const PEERS: &[&str] = &["peer.spiffe.id", "source.principal", "spiffe.id"];
+const PEERS: &[&str] =
+    &["peer.spiffe.id", "source.principal", "upstream.principal", "peer.principal", "spiffe.id"];
 
 /// Reads spans of one resource and scope.
 pub(super) fn read(items: &[Span], origin: &Origin, context: &Context<'_>, reading: &mut Reading) {
@@ -29,7 +37,11 @@ fn row(span: &Span, origin: &Origin, context: &Context<'_>) -> spans::Span {
     let start = Time::from_nanos(span.start_time_unix_nano);
     let timed = normalize::believe_time(start, context.received);
     let mut attributes = attributes(&span.attributes, context);
-    flag(&mut attributes, &timed);
+    add(&mut attributes, "w3c.tracestate", redact(&span.trace_state));
+    add(&mut attributes, "otel.dropped_attributes_count", span.dropped_attributes_count);
+    add(&mut attributes, "otel.dropped_events_count", span.dropped_events_count);
+    add(&mut attributes, "otel.dropped_links_count", span.dropped_links_count);
+    let Told { sent, stored } = told(&mut attributes, &timed);
     let duration_ns = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
     let duration_ns = i64::try_from(duration_ns).unwrap_or(i64::MAX);
     let status = span.status.clone().unwrap_or_default();
@@ -57,7 +69,7 @@ fn row(span: &Span, origin: &Origin, context: &Context<'_>) -> spans::Span {
         audit_id: text(&attributes, &["audit-id"]),
         request_id: text(&attributes, REQUEST_IDS),
         peer_identity: text(&attributes, PEERS),
-        attributes: Json(canonical::sorted(&Value::Object(attributes))),
+        attributes: stored,
         resource_attributes: origin.attributes.clone(),
         scope: origin.scope.clone(),
         links: list(&span.links, |link| link_json(link, context)),
@@ -65,12 +77,12 @@ fn row(span: &Span, origin: &Origin, context: &Context<'_>) -> spans::Span {
         source: context.source.to_owned(),
         ..spans::Span::default()
     };
-    row.event_id = event_id(&row, span, context);
+    row.event_id = event_id(&row, span, &sent, context);
     row
 }
 
-/// The id of a span: its content, times as sent.
-fn event_id(row: &spans::Span, span: &Span, context: &Context<'_>) -> EventId {
+/// The id of a span: its content, attributes and times as sent.
+fn event_id(row: &spans::Span, span: &Span, attributes: &str, context: &Context<'_>) -> EventId {
     let json = |text: &Option<Json>| text.as_ref().map(|json| json.0.clone());
     let told = json!([
         row.trace_id,
@@ -82,7 +94,7 @@ fn event_id(row: &spans::Span, span: &Span, context: &Context<'_>) -> EventId {
         row.status_message,
         span.start_time_unix_nano,
         span.end_time_unix_nano,
-        row.attributes.0,
+        attributes,
         row.resource_attributes.0,
         json(&row.scope),
         json(&row.links),
@@ -101,6 +113,8 @@ fn link_json(link: &Link, context: &Context<'_>) -> Value {
     let mut fields = Map::new();
     fields.insert("trace_id".to_owned(), hex(&link.trace_id).into());
     fields.insert("span_id".to_owned(), hex(&link.span_id).into());
+    add(&mut fields, "trace_state", context.keys.redactor().text(&link.trace_state));
+    add(&mut fields, "dropped_attributes_count", link.dropped_attributes_count);
     if !link.attributes.is_empty() {
         fields.insert("attributes".to_owned(), attributes(&link.attributes, context).into());
     }
@@ -110,7 +124,12 @@ fn link_json(link: &Link, context: &Context<'_>) -> Value {
 fn event_json(event: &Event, context: &Context<'_>) -> Value {
     let name = context.keys.redactor().text(&event.name);
     let time = Time::from_nanos(event.time_unix_nano).to_string();
-    json!({"name": name, "time": time, "attributes": attributes(&event.attributes, context)})
+    let mut fields = Map::new();
+    fields.insert("name".to_owned(), name.into());
+    fields.insert("time".to_owned(), time.into());
+    fields.insert("attributes".to_owned(), attributes(&event.attributes, context).into());
+    add(&mut fields, "dropped_attributes_count", event.dropped_attributes_count);
+    Value::Object(fields)
 }
 
 /// <https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/trace/v1/trace.proto>, `SpanKind`

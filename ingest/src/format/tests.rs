@@ -1,4 +1,5 @@
 mod mapping;
+mod mesh;
 mod neutral;
 mod samples;
 mod shared;
@@ -42,6 +43,16 @@ const PIECES: &[&str] = &[
     "{\"kind\":0}",
     "7",
     "\u{a}\u{3}\u{a}\u{1}\u{1}",
+    r#"{"response_flags":"DC","source.principal":"spiffe://a/ns/b/sa/c","response_code":"7"}"#,
+    "[2026-11-23T17:41:37Z] \"GET /a HTTP/1.1\" 200 - 0 3 1 0 \"-\" \"x\" \"7\" \"h\" \"1.1.1.1:1\"\n",
+    "[2026-11-23T17:41:37Z] \"- - -\" 0 - - - \"-\" 0 0 0 - ",
+    r#"{"time":"2026-11-23T17:41:37Z","msg":"API accessed","type":"audit","status":"error"}"#,
+    "time=\"2026-11-23T17:41:37Z\" level=info msg=\"API accessed\" type=audit\n",
+    "2026-11-23T17:41:37Z stdout F ",
+    r#"{"flow":{"verdict":"DROPPED","l7":{"http":{"headers":[{"key":"b3","value":"1-2"}]}}}}"#,
+    r#"{"lost_events":{"num_events_lost":"1"}}"#,
+    r#"{"type":"response","request":{"path":"auth/a/login","operation":"update"},"response":{"auth":{}}}"#,
+    r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"attributes":[{"key":"response_flags"}]}]}]}]}"#,
 ];
 
 proptest! {
@@ -62,6 +73,37 @@ proptest! {
         }
     }
 
+    /// Scenario: lines of each line format, good ones and broken ones in any order, at once and cut.
+    /// Guarantees: rows and rejects together are the lines; each good one is a row, and ids do not
+    /// depend on how the input came in pieces.
+    #[test]
+    fn lines_are_rows_or_rejects(choice in proptest::collection::vec(0_usize..5, 0..20), cut in any::<usize>()) {
+        let good = [
+            (Format::Envoy, r#"{"response_flags":"DC","start_time":"2026-11-23T17:41:37Z"}"#),
+            (Format::Envoy, "[2026-11-23T17:41:37Z] \"GET / HTTP/1.1\" 200 - 0 3 1 0 \"-\" \"x\" \"7\" \"h\" \"-\""),
+            (Format::Spire, "time=\"2026-11-23T17:41:37Z\" level=info msg=x"),
+            (Format::Spire, r#"{"level":"info","msg":"API accessed","type":"audit","status":"success"}"#),
+            (Format::Hubble, r#"{"flow":{"verdict":"FORWARDED"}}"#),
+            (Format::Vault, r#"{"type":"request","request":{"id":"1","operation":"read"}}"#),
+        ];
+        for (format, good) in good {
+            let items = [good, "nope", "7", r#"{"flow":7,"request":7,"x":1}"#, "{\"cut\":\"here"];
+            let lines: Vec<&str> = choice.iter().map(|index| items[*index]).collect();
+            let rows = choice.iter().filter(|index| **index == 0).count();
+            let input = lines.join("\n");
+            let whole = with_context(|context| read(format, input.as_bytes(), context));
+            prop_assert_eq!((whole.items() - whole.rejects.len(), whole.items()), (rows, lines.len()), "{} {}", format, input);
+            let (one, two) = input.as_bytes().split_at(cut % (input.len() + 1));
+            let mut splitter = format.splitter();
+            let mut items = splitter.push(one);
+            items.extend(splitter.push(two));
+            items.extend(splitter.finish());
+            let mut pieces = Reading::default();
+            with_context(|context| items.iter().for_each(|item| format.read_item(item, context, &mut pieces)));
+            prop_assert_eq!(pieces, whole);
+        }
+    }
+
     /// Scenario: a list of audit events in which any may be broken in some way.
     /// Guarantees: rows and rejects together are the items; each good one is a row.
     #[test]
@@ -74,6 +116,45 @@ proptest! {
             prop_assert_eq!((reading.accesses.len(), reading.items()), (good, list.len()), "{}", input);
         }
     }
+}
+
+/// Scenario: every file of a mesh's formats and of OTLP in the shared data and the recordings.
+/// Guarantees: its format is recognised, and every item is accounted for, as the table says.
+#[test]
+fn files_are_accounted_for() {
+    let Some(lab) = crate::lab::lab() else { return };
+    let folders = [
+        ("../data/hubble_flows", ".json"),
+        ("../data/otlp/examples", ".json"),
+        ("../data/otlp/jaeger", ".json"),
+        ("mesh/recordings/story-json/envoy", ".log"),
+        ("mesh/recordings/story-json/spire", ".log"),
+        ("mesh/recordings/spire-text", ".log"),
+        ("mesh/recordings/spire-rotation", ".log"),
+    ];
+    let mut table = Vec::new();
+    for (folder, ending) in folders {
+        for (name, bytes) in crate::lab::folder(&lab.join(folder), ending) {
+            let Some(format) = Format::detect(&bytes) else {
+                table.push(format!("{folder}/{name}: no format"));
+                continue;
+            };
+            let reading = with_context(|context| read(format, &bytes, context));
+            let reasons: Vec<&str> =
+                reading.rejects.iter().map(|reject| reject.reason.as_str()).collect();
+            table.push(format!(
+                "{folder}/{name}: {format}, {} accesses, {} logs, {} spans, {} metrics, rejects {reasons:?}",
+                reading.accesses.len(),
+                reading.logs.len(),
+                reading.spans.len(),
+                reading.metrics.len(),
+            ));
+            if format != Format::Otlp {
+                assert_eq!(reading.items(), crate::lab::lines(&bytes), "{name}");
+            }
+        }
+    }
+    insta::assert_snapshot!(table.join("\n"));
 }
 
 /// A good record of each format that has envelopes, as a list of its cloud holds it.

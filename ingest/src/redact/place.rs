@@ -186,7 +186,7 @@ impl Redactor {
                     leaves.fold(false, |changed, leaf| self.mask_leaves(leaf, bytes) | changed);
                 self.keys(fields) | changed
             }
-            Value::String(text) if text.is_empty() || self.starts_with_marker(text) => false,
+            Value::String(text) if text.is_empty() || self.stays(text) => false,
             Value::String(text) => {
                 *text = self.mask_bytes(&bytes(text));
                 true
@@ -223,8 +223,13 @@ fn name_of_value(fields: &Map<String, Value>) -> Option<String> {
     name?.as_str().map(str::to_owned)
 }
 
+/// A text or a number, or a list of such: headers have many values.
 fn is_leaf(value: &Value) -> bool {
-    matches!(value, Value::String(_) | Value::Number(_))
+    match value {
+        Value::String(_) | Value::Number(_) => true,
+        Value::Array(items) => items.iter().all(|item| item.is_string() || item.is_number()),
+        _ => false,
+    }
 }
 
 /// Whether every text is what clouds call an access key id: capitals and digits, and few.

@@ -1,5 +1,7 @@
 //! Secrets in request URIs: passwords before the host, tokens in the query, commands of `exec`.
 
+use serde_json::{Map, Value};
+
 use super::Redactor;
 use super::name;
 use super::place::Place;
@@ -18,6 +20,20 @@ impl Redactor {
             parameters.push(self.parameter(parameter, &mut next_is_secret));
         }
         format!("{}?{}", clean(path), parameters.join("&"))
+    }
+
+    /// Redacts fields that are addresses, paths or queries as such, whatever they are called.
+    pub(crate) fn addresses(&self, fields: &mut Map<String, Value>) {
+        for (name, value) in fields.iter_mut() {
+            let Value::String(text) = value else { continue };
+            let is_address = text.starts_with('/') || text.contains("://");
+            if is_address && text.contains(['?', '%']) {
+                *text = self.redact_uri(text);
+            } else if name.ends_with("query") && text.contains('=') && !text.contains(' ') {
+                let uri = self.redact_uri(&format!("?{text}"));
+                uri.strip_prefix('?').unwrap_or(&uri).clone_into(text);
+            }
+        }
     }
 
     /// One `name=value`; `next_is_secret` carries `command=--password` to `command=hunter2`.

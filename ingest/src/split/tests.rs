@@ -77,6 +77,32 @@ fn broken_items_stand_alone() {
     assert_eq!(split(br#"{"items":[1,"#, 99).last().unwrap().2, unclosed);
 }
 
+/// Scenario: a log with lines of text and of JSON, some cut, a list of lines, a value over lines.
+/// Guarantees: each line is an item; a cut one costs itself only.
+#[test]
+fn lines_of_text_are_items() {
+    let check = |input: &str, expect: &[&str]| {
+        let mut splitter = Splitter::lines(1000);
+        let mut items = splitter.push(input.as_bytes());
+        items.extend(splitter.finish());
+        let found: Vec<_> =
+            items.iter().map(|item| String::from_utf8_lossy(&item.bytes).into_owned()).collect();
+        assert_eq!(found, expect, "{input}");
+    };
+    check(
+        "[2026] \"GET {\" 200\n{\"a\":1}\ntime=x\r\n",
+        &["[2026] \"GET {\" 200", r#"{"a":1}"#, "time=x\r"],
+    );
+    check("[{\"a\":1},\n {\"a\":2}]", &[r#"{"a":1}"#, r#"{"a":2}"#]);
+    check("[\n  {\"a\":1}\n]\n[2026] x", &[r#"{"a":1}"#, "[2026] x"]);
+    check("{\n  \"a\": [\n    1]\n}", &["{\n  \"a\": [\n    1]\n}"]);
+    check("{\"cut\":\"he\n[2026] x\n{\"a\":1}", &["{\"cut\":\"he", "[2026] x", r#"{"a":1}"#]);
+    check(
+        "{\"cut\":{\n[2026] x\n{\"cut\":\ntime=x",
+        &["{\"cut\":{\n", "[2026] x", "{\"cut\":\n", "time=x"],
+    );
+}
+
 /// Scenario: items around the largest size that is allowed.
 /// Guarantees: a larger one is its length and its head; its neighbours are untouched.
 #[test]
@@ -97,6 +123,13 @@ proptest! {
     fn chunks_make_no_difference(input in "[\\[\\]{}\",:items\\\\ \n0a]{0,80}", noise in any::<Vec<u8>>()) {
         split(input.as_bytes(), 20);
         split(&noise, 20);
+        let mut whole = Splitter::lines(20);
+        let mut items = whole.push(input.as_bytes());
+        items.extend(whole.finish());
+        let mut bytewise = Splitter::lines(20);
+        let mut again: Vec<Item> = input.bytes().flat_map(|byte| bytewise.push(&[byte])).collect();
+        again.extend(bytewise.finish());
+        prop_assert_eq!(items, again);
     }
 
     /// Scenario: a list of any JSON texts.

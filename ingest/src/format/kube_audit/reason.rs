@@ -4,6 +4,8 @@
 //! quoted as Go does. It names one sufficient binding, not all.
 //! <https://github.com/kubernetes/kubernetes/blob/master/pkg/registry/rbac/validation/rule.go>
 
+use super::super::go;
+
 /// What the reason names, as the columns write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Decided {
@@ -19,7 +21,7 @@ pub(super) struct Decided {
 pub(super) fn parse(reason: &str) -> Option<Decided> {
     let rest = reason.strip_prefix("RBAC: allowed by ")?;
     let (kind, rest) = rest.split_once(' ')?;
-    let (name, rest) = quoted(rest)?;
+    let (name, rest) = go::unquote(rest)?;
     let (binding, namespace) = match kind {
         "ClusterRoleBinding" => (format!("{kind}/{name}"), None),
         // A namespace has no slash, a name has none either: the last one parts them.
@@ -30,49 +32,18 @@ pub(super) fn parse(reason: &str) -> Option<Decided> {
         _ => return None,
     };
     let (kind, rest) = rest.strip_prefix(" of ")?.split_once(' ')?;
-    let (name, rest) = quoted(rest)?;
+    let (name, rest) = go::unquote(rest)?;
     let role = match (kind, namespace) {
         ("Role", Some(namespace)) => format!("{kind}/{namespace}/{name}"),
         _ => format!("{kind}/{name}"),
     };
     let (kind, rest) = rest.strip_prefix(" to ")?.split_once(' ')?;
-    let (name, _) = quoted(rest)?;
+    let (name, _) = go::unquote(rest)?;
     let subject = match (kind, name.rsplit_once('/')) {
         ("ServiceAccount", Some((name, namespace))) => format!("{kind}/{namespace}/{name}"),
         _ => format!("{kind}/{name}"),
     };
     Some(Decided { binding, role, subject })
-}
-
-/// A string quoted by Go's `strconv.Quote`, and what follows it.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let mut chars = text.strip_prefix('"')?.chars();
-    let mut out = String::new();
-    loop {
-        match chars.next()? {
-            '"' => return Some((out, chars.as_str())),
-            '\\' => out.push(escaped(&mut chars)?),
-            c => out.push(c),
-        }
-    }
-}
-
-fn escaped(chars: &mut std::str::Chars<'_>) -> Option<char> {
-    let digits = match chars.next()? {
-        'a' => return Some('\u{7}'),
-        'b' => return Some('\u{8}'),
-        'f' => return Some('\u{c}'),
-        'n' => return Some('\n'),
-        'r' => return Some('\r'),
-        't' => return Some('\t'),
-        'v' => return Some('\u{b}'),
-        'x' => 2,
-        'u' => 4,
-        'U' => 8,
-        c => return Some(c),
-    };
-    let hex: String = chars.by_ref().take(digits).collect();
-    char::from_u32(u32::from_str_radix(&hex, 16).ok()?)
 }
 
 #[cfg(test)]

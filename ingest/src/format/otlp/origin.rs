@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde_json::{Map, Value};
 
-use super::super::Context;
+use super::super::{Context, semconv};
 use crate::canonical;
 use crate::hex;
 use crate::normalize::Timed;
@@ -39,6 +39,8 @@ pub(crate) struct Origin {
     /// The resource's attributes, redacted.
     pub(crate) attributes: Json,
     pub(crate) scope: Option<Json>,
+    /// The same as attributes, for rows that have no column for it.
+    scope_attributes: Map<String, Value>,
 }
 
 impl Origin {
@@ -48,6 +50,7 @@ impl Origin {
         context: &Context<'_>,
     ) -> Self {
         let attributes = attributes(&resource.attributes, context);
+        let scope_fields = scope_fields(scope, context);
         let says = |key: &str| text(&attributes, &[key]);
         let claimed = || says("k8s.cluster.name");
         let namespace = says("k8s.namespace.name");
@@ -65,12 +68,16 @@ impl Origin {
             pod_uid: says("k8s.pod.uid"),
             node: says("k8s.node.name"),
             attributes: Json(canonical::sorted(&Value::Object(attributes))),
-            scope: scope_json(scope, context),
+            scope: scope_json(&scope_fields),
+            scope_attributes: scope_fields
+                .into_iter()
+                .map(|(name, value)| (format!("otel.scope.{name}"), value))
+                .collect(),
         }
     }
 }
 
-fn scope_json(scope: &InstrumentationScope, context: &Context<'_>) -> Option<Json> {
+fn scope_fields(scope: &InstrumentationScope, context: &Context<'_>) -> Map<String, Value> {
     let mut fields = Map::new();
     for (key, text) in [("name", &scope.name), ("version", &scope.version)] {
         if !text.is_empty() {
@@ -80,13 +87,18 @@ fn scope_json(scope: &InstrumentationScope, context: &Context<'_>) -> Option<Jso
     if !scope.attributes.is_empty() {
         fields.insert("attributes".to_owned(), attributes(&scope.attributes, context).into());
     }
-    let is_empty = fields.is_empty();
-    (!is_empty).then(|| Json(canonical::sorted(&Value::Object(fields))))
+    fields
+}
+
+fn scope_json(fields: &Map<String, Value>) -> Option<Json> {
+    (!fields.is_empty()).then(|| Json(canonical::sorted_fields(fields)))
 }
 
 /// Attributes as JSON, redacted.
 pub(crate) fn attributes(list: &[KeyValue], context: &Context<'_>) -> Map<String, Value> {
-    let mut value = Value::Object(object(list));
+    let mut fields = object(list);
+    context.keys.redactor().addresses(&mut fields);
+    let mut value = Value::Object(fields);
     context.keys.redactor().json(&mut value);
     match value {
         Value::Object(fields) => fields,
@@ -127,11 +139,12 @@ fn number(double: f64) -> Value {
     serde_json::Number::from_f64(double).map_or_else(|| double.to_string().into(), Value::Number)
 }
 
-/// The first of `keys` that is a text with something in it.
+/// The first of `keys` that is a text with something in it; headers are lists of texts.
 pub(crate) fn text(attributes: &Map<String, Value>, keys: &[&str]) -> Option<String> {
-    let texts = keys.iter().filter_map(|key| attributes.get(*key)?.as_str());
+    let first = |value: &'_ Value| value.get(0).unwrap_or(value).as_str().map(str::to_owned);
+    let mut texts = keys.iter().filter_map(|key| first(attributes.get(*key)?));
     // Envoy writes a dash for what it does not know.
-    texts.filter(|text| !text.is_empty() && *text != "-").map(str::to_owned).next()
+    texts.find(|text| !text.is_empty() && text != "-")
 }
 
 /// An id as hex; none if it is empty or all zeros.
@@ -140,9 +153,42 @@ pub(crate) fn hex(id: &[u8]) -> Option<String> {
     is_set.then(|| hex::hex(id))
 }
 
+/// Adds what has no column, under the names that other formats have for it, unless it says nothing.
+/// <https://opentelemetry.io/docs/specs/otel/common/mapping-to-non-otlp/>
+pub(crate) fn add(attributes: &mut Map<String, Value>, name: &str, value: impl Into<Value>) {
+    let value = value.into();
+    let says_nothing = value.is_null() || value == 0 || value == "";
+    if !says_nothing {
+        attributes.entry(name).or_insert(value);
+    }
+}
+
+/// Adds the scope of a row that has no column for it.
+pub(crate) fn add_scope(attributes: &mut Map<String, Value>, origin: &Origin) {
+    for (name, value) in &origin.scope_attributes {
+        attributes.entry(name).or_insert_with(|| value.clone());
+    }
+}
+
+/// Attributes as they were sent, which enter ids, and as they are stored.
+pub(crate) struct Told {
+    pub(crate) sent: String,
+    pub(crate) stored: Json,
+}
+
+/// Adds to attributes what we know better: a claimed time that is not believed, which has no column,
+/// and the names of today. None of it may enter an id, since it depends on when and by whom it is read.
+pub(crate) fn told(attributes: &mut Map<String, Value>, timed: &Timed) -> Told {
+    let sent = canonical::sorted_fields(attributes);
+    let has_changed = flag(attributes, timed) | semconv::add_names(attributes);
+    let stored = if has_changed { canonical::sorted_fields(attributes) } else { sent.clone() };
+    Told { sent, stored: Json(stored) }
+}
+
 /// Keeps a claimed time that is not believed among the attributes, which have no column for it.
-pub(crate) fn flag(attributes: &mut Map<String, Value>, timed: &Timed) {
+pub(crate) fn flag(attributes: &mut Map<String, Value>, timed: &Timed) -> bool {
     if let Some(claimed) = &timed.claimed {
         attributes.insert("durward.claimed_time".to_owned(), claimed.as_str().into());
     }
+    timed.claimed.is_some()
 }

@@ -193,7 +193,12 @@ const SAYS_NOTHING: &[&str] = &[
 #[test]
 fn tables_claim_nothing_too_much() {
     let mut unproven = BTreeSet::new();
-    for format in Format::ALL.iter().filter(|format| **format != Format::AksAudit) {
+    // The formats of meshes have samples of their own: `mesh.rs`.
+    let has_sample = |format: &Format| SAMPLES.iter().any(|sample| sample.format == *format);
+    for format in Format::ALL.iter().filter(|format| has_sample(format)) {
+        if *format == Format::AksAudit {
+            continue;
+        }
         for line in format.mapping() {
             for token in tokens(line.from) {
                 unproven.insert((format.name(), line.column, token));

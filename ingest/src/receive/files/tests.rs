@@ -236,3 +236,25 @@ fn progress_grows_to_the_whole() {
     let whole = lines.len() as u64;
     assert_eq!(*seen.last().unwrap(), Progress { bytes: whole, total: whole, items: 12_000 });
 }
+
+/// Scenario: the logs of a mesh in one call, text and JSON, each of a format of its own.
+/// Guarantees: every format is recognised, every line is a row, and rows of all files come in order of
+/// time.
+#[test]
+fn logs_of_a_mesh_come_in_order() {
+    let Some(lab) = lab::lab() else { return };
+    let recordings = lab.join("mesh/recordings/story-json");
+    let paths = [
+        recordings.join("envoy/inbound.istio.text.log"),
+        recordings.join("envoy/outbound.istio.text.log"),
+        recordings.join("spire"),
+    ];
+    let (found, records) = run(&paths, &settings());
+    assert_eq!((found.accesses, found.logs), (863 + 602 + 172, 39 + 720 + 87 + 167));
+    assert_eq!((found.files, found.rejects), (6, 0));
+    let kinds: Vec<_> = receipts(&records).into_iter().map(|receipt| receipt.kind).collect();
+    assert_eq!(kinds.iter().filter(|kind| *kind == "envoy").count(), 2);
+    assert_eq!(kinds.iter().filter(|kind| *kind == "spire").count(), 4);
+    let times: Vec<_> = rows(&records).accesses.iter().map(|access| access.time).collect();
+    assert!(times.is_sorted());
+}

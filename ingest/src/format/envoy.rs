@@ -1,0 +1,380 @@
+//! Format `envoy`: one line of an access log of Envoy or Istio in, one access out.
+//! Ambient Istio's ztunnel is read too: it decides like a sidecar.
+//!
+//! Lines are JSON with names that people choose, or text in Istio's or Envoy's default format; the
+//! OTLP logger's records come here too. Operators:
+//! <https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage>,
+//! Istio's format: <https://istio.io/latest/docs/tasks/observability/logs/access-log/>.
+
+mod decide;
+mod names;
+mod text;
+
+use durward_schemas::Identity;
+use durward_schemas::ids::{CredentialId, EventId, RequestKey};
+use durward_schemas::tables::Access;
+use durward_schemas::time::Time;
+use durward_schemas::values::{CredentialKind, IdentityKind, Outcome, Provider};
+use serde_json::{Map, Value};
+
+use self::decide::{Facts, decide};
+pub(super) use self::names::MAPPING;
+use super::mesh::{self, Line, Named};
+use super::{Context, Failure, Format, Reading};
+use crate::normalize;
+use crate::redact::mask_unparsed;
+
+/// Reads one line.
+pub(super) fn read(
+    bytes: &[u8],
+    context: &Context<'_>,
+    reading: &mut Reading,
+) -> Result<(), Failure> {
+    let line = mesh::payload(bytes);
+    if matches!(line.first(), Some(b'{' | b'"')) {
+        return read_object(mesh::fields(line)?, context, reading);
+    }
+    let line = String::from_utf8_lossy(line);
+    if let Some(mut fields) = text::access(&line) {
+        mesh::mask_broken(&mut fields);
+        reading.accesses.push(read_fields(fields, context));
+        return Ok(());
+    }
+    let mut own = text::own_log(&line).ok_or_else(unknown_text)?;
+    let is_broken = line.contains(char::REPLACEMENT_CHARACTER);
+    own.message = own.message.map(|message| {
+        let redactor = context.keys.redactor();
+        if is_broken { mask_unparsed(message.as_bytes()) } else { redactor.text(&message) }
+    });
+    reading.logs.push(mesh::log(own, context));
+    Ok(())
+}
+
+fn read_object(
+    mut fields: Map<String, Value>,
+    context: &Context<'_>,
+    reading: &mut Reading,
+) -> Result<(), Failure> {
+    if is_access(&fields) {
+        reading.accesses.push(read_fields(fields, context));
+        return Ok(());
+    }
+    // The agent beside a sidecar logs into the same stream.
+    let mut take = |name: &str| match fields.remove(name) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
+    let (Some(level), Some(message)) = (take("level"), take("msg").or_else(|| take("message")))
+    else {
+        return Err(Failure::new(
+            "not_an_access_log",
+            "no field of the line is one of an access log",
+        )
+        .hint("log response_flags and response_code_details too: see the guide to Envoy"));
+    };
+    let time = take("time").or_else(|| take("ts"));
+    let redactor = context.keys.redactor();
+    let mut rest = Value::Object(fields);
+    redactor.json(&mut rest);
+    let Value::Object(rest) = rest else { return Ok(()) };
+    let message = Some(redactor.text(&message));
+    reading.logs.push(mesh::log(Line { time, level: Some(level), message, rest }, context));
+    Ok(())
+}
+
+fn unknown_text() -> Failure {
+    Failure::new("unknown_text_format", "the line has neither Istio's nor Envoy's default format")
+        .hint("log JSON, or by OTLP: a format of text that somebody made cannot be told apart")
+}
+
+/// Whether fields are those of an access log.
+pub(super) fn is_access(fields: &Map<String, Value>) -> bool {
+    let is_ztunnel = fields.get("scope").is_some_and(|scope| scope == "access");
+    is_ztunnel || fields.keys().any(|name| is_telling(name))
+}
+
+/// Whether Istio's ztunnel says that a line is an access.
+/// <https://istio.io/latest/docs/ambient/usage/troubleshoot-ztunnel/#verifying-traffic-through-ztunnel-logs>
+fn is_ztunnel(fields: &Named) -> bool {
+    fields.peek(names::SCOPES) == Some("access") && fields.speaks_of(&["src_addr"])
+}
+
+/// Whether only access logs of proxies have a field of this name.
+pub(super) fn is_telling(name: &str) -> bool {
+    names::TELLING.contains(&mesh::spelled(name).as_str())
+}
+
+/// Reads the fields of a line.
+pub(super) fn read_fields(fields: Map<String, Value>, context: &Context<'_>) -> Access {
+    let fields = redacted(fields, context);
+    let told = context.text_for_ids(&plain(&fields));
+    let mut fields = Named::new(fields);
+    let mut access = Access {
+        provider: provider(&fields),
+        cluster: context.cluster.map(str::to_owned),
+        source: context.source.to_owned(),
+        format: Format::Envoy.name().to_owned(),
+        verb: fields.text(names::METHODS),
+        request_uri: fields.text(names::PATHS),
+        user_agent: fields.text(names::AGENTS),
+        request_id: fields.text(names::REQUEST_IDS),
+        ..Access::default()
+    };
+    let started = fields.text(names::TIMES);
+    let for_ids = mesh::set_time(&mut access, started.as_deref(), context);
+    let handshake = outcome(&mut access, &mut fields);
+    who(&mut access, &mut fields, handshake);
+    addresses(&mut access, &mut fields, context);
+    destination(&mut access, &fields);
+    traced(&mut access, &mut fields);
+    classify(&mut access, &mut fields);
+    access.event_id = EventId::of(for_ids, context.cluster, told.as_bytes());
+    access.request_key = request_key(&access, for_ids, &fields, context);
+    access.unmapped = fields.rest();
+    access
+}
+
+/// Paths and addresses as such, whatever they are called; the rest by names and looks.
+fn redacted(mut fields: Map<String, Value>, context: &Context<'_>) -> Map<String, Value> {
+    let redactor = context.keys.redactor();
+    redactor.addresses(&mut fields);
+    let mut value = Value::Object(fields);
+    redactor.json(&mut value);
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// The content that ids are hashed over: the same for a number and its text, and for what is absent
+/// and what is not there, so that Istio's two formats give one id.
+fn plain(fields: &Map<String, Value>) -> Value {
+    let told = fields.iter().filter_map(|(name, value)| match value {
+        Value::Null => None,
+        Value::String(text) if text == "-" || text.is_empty() => None,
+        Value::Number(number) => Some((name.clone(), Value::String(number.to_string()))),
+        value => Some((name.clone(), value.clone())),
+    });
+    Value::Object(told.collect())
+}
+
+/// Istio's proxies are Envoys; what its control plane names gives them away, and its default format.
+/// Nothing that a client can write counts.
+fn provider(fields: &Named) -> Provider {
+    const NAMES: &[&str] = &["outbound|", "inbound|", "InboundPassthroughCluster"];
+    const NODES: &[&str] = &["sidecar~", "router~", "waypoint~"];
+    let begins = |text: &str, with: &[&str]| with.iter().any(|name| text.starts_with(name));
+    let of_cluster = fields.peek(names::CLUSTERS).is_some_and(|name| begins(name, NAMES));
+    let of_policy = [names::DETAILS, names::TERMINATION]
+        .iter()
+        .any(|names| fields.peek(names).is_some_and(|text| text.contains("policy[ns[")));
+    let of_filter = decide::metadata(fields).is_some_and(|found| {
+        let text = found.to_string();
+        text.contains("istio_dry_run_") || text.contains("\"ns[")
+    });
+    let node = fields.get(&["resource"]).and_then(|resource| resource.get("node_name")?.as_str());
+    let of_node = node.is_some_and(|name| begins(name, NODES));
+    let is_default = text::ISTIO.iter().all(|name| fields.speaks_of(&[name]));
+    if is_default || is_ztunnel(fields) || of_cluster || of_policy || of_filter || of_node {
+        Provider::Istio
+    } else {
+        Provider::Envoy
+    }
+}
+
+/// How it ended and who decided so; gives which handshakes failed.
+fn outcome(access: &mut Access, fields: &mut Named) -> Handshake {
+    let code = fields.integer(names::CODES);
+    access.status_code = code.filter(|code| *code > 0);
+    access.status_reason = fields.text(names::FLAGS);
+    let grpc = fields.peek(names::GRPC).map(str::to_owned);
+    let flags = access.status_reason.clone();
+    let facts = Facts {
+        code: access.status_code,
+        flags: flags.as_deref(),
+        details: fields.peek(names::DETAILS),
+        termination: fields.peek(names::TERMINATION),
+        downstream_failure: fields.peek(names::DOWNSTREAM_FAILURE),
+        upstream_failure: fields.peek(names::UPSTREAM_FAILURE),
+        error: fields.peek(names::ERRORS).filter(|_| is_ztunnel(fields)),
+        has_upstream: fields.peek(names::UPSTREAM_HOSTS).is_some(),
+        rbac: decide::rbac(fields),
+    };
+    let decided = decide(&facts);
+    let failed_rpc = grpc.is_some_and(|status| !matches!(status.as_str(), "0" | "OK" | "Ok"));
+    let has_failed = facts.has_failed() || failed_rpc;
+    let handshake = Handshake {
+        has_failed: facts.has_failed_handshake(),
+        has_failed_upstream: facts.upstream_failure.is_some(),
+    };
+    // What the reason was read from is in its column; the others stay as they are.
+    let taken = decided.reason_from;
+    access.outcome = if has_failed { Outcome::Failure } else { Outcome::Success };
+    access.decision = decided.decision;
+    access.decided_by = decided.by;
+    access.decision_reason = fields.text(taken);
+    handshake
+}
+
+/// Which handshakes beside a line failed.
+#[derive(Debug, Clone, Copy)]
+struct Handshake {
+    has_failed: bool,
+    has_failed_upstream: bool,
+}
+
+/// Who asked whom. Beside a failed handshake the peer's certificate was not verified: whom it names
+/// is a claim, which stays among what no column took.
+fn who(access: &mut Access, fields: &mut Named, handshake: Handshake) {
+    if handshake.has_failed {
+        access.identity_kind = IdentityKind::Unauthenticated;
+        access.credential_kind = Some(CredentialKind::None);
+        return;
+    }
+    let is_outbound =
+        fields.peek(names::CLUSTERS).is_some_and(|name| name.starts_with("outbound|"))
+            || fields.get(names::UPSTREAM_PEERS).is_some()
+            || fields.get(names::UPSTREAM_LOCALS).is_some();
+    let says_nobody = fields.speaks_of(names::PEERS) && !is_outbound;
+    if let Some(peer) = principal(fields, names::PEERS) {
+        credential(access, &peer, fields);
+        mesh::set_identity(access, peer);
+    } else if fields.get(names::PEERS).is_some() {
+        // Two names: neither is known to be the peer.
+    } else if let Some(local) = principal(fields, names::UPSTREAM_LOCALS) {
+        access.credential_kind = Some(CredentialKind::SvidX509);
+        mesh::set_identity(access, local);
+    } else if says_nobody {
+        mesh::set_nobody(access);
+        access.credential_kind = Some(CredentialKind::None);
+    }
+    access.peer_identity = principal(fields, names::LOCALS).and_then(|local| local.name);
+    if access.peer_identity.is_none() && !handshake.has_failed_upstream {
+        access.peer_identity = principal(fields, names::UPSTREAM_PEERS).and_then(|peer| peer.name);
+    }
+}
+
+/// Whom a certificate names: its only SPIFFE ID, since an SVID has one
+/// (<https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md#2-spiffe-id>), else its name.
+fn principal(fields: &mut Named, names: &[&str]) -> Option<Identity> {
+    let text = fields.peek(names)?;
+    let mut ids = text.split(',').map(str::trim).filter_map(spiffe);
+    let identity = match (ids.next(), ids.next()) {
+        (Some(id), None) => id,
+        (None, _) if !text.contains(',') => Identity::parse(Provider::Envoy, None, text),
+        // Two identities in one certificate are none.
+        _ => return None,
+    };
+    fields.take(names);
+    Some(identity)
+}
+
+/// A SPIFFE ID, which Istio's policies write without its scheme.
+fn spiffe(text: &str) -> Option<Identity> {
+    let is_bare = text.contains("/ns/") && text.contains("/sa/") && !text.contains("://");
+    if is_bare { Identity::spiffe(&format!("spiffe://{text}")) } else { Identity::spiffe(text) }
+}
+
+/// The peer's certificate: by its serial number, which is all that who minted it logs, else by its
+/// hash.
+fn credential(access: &mut Access, peer: &Identity, fields: &mut Named) {
+    let is_svid = peer.kind == IdentityKind::Spiffe;
+    access.credential_kind =
+        Some(if is_svid { CredentialKind::SvidX509 } else { CredentialKind::ClientCertificate });
+    if let Some(serial) = fields.peek(names::SERIALS).and_then(mesh::serial_of_hex) {
+        fields.take(names::SERIALS);
+        access.credential_id = Some(serial);
+    } else if let Some(hash) = fields.text(names::FINGERPRINTS) {
+        access.credential_id = Some(CredentialId(format!("X509SHA256={hash}")));
+    }
+}
+
+fn addresses(access: &mut Access, fields: &mut Named, context: &Context<'_>) {
+    let forwarded = fields.text(names::FORWARDED).unwrap_or_default();
+    let forwarded = forwarded.split(',').map(|hop| hop.trim().to_owned());
+    let mut hops: Vec<String> = forwarded.filter(|hop| !hop.is_empty()).collect();
+    // The port stays where it was: it tells connections apart.
+    hops.extend(fields.peek(names::REMOTE).and_then(mesh::ip));
+    let (sender, others) = normalize::sender(&hops, context.trusted_proxies);
+    access.source_ip = sender;
+    access.forwarded_for = Some(others).filter(|others| !others.is_empty());
+}
+
+/// What was asked: the service that Istio's names say, else the host that the client named. The
+/// fields stay: they say port and subset too.
+fn destination(access: &mut Access, fields: &Named) {
+    let of_cluster = fields.peek(names::CLUSTERS).and_then(|name| name.rsplit_once('|'));
+    let of_sni = fields.peek(names::SERVER_NAMES).and_then(|name| name.rsplit_once("_._."));
+    let named = of_cluster.map(|(_, host)| host).filter(|host| !host.is_empty());
+    let named = named.or(of_sni.map(|(_, host)| host));
+    let Some(host) = named.or_else(|| fields.peek(names::AUTHORITIES)) else { return };
+    let mut parts = host.split('.');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(name), Some(namespace), Some("svc")) => {
+            access.object_name = Some(name.to_owned());
+            access.object_namespace = Some(namespace.to_owned());
+        }
+        _ => access.object_name = Some(host.to_owned()),
+    }
+}
+
+fn traced(access: &mut Access, fields: &mut Named) {
+    let found = mesh::trace(|name| fields.peek(&[name]));
+    if let (Some(trace), Some(plain)) = (&found.trace, fields.peek(&["trace_id"]))
+        && plain.eq_ignore_ascii_case(trace)
+    {
+        fields.take(&["trace_id"]);
+    }
+    access.claimed_trace_id = found.trace;
+    access.claimed_span_id = found.span;
+}
+
+fn classify(access: &mut Access, fields: &mut Named) {
+    if let Some(Value::String(text)) = fields.get(names::DURATIONS).cloned() {
+        // ztunnel writes the unit, Envoy leaves it out.
+        access.duration_us = text.trim_end_matches("ms").parse().ok().and_then(micros);
+    } else {
+        access.duration_us = fields.get(names::DURATIONS).and_then(Value::as_f64).and_then(micros);
+    }
+    if access.duration_us.is_some() {
+        fields.take(names::DURATIONS);
+    }
+    let is_request = access.verb.is_some() || access.status_code.is_some();
+    let connection = || (!is_request).then(|| "connection".to_owned());
+    access.stage = fields.text(names::LOG_TYPES).or_else(connection);
+    access.class_uid =
+        if is_request { normalize::HTTP_ACTIVITY } else { normalize::NETWORK_ACTIVITY };
+    access.activity_id = match access.verb.as_deref() {
+        _ if !is_request => normalize::TRAFFIC,
+        verb => normalize::http_activity(verb.unwrap_or_default()),
+    };
+}
+
+fn micros(millis: f64) -> Option<i64> {
+    let micros = (millis * 1000.0).round();
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be small")]
+    (0.0..1e15).contains(&micros).then_some(micros as i64)
+}
+
+/// The key of the request: of what has no request id each line is its own.
+fn request_key(
+    access: &Access,
+    started: Time,
+    fields: &Named,
+    context: &Context<'_>,
+) -> RequestKey {
+    let connection = || fields.peek(names::CONNECTIONS);
+    let id = access.request_id.as_deref().or_else(connection);
+    let uri = access.request_uri.as_deref().unwrap_or_default();
+    RequestKey::of(
+        context.cluster,
+        id.unwrap_or(access.event_id.as_str()),
+        started,
+        access.identity.as_deref().unwrap_or_default(),
+        access.verb.as_deref().unwrap_or_default(),
+        &context.keys.redactor().without_markers(uri),
+    )
+}
+
+#[cfg(test)]
+mod tests;

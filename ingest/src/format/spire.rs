@@ -1,0 +1,414 @@
+//! Format `spire`: one line of the log of a SPIRE server or agent in, one access or log row out.
+//!
+//! Calls of the server's API are accesses: audit lines
+//! (<https://github.com/spiffe/spire/blob/main/doc/telemetry/auditlog.md>), and refusals, which are
+//! no audit lines but errors. So are workloads to which an agent gave no identity. The operation's
+//! fields become the request's body: of them `changes`, `credentials` and `workloads` are made.
+
+use durward_schemas::Identity;
+use durward_schemas::cell::Json;
+use durward_schemas::ids::{CredentialId, EventId, RequestKey};
+use durward_schemas::tables::{Access, Log};
+use durward_schemas::time::Time;
+use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
+use serde_json::{Map, Value};
+
+use super::fields::Fields;
+use super::mapping::Mapping;
+use super::mesh::{self, Line};
+use super::{Context, Failure, Format, Reading};
+use crate::canonical;
+use crate::normalize;
+
+/// Which field of a line fills which column.
+pub(super) const MAPPING: &[Mapping] = &[
+    Mapping::new("time", "time"),
+    Mapping::new("time_suspect", "time"),
+    Mapping::new("claimed_time", "time"),
+    Mapping::new("verb", "method"),
+    Mapping::new(
+        "class_uid",
+        "method, service: Authentication for what mints or proves an identity",
+    ),
+    Mapping::new("activity_id", "method, service"),
+    Mapping::new("api_group", "service"),
+    Mapping::new("resource", "service: entry.v1.Entry is `entries`"),
+    Mapping::new(
+        "object_name",
+        "entry_id, else spiffe_id, agent_id, trust_domain_id, local_authority_id; by service of \
+         SVIDs spiffe_id",
+    ),
+    Mapping::new(
+        "identity",
+        "caller_id, else `uid:` and caller_uid; agent_id of who is attested, by method and \
+         status",
+    ),
+    Mapping::new(
+        "identity_kind",
+        "caller_id, caller_uid, agent_id, method; without any `unauthenticated` if refused, by \
+         status, status_code, status_message, error, msg, authorized_as",
+    ),
+    Mapping::new("identity_realm", "caller_id, agent_id: the trust domain"),
+    Mapping::new("namespace", "caller_id: /ns/NAMESPACE/sa/NAME"),
+    Mapping::new("service_account", "caller_id: /ns/NAMESPACE/sa/NAME"),
+    Mapping::new("credential_kind", "caller_id, caller_uid"),
+    Mapping::new("source_ip", "caller_addr"),
+    Mapping::new("request_id", "request_id"),
+    Mapping::new("decision", "status, status_code, status_message, error, msg, method"),
+    Mapping::new(
+        "decision_reason",
+        "error, else status_message of a refusal by status, status_code, method; else \
+         authorized_via",
+    ),
+    Mapping::new(
+        "decided_by",
+        "`authentication` if an attestation or a certificate is refused: method, status, \
+         status_code, error",
+    ),
+    Mapping::new("decided_role", "authorized_as"),
+    Mapping::new("outcome", "status, error, msg"),
+    Mapping::new("status_reason", "status_code, else error: the name of the gRPC code"),
+    Mapping::new(
+        "issued_credential_id",
+        "serial_num, else csr, of X509-SVIDs; jti, else request_id, of others; by method and \
+         status",
+    ),
+    Mapping::new("extra", "caller_uid, caller_gid, caller_path, caller_addr, pid, registered"),
+    Mapping::new(
+        "request_object",
+        "the fields of the operation: csr, entry_id, spiffe_id, parent_id, selectors, agent_id, \
+         trust_domain_id, local_authority_id, ttl, audience, jti and whatever else; of service \
+         entries expires_at",
+    ),
+    Mapping::new(
+        "response_object",
+        "expires_at unless service entries, expiration, serial_num, jti, status_code, \
+         status_message",
+    ),
+];
+
+/// Fields that speak of the line or the caller, not of the operation.
+const CALLER: &[&str] =
+    &["caller_uid", "caller_gid", "caller_path", "caller_addr", "pid", "registered"];
+/// Fields that speak of the answer.
+const ANSWER: &[&str] =
+    &["expires_at", "expiration", "serial_num", "jti", "status_code", "status_message"];
+
+/// Methods that mint an SVID.
+const X509: &[&str] = &["BatchNewX509SVID", "MintX509SVID", "NewDownstreamX509CA", "RenewAgent"];
+const JWT: &[&str] = &["NewJWTSVID", "MintJWTSVID", "NewWITSVID", "MintWITSVID"];
+
+/// What a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A call that was let in, or an item of it.
+    Audit,
+    /// A call of the server's API that was refused.
+    Refused,
+    /// A workload that asked an agent and got nothing.
+    NoIdentity,
+    /// Anything else.
+    Other,
+}
+
+/// Reads one line, JSON or text.
+pub(super) fn read(
+    bytes: &[u8],
+    context: &Context<'_>,
+    reading: &mut Reading,
+) -> Result<(), Failure> {
+    let line = mesh::payload(bytes);
+    let mut fields = if matches!(line.first(), Some(b'{' | b'"')) {
+        mesh::fields(line)?
+    } else {
+        let pairs = mesh::pairs(&String::from_utf8_lossy(line)).filter(is_log);
+        pairs.ok_or_else(not_logfmt)?
+    };
+    mesh::mask_broken(&mut fields);
+    match kind(&fields) {
+        Kind::Other => reading.logs.push(log(fields, context)?),
+        kind => reading.accesses.push(access(kind, fields, context)?),
+    }
+    Ok(())
+}
+
+fn is_log(fields: &Map<String, Value>) -> bool {
+    fields.contains_key("time") && fields.contains_key("msg")
+}
+
+fn not_logfmt() -> Failure {
+    Failure::new("not_a_spire_log", "the line is neither JSON nor key=value with time and msg")
+        .hint("the server and the agent write both: log_format is json or text")
+}
+
+fn kind(fields: &Map<String, Value>) -> Kind {
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let is_call = fields.contains_key("method") && fields.contains_key("service");
+    let is_refusal = matches!(code_of(text("error")), Some("PermissionDenied" | "Unauthenticated"));
+    let is_denied = text("error").contains("not authorized for the requested identities");
+    match text("msg") {
+        "API accessed" if text("type") == "audit" => Kind::Audit,
+        "Failed to authenticate caller" => Kind::Refused,
+        "No identity issued" => Kind::NoIdentity,
+        _ if !is_call => Kind::Other,
+        _ if text("subsystem_name") == "api" && is_refusal => Kind::Refused,
+        _ if is_denied => Kind::NoIdentity,
+        _ => Kind::Other,
+    }
+}
+
+fn log(mut fields: Map<String, Value>, context: &Context<'_>) -> Result<Log, Failure> {
+    redact(&mut fields, context);
+    let mut take = |name: &str| match fields.remove(name) {
+        Some(Value::String(text)) => Some(text),
+        Some(other) => Some(other.to_string()),
+        None => None,
+    };
+    let (time, level, message) = (take("time"), take("level"), take("msg"));
+    if message.is_none() && level.is_none() {
+        return Err(not_logfmt());
+    }
+    Ok(mesh::log(Line { time, level, message, rest: fields }, context))
+}
+
+fn redact(fields: &mut Map<String, Value>, context: &Context<'_>) {
+    let mut value = Value::Object(std::mem::take(fields));
+    context.keys.redactor().json(&mut value);
+    if let Value::Object(redacted) = value {
+        *fields = redacted;
+    }
+}
+
+fn access(
+    kind: Kind,
+    mut fields: Map<String, Value>,
+    context: &Context<'_>,
+) -> Result<Access, Failure> {
+    redact(&mut fields, context);
+    let told = context.text_for_ids(&Value::Object(fields.clone()));
+    let mut fields = Fields::new(fields);
+    let mut access = Access {
+        provider: Provider::Spire,
+        cluster: context.cluster.map(str::to_owned),
+        source: context.source.to_owned(),
+        format: Format::Spire.name().to_owned(),
+        verb: fields.text("method")?,
+        api_group: fields.text("service")?,
+        request_id: fields.text("request_id")?,
+        ..Access::default()
+    };
+    for said in ["level", "msg", "type", "subsystem_name"] {
+        fields.take(said);
+    }
+    let claim = fields.text("time")?;
+    let for_ids = mesh::set_time(&mut access, claim.as_deref(), context);
+    access.resource = access.api_group.as_deref().and_then(resource);
+    decide(kind, &mut access, &mut fields)?;
+    who(kind, &mut access, &mut fields)?;
+    let item = bodies(&mut access, fields);
+    classify(&mut access);
+    access.event_id = EventId::of(for_ids, context.cluster, told.as_bytes());
+    access.request_key = request_key(&access, &item, context);
+    Ok(access)
+}
+
+/// `entry.v1.Entry` is `entries`.
+fn resource(service: &str) -> Option<String> {
+    let name = service.split('.').next().filter(|_| service.contains(".v1."))?;
+    Some(match name {
+        "entry" => "entries".to_owned(),
+        "localauthority" => "localauthorities".to_owned(),
+        "debug" | "logger" => name.to_owned(),
+        name => format!("{name}s"),
+    })
+}
+
+/// What the server decided, and how it ended.
+fn decide(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Failure> {
+    let error = fields.text("error")?;
+    let status = fields.text("status")?;
+    access.decided_role = fields.text("authorized_as")?;
+    let via = fields.text("authorized_via")?;
+    let has_failed = kind != Kind::Audit || status.is_some_and(|status| status != "success");
+    let message = fields.get("status_message").and_then(Value::as_str).map(str::to_owned);
+    let code = fields.get("status_code").and_then(number).and_then(code_name);
+    let code = code.or_else(|| error.as_deref().and_then(code_of));
+    let is_attestation = access.verb.as_deref() == Some("AttestAgent");
+    let says_refused = message.as_deref().is_some_and(|message| message.contains("not authorized"));
+    let is_refused = kind != Kind::Audit
+        || (has_failed && (is_attestation || says_refused))
+        || matches!(code, Some("PermissionDenied" | "Unauthenticated"));
+    access.outcome = if has_failed { Outcome::Failure } else { Outcome::Success };
+    access.decision = if is_refused { Decision::Deny } else { Decision::Allow };
+    // Who is not who he says, or says nothing, is refused by authentication; the others by policy.
+    let is_unknown = is_attestation || code == Some("Unauthenticated");
+    access.decided_by = (is_refused && is_unknown).then(|| "authentication".to_owned());
+    access.status_reason = code.map(str::to_owned);
+    access.decision_reason = error.or_else(|| message.filter(|_| is_refused)).or(via);
+    Ok(())
+}
+
+/// Who called: by the certificate of an agent or a workload, by the process at the server's socket,
+/// or nobody that is known.
+fn who(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Failure> {
+    let caller = fields.text("caller_id")?;
+    access.source_ip = fields.get("caller_addr").and_then(Value::as_str).and_then(mesh::ip);
+    let uid = fields.get("caller_uid").and_then(number);
+    let mut extra = Map::new();
+    for name in CALLER {
+        if let Some(value) = fields.take(name) {
+            extra.insert((*name).to_owned(), value);
+        }
+    }
+    let attested = fields.get("agent_id").and_then(Value::as_str).map(str::to_owned);
+    let attested = attested.filter(|_| access.decision == Decision::Allow);
+    match (caller, uid) {
+        // Whoever is attested shows no certificate yet, and is known when the call has ended.
+        (None, None) if access.verb.as_deref() == Some("AttestAgent") && attested.is_some() => {
+            let agent = attested.unwrap_or_default();
+            mesh::set_identity(access, Identity::parse(Provider::Spire, None, &agent));
+        }
+        (Some(caller), _) => {
+            access.credential_kind = Some(CredentialKind::SvidX509);
+            mesh::set_identity(access, Identity::parse(Provider::Spire, None, &caller));
+        }
+        (None, Some(uid)) => {
+            access.credential_kind = Some(CredentialKind::None);
+            access.identity_kind = IdentityKind::User;
+            access.identity = Some(format!("uid:{uid}"));
+        }
+        // At the socket of a server that does not see the process: no `hostPID`.
+        (None, None) if access.decided_role.as_deref() == Some("local") => {}
+        (None, None) if kind == Kind::NoIdentity => {
+            mesh::set_nobody(access);
+        }
+        (None, None) => {
+            mesh::set_nobody(access);
+            access.credential_kind = Some(CredentialKind::None);
+        }
+    }
+    let is_empty = extra.is_empty();
+    access.extra = (!is_empty).then(|| Json(canonical::sorted(&Value::Object(extra))));
+    Ok(())
+}
+
+/// What was asked for and what came of it; gives what tells the items of one call apart.
+fn bodies(access: &mut Access, mut fields: Fields) -> String {
+    let method = access.verb.as_deref().unwrap_or_default();
+    let mut answer = Map::new();
+    // An entry has an end, too, which was asked for.
+    let is_entry = access.resource.as_deref() == Some("entries");
+    for name in ANSWER.iter().filter(|name| !(is_entry && **name == "expires_at")) {
+        if let Some(value) = fields.take(name) {
+            answer.insert((*name).to_owned(), value);
+        }
+    }
+    let said = |name: &&str| fields.get(name)?.as_str().filter(|text| !text.is_empty());
+    let first = |names: &[&str]| names.iter().find_map(said).map(str::to_owned);
+    access.object_name = first(match access.resource.as_deref() {
+        Some("svids") => &["spiffe_id", "entry_id"],
+        _ => &["entry_id", "spiffe_id", "agent_id", "trust_domain_id", "local_authority_id"],
+    });
+    let entry = first(&["entry_id", "trust_domain_id"]).filter(|_| method.starts_with("Batch"));
+    if access.outcome == Outcome::Success {
+        access.issued_credential_id = issued(access, &fields, &answer);
+    }
+    let is_new = method == "BatchCreateEntry";
+    access.request_object = fields.rest(None);
+    let is_empty = answer.is_empty();
+    access.response_object = (!is_empty).then(|| Json(canonical::sorted(&Value::Object(answer))));
+    // New entries have no id yet.
+    let whole = access.request_object.as_ref().filter(|_| is_new).map(|body| body.0.clone());
+    whole.or(entry).unwrap_or_default()
+}
+
+/// The SVID that was minted. Its serial number stands in few lines; the hash of the request for it is
+/// its own, too. JWT-SVIDs have no id of their own unless the server is told to give one, and of an
+/// agent's first SVID nothing is logged but the call.
+fn issued(access: &Access, fields: &Fields, answer: &Map<String, Value>) -> Option<CredentialId> {
+    let method = access.verb.as_deref()?;
+    let text = |name: &str| answer.get(name).or_else(|| fields.get(name))?.as_str();
+    if X509.contains(&method) {
+        let csr = || text("csr").map(|csr| CredentialId(format!("X509CSR={csr}")));
+        return text("serial_num").and_then(mesh::serial_of_decimal).or_else(csr);
+    }
+    if !JWT.contains(&method) && method != "AttestAgent" {
+        return None;
+    }
+    let jti = text("jti").map(|jti| format!("JTI={jti}"));
+    let of_call = || access.request_id.as_ref().map(|id| format!("SPIRE={id}"));
+    jti.or_else(of_call).map(CredentialId)
+}
+
+/// OCSF: what mints or proves an identity is Authentication, the rest API Activity.
+fn classify(access: &mut Access) {
+    let method = access.verb.as_deref().unwrap_or_default();
+    let service = access.api_group.as_deref().unwrap_or_default();
+    let is_login = matches!(method, "AttestAgent" | "CreateJoinToken")
+        || matches!(service, "WorkloadAPI" | "SDS.v3");
+    if X509.contains(&method) || JWT.contains(&method) || is_login {
+        access.class_uid = normalize::AUTHENTICATION;
+        access.activity_id = if method == "AttestAgent" { 1 } else { 3 };
+        return;
+    }
+    access.class_uid = normalize::API_ACTIVITY;
+    let verb = method.strip_prefix("Batch").unwrap_or(method);
+    access.activity_id = match verb {
+        verb if ["Create", "Append", "Set"].iter().any(|word| verb.starts_with(word)) => 1,
+        verb if ["Get", "List", "Count", "Sync"].iter().any(|word| verb.starts_with(word)) => 2,
+        verb if ["Update", "Refresh", "Post"].iter().any(|word| verb.starts_with(word)) => 3,
+        verb if ["Delete", "Ban"].iter().any(|word| verb.starts_with(word)) => 4,
+        _ => 99,
+    };
+}
+
+/// The key of the call, and in a call of many items of the item. What has no id is its own.
+fn request_key(access: &Access, item: &str, context: &Context<'_>) -> RequestKey {
+    RequestKey::of(
+        context.cluster,
+        access.request_id.as_deref().unwrap_or(access.event_id.as_str()),
+        // A call has one id and several lines, each with a time of its own.
+        Time::default(),
+        access.identity.as_deref().unwrap_or_default(),
+        access.verb.as_deref().unwrap_or_default(),
+        &context.keys.redactor().without_markers(item),
+    )
+}
+
+fn number(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// The code in `rpc error: code = PermissionDenied desc = ...`.
+fn code_of(error: &str) -> Option<&'static str> {
+    let name = error.split_once("code = ")?.1.split(' ').next()?;
+    CODES.iter().find(|known| **known == name).copied()
+}
+
+fn code_name(code: i64) -> Option<&'static str> {
+    CODES.get(usize::try_from(code).ok()?).copied()
+}
+
+/// <https://grpc.io/docs/guides/status-codes/#the-full-list-of-status-codes>, as Go spells them.
+const CODES: &[&str] = &[
+    "OK",
+    "Canceled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "AlreadyExists",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "FailedPrecondition",
+    "Aborted",
+    "OutOfRange",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "Unauthenticated",
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::super::{Format, Reading, read};
+use super::*;
+use crate::lab;
+use crate::lab::with_context;
+
+fn reading(input: &str) -> Reading {
+    with_context(|context| read(Format::Spire, input.as_bytes(), context))
+}
+
+fn access(line: &Value) -> Access {
+    let reading = reading(&line.to_string());
+    assert_eq!((reading.items(), reading.accesses.len()), (1, 1), "{line}");
+    reading.accesses.into_iter().next().unwrap()
+}
+
+/// Scenario: the logs of servers and agents in three recordings, JSON and text.
+/// Guarantees: each line is an access or a log row; every audit line and every refusal is an access.
+#[test]
+fn recordings_are_accounted_for() {
+    for name in ["story-json/spire", "spire-text", "spire-rotation"] {
+        let Some(files) = lab::mesh(name, ".log") else { return };
+        for (file, bytes) in &files {
+            assert_eq!(Format::detect(bytes), Some(Format::Spire), "{file}");
+            let reading = with_context(|context| read(Format::Spire, bytes, context));
+            assert_eq!((reading.rejects.len(), reading.items()), (0, lab::lines(bytes)), "{file}");
+            let text = String::from_utf8_lossy(bytes);
+            let has = |line: &str, what: &[&str]| what.iter().any(|what| line.contains(what));
+            let told = ["type\":\"audit", "type=audit", "Failed to authenticate caller"];
+            let agents = ["No identity issued", "not authorized for the requested identities"];
+            let audit = text.lines().filter(|line| has(line, &told) || has(line, &agents)).count();
+            assert_eq!(reading.accesses.len(), audit, "{file}");
+        }
+    }
+}
+
+/// Scenario: the first line of each method and outcome in the story's logs.
+/// Guarantees: every column reads as the snapshot says.
+#[test]
+fn notable_lines_read_as_recorded() {
+    let Some(files) = lab::mesh("story-json/spire", ".log") else { return };
+    let mut kinds = BTreeMap::new();
+    for (_, bytes) in &files {
+        for access in with_context(|context| read(Format::Spire, bytes, context)).accesses {
+            let kind = (access.verb.clone(), access.decision, access.outcome, access.identity_kind);
+            kinds.entry(kind).or_insert(access);
+        }
+    }
+    insta::assert_snapshot!(lab::told(&kinds.into_values().collect::<Vec<_>>()));
+}
+
+/// Scenario: one line in text and in JSON.
+/// Guarantees: the same row under the same id.
+#[test]
+fn formats_give_one_row() {
+    let line = json!({
+        "level": "info", "msg": "API accessed", "type": "audit", "status": "success", "time": "2026-11-23T17:54:38Z",
+        "method": "MintX509SVID", "service": "svid.v1.SVID", "request_id": "b9daa256-28ce-4331-8f7b-eef7a7c7e219",
+        "caller_uid": 0, "caller_path": "/opt/spire/bin/spire-server", "authorized_as": "local", "dns_name": "",
+        "spiffe_id": "spiffe://shop.test/ns/batch/sa/report", "csr": "ab", "ttl": 600, "subsystem_name": "api",
+    });
+    let text = "time=\"2026-11-23T17:54:38Z\" level=info msg=\"API accessed\" authorized_as=local caller_path=/opt/spire/bin/spire-server \
+        caller_uid=0 csr=ab dns_name= method=MintX509SVID request_id=b9daa256-28ce-4331-8f7b-eef7a7c7e219 service=svid.v1.SVID \
+        spiffe_id=\"spiffe://shop.test/ns/batch/sa/report\" status=success subsystem_name=api ttl=600 type=audit";
+    assert_eq!(reading(text).accesses, [access(&line)]);
+}
+
+/// Scenario: calls that are refused: no audit line at all, an item of a batch, an attestation; and
+/// calls that fail for other reasons.
+/// Guarantees: a refusal is a denial, whoever it was; a mistake is none.
+#[test]
+fn refusals_are_denials() {
+    let check = |more: Value, decision: Decision, by: Option<&str>, reason: Option<&str>| {
+        let mut line = json!({"level": "info", "msg": "API accessed", "type": "audit", "status": "error",
+            "method": "BatchNewX509SVID", "service": "svid.v1.SVID", "request_id": "1", "time": "2026-11-23T17:54:38Z"});
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let access = access(&line);
+        assert_eq!((access.decision, access.outcome), (decision, Outcome::Failure), "{line}");
+        assert_eq!(
+            (access.decided_by.as_deref(), access.status_reason.as_deref()),
+            (by, reason),
+            "{line}"
+        );
+        assert_eq!(access.issued_credential_id, None);
+    };
+    let refused = "rpc error: code = PermissionDenied desc = authorization denied for method /x";
+    check(
+        json!({"msg": "Failed to authenticate caller", "type": null, "status": null, "error": refused}),
+        Decision::Deny,
+        None,
+        Some("PermissionDenied"),
+    );
+    check(
+        json!({"msg": "Agent is not attested", "type": null, "subsystem_name": "api",
+            "error": "rpc error: code = Unauthenticated desc = x"}),
+        Decision::Deny,
+        Some("authentication"),
+        Some("Unauthenticated"),
+    );
+    check(
+        json!({"status_code": 5, "status_message": "entry not found or not authorized"}),
+        Decision::Deny,
+        None,
+        Some("NotFound"),
+    );
+    check(
+        json!({"method": "AttestAgent", "status_code": 3, "status_message": "failed to attest"}),
+        Decision::Deny,
+        Some("authentication"),
+        Some("InvalidArgument"),
+    );
+    check(
+        json!({"method": "BatchCreateEntry", "status_code": 6, "status_message": "similar entry already exists"}),
+        Decision::Allow,
+        None,
+        Some("AlreadyExists"),
+    );
+}
+
+/// Scenario: SVIDs minted by lines that have a serial number, a hash of the request, an id, or none.
+/// Guarantees: each has an id; the serial number joins with what Envoy writes.
+#[test]
+fn minted_svids_have_ids() {
+    let check = |method: &str, more: Value, expect: Option<&str>| {
+        let mut line = json!({"msg": "API accessed", "type": "audit", "status": "success",
+            "method": method, "service": "svid.v1.SVID", "request_id": "r"});
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let issued = access(&line).issued_credential_id;
+        assert_eq!(issued.as_ref().map(CredentialId::as_str), expect, "{line}");
+    };
+    check(
+        "BatchNewX509SVID",
+        json!({"serial_num": "1234567890", "csr": "ab"}),
+        Some("X509SERIAL=499602d2"),
+    );
+    check("BatchNewX509SVID", json!({"csr": "ab"}), Some("X509CSR=ab"));
+    check("NewJWTSVID", json!({"jti": "7"}), Some("JTI=7"));
+    check("MintJWTSVID", json!({}), Some("SPIRE=r"));
+    check("AttestAgent", json!({}), Some("SPIRE=r"));
+    check("ListEntries", json!({}), None);
+}
+
+/// Scenario: items of one call, and the lines of two calls.
+/// Guarantees: each item is a request of its own; a second line about it is the same.
+#[test]
+fn items_of_a_batch_are_requests() {
+    let key = |method: &str, more: Value| {
+        let mut line = json!({"msg": "API accessed", "type": "audit", "status": "success", "service": "entry.v1.Entry",
+            "method": method, "request_id": "r", "time": "2026-11-23T17:54:38Z"});
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        access(&line).request_key
+    };
+    let one = key("BatchDeleteEntry", json!({"entry_id": "1"}));
+    assert_eq!(
+        key("BatchDeleteEntry", json!({"entry_id": "1", "time": "2026-11-23T17:54:39Z"})),
+        one
+    );
+    assert_ne!(key("BatchDeleteEntry", json!({"entry_id": "2"})), one);
+    let new = |selectors: &str| {
+        key("BatchCreateEntry", json!({"spiffe_id": "spiffe://a/b", "selectors": selectors}))
+    };
+    assert_ne!(new("unix:uid:1"), new("unix:uid:2"));
+}
+
+/// Scenario: what is no line of SPIRE, between two that are.
+/// Guarantees: one reject with a reason and a hint, and two rows.
+#[test]
+fn other_lines_are_rejects() {
+    let good = "time=\"2026-11-23T17:54:38Z\" level=info msg=x";
+    for bad in ["goroutine 1 [running]:", "{\"a\":1}", "time=1 msg=\"cut", "[1,", "\"x\""] {
+        let reading = reading(&format!("{good}\n{bad}\n{good}"));
+        assert_eq!((reading.logs.len(), reading.rejects.len()), (2, 1), "{bad}");
+    }
+}

@@ -1,0 +1,213 @@
+use serde_json::json;
+
+use super::super::{Format, Reading, read};
+use super::*;
+use crate::lab;
+use crate::lab::with_context;
+
+fn reading(input: &str) -> Reading {
+    with_context(|context| read(Format::Vault, input.as_bytes(), context))
+}
+
+fn access(entry: &Value) -> Access {
+    let reading = reading(&entry.to_string());
+    assert_eq!((reading.items(), reading.accesses.len()), (1, 1), "{:?}", reading.rejects);
+    reading.accesses.into_iter().next().unwrap()
+}
+
+fn hashed(digit: char) -> String {
+    format!("hmac-sha256:{}", digit.to_string().repeat(64))
+}
+
+/// A login of `payments/ledger` with its ServiceAccount's token: the entry before and after.
+fn login() -> [Value; 2] {
+    let request = json!({"id": "9a1c", "operation": "update", "mount_type": "kubernetes", "mount_point": "auth/kubernetes/",
+        "namespace": {"id": "root"}, "path": "auth/kubernetes/login", "remote_address": "10.0.0.7", "remote_port": 40000,
+        "data": {"jwt": hashed('1'), "role": "ledger"}, "headers": {"user-agent": ["Go-http-client/2.0"]}});
+    let made = json!({"accessor": hashed('a'), "client_token": hashed('b'), "display_name": "kubernetes-payments-ledger",
+        "entity_id": "e-1", "metadata": {"role": "ledger", "service_account_name": "ledger",
+        "service_account_namespace": "payments", "service_account_uid": "u-1", "service_account_secret_name": ""},
+        "policies": ["default", "ledger"], "token_policies": ["default", "ledger"], "token_type": "service", "token_ttl": 3600});
+    [
+        json!({"time": "2026-11-23T17:41:37.1Z", "type": "request", "auth": {"token_type": "default"}, "request": request}),
+        json!({"time": "2026-11-23T17:41:37.2Z", "type": "response", "auth": made, "request": request,
+            "response": {"auth": made, "mount_type": "kubernetes", "mount_accessor": "auth_kubernetes_1"}}),
+    ]
+}
+
+/// A read of a secret with the token that the login made.
+fn use_of(more: Value) -> Value {
+    let mut entry = json!({"time": "2026-11-23T17:41:38Z", "type": "response",
+        "auth": {"accessor": hashed('a'), "client_token": hashed('b'), "display_name": "kubernetes-payments-ledger",
+            "entity_id": "e-1", "metadata": {"service_account_name": "ledger", "service_account_namespace": "payments",
+            "service_account_uid": "u-1"}, "policy_results": {"allowed": true, "granting_policies": [
+            {"type": ""}, {"type": "acl", "name": "ledger", "namespace_id": "root"}]},
+            "policies": ["default", "ledger"], "token_type": "service"},
+        "request": {"id": "9a1d", "operation": "read", "mount_type": "kv", "mount_point": "secret/", "path": "secret/data/ledger/db",
+            "client_token": hashed('b'), "client_token_accessor": hashed('a'), "remote_address": "10.0.0.7"},
+        "response": {"mount_type": "kv", "data": {"data": {"password": hashed('c')}, "metadata": {"version": 3}}}});
+    let Value::Object(more) = more else { panic!("not an object") };
+    entry.as_object_mut().unwrap().extend(more);
+    entry
+}
+
+/// Scenario: a login with a ServiceAccount's token, and a read of a secret with what it made.
+/// Guarantees: every column reads as the snapshot says; the token that is made is the one that is used.
+#[test]
+fn login_and_use_read_as_written() {
+    let [before, after] = login();
+    let rows = [access(&before), access(&after), access(&use_of(json!({})))];
+    assert_eq!(rows[0].request_key, rows[1].request_key);
+    assert!(!rows[0].is_deciding() && rows[1].is_deciding());
+    assert_eq!(rows[1].issued_credential_id, rows[2].credential_id);
+    insta::assert_snapshot!(lab::told(&rows));
+}
+
+/// Scenario: logins by other methods, and names that tokens are shown by.
+/// Guarantees: the workload where it is known, else the name; nobody for what is not logged in.
+#[test]
+fn methods_name_identities() {
+    let check = |path: &str,
+                 method: &str,
+                 made: Value,
+                 expect: (&str, Option<CredentialKind>, Option<&str>)| {
+        let entry = json!({"type": "response", "time": "2026-11-23T17:41:38Z", "auth": made,
+            "request": {"id": "1", "operation": "update", "path": path, "mount_type": method}, "response": {"auth": made}});
+        let access = access(&entry);
+        let id = access.credential_id.as_ref().map(CredentialId::as_str);
+        assert_eq!(
+            (access.who().to_string().as_str(), access.credential_kind, id),
+            expect,
+            "{entry}"
+        );
+    };
+    check(
+        "auth/jwt/login",
+        "jwt",
+        json!({"accessor": "x", "display_name": "jwt-spiffe://shop.test/ns/web/sa/frontend", "metadata": {"role": "web"}}),
+        (
+            "spiffe/shop.test/=spiffe://shop.test/ns/web/sa/frontend",
+            Some(CredentialKind::SvidJwt),
+            None,
+        ),
+    );
+    check(
+        "auth/k8s-jwt/login",
+        "jwt",
+        json!({"accessor": "x", "display_name": "k8s-jwt-system:serviceaccount:web:frontend"}),
+        (
+            "service_account/prod/=system:serviceaccount:web:frontend",
+            Some(CredentialKind::OidcToken),
+            None,
+        ),
+    );
+    check(
+        "auth/cert/login",
+        "cert",
+        json!({"accessor": "x", "display_name": "cert-web", "metadata": {"cert_name": "web", "common_name": "web.shop", "serial_number": "255"}}),
+        ("unknown/prod/=cert-web", Some(CredentialKind::ClientCertificate), Some("X509SERIAL=ff")),
+    );
+    check(
+        "auth/userpass/login/alice",
+        "userpass",
+        json!({"accessor": "x", "display_name": "userpass-alice"}),
+        ("user/prod/=userpass-alice", Some(CredentialKind::Unknown), None),
+    );
+}
+
+/// Scenario: refusals, mistakes and failures, of logins and of later requests.
+/// Guarantees: who is refused, and by what; a mistake of a caller who may is none.
+#[test]
+fn errors_are_decided() {
+    let check = |entry: Value, decision: Decision, by: Option<&str>| {
+        let access = access(&entry);
+        assert_eq!((access.decision, access.decided_by.as_deref()), (decision, by), "{entry}");
+        assert_eq!(access.outcome, Outcome::Failure);
+        assert!(access.is_deciding(), "{entry}");
+    };
+    let denied = "1 error occurred:\n\t* permission denied\n\n";
+    let auth = |allowed: bool| json!({"accessor": "x", "display_name": "token", "policy_results": {"allowed": allowed}});
+    check(use_of(json!({"error": denied, "auth": auth(false)})), Decision::Deny, None);
+    check(use_of(json!({"error": denied, "auth": {}})), Decision::Deny, Some("authentication"));
+    check(
+        use_of(json!({"error": denied, "auth": auth(false), "type": "request"})),
+        Decision::Deny,
+        None,
+    );
+    check(use_of(json!({"error": "unsupported path", "auth": auth(true)})), Decision::Allow, None);
+    check(
+        use_of(json!({"response": {"data": {"error": hashed('d')}}})),
+        Decision::Allow,
+        Some("ledger"),
+    );
+    let [_, mut after] = login();
+    after["response"] = json!({"data": {"error": hashed('d')}});
+    after["auth"] = json!({});
+    check(after.clone(), Decision::Deny, Some("authentication"));
+    after["response"] = Value::Null;
+    after["error"] = json!("service account unauthorized");
+    check(after, Decision::Deny, Some("authentication"));
+    let secret_named_error =
+        use_of(json!({"response": {"data": {"error": hashed('1'), "x": hashed('2')}}}));
+    assert_eq!(access(&secret_named_error).outcome, Outcome::Success);
+}
+
+/// Scenario: an audit device that writes in clear, a token in a path, numbers that are secrets.
+/// Guarantees: what Vault hashed stays, what it wrote in clear goes; settings of policies stay.
+#[test]
+fn hashes_stay_and_clear_text_goes() {
+    let clear = use_of(json!({
+        "request": {"id": "1", "operation": "read", "path": "secret/data/db", "mount_type": "kv", "mount_point": "secret/", "client_token": "hvs.CAESIJs3cr3tTOKENs3cr3t",
+            "data": {"data": {"pin": 987_654_321, "note": "s3cr3t"}, "options": {"cas": 4}}, "headers": {"authorization": ["Bearer s3cr3ts3cr3t1"]}},
+        "response": {"data": {"version": 5, "list": ["s3cr3t"]}},
+    }));
+    let access = self::access(&clear);
+    let told = format!("{access:?}");
+    assert!(!told.contains("s3cr3t") && !told.contains("987654321"), "{told}");
+    assert!(told.contains(r#"\"cas\":4"#) && told.contains(r#"\"version\":5"#), "{told}");
+    let hashed_entry = self::access(&use_of(json!({})));
+    assert!(hashed_entry.response_object.unwrap().as_str().contains(&hashed('c')));
+    assert!(hashed_entry.extra.unwrap().as_str().contains(&hashed('b')));
+    let policy = use_of(
+        json!({"request": {"id": "1", "operation": "update", "path": "sys/policies/acl/ledger", "mount_type": "system",
+        "data": {"policy": "path \"secret/*\" { capabilities = [\"read\"] }"}}}),
+    );
+    assert!(self::access(&policy).request_object.unwrap().as_str().contains("capabilities"));
+}
+
+/// Scenario: data nested deeper than is read, in objects and lists, by a client who wants to hide a
+/// request.
+/// Guarantees: the request is a row; only what is too deep is left out.
+#[test]
+fn deep_data_hide_nothing() {
+    let good = use_of(
+        json!({"request": {"id": "1", "operation": "update", "path": "sys/policies/acl/x", "data": {"a": "DEEP", "b": "kept"}}}),
+    );
+    for (open, close) in [("[", "]"), ("{\"x\":", "}")] {
+        let deep = format!("{}1{}", open.repeat(5000), close.repeat(5000));
+        let reading = reading(&good.to_string().replace("\"DEEP\"", &deep));
+        let body = reading.accesses[0].request_object.as_ref().unwrap().as_str();
+        assert!(body.contains("kept") && body.contains("unreadable") && body.len() < 200, "{body}");
+    }
+}
+
+/// Scenario: what is no entry, or an entry whose fields have other types, between two good ones.
+/// Guarantees: one reject with a reason each, and two rows.
+#[test]
+fn what_is_no_entry_is_a_reject() {
+    let good = use_of(json!({})).to_string();
+    for bad in [
+        "{}",
+        "7",
+        "nope",
+        r#"{"type":"request"}"#,
+        r#"{"type":"audit","request":{}}"#,
+        r#"{"type":"request","request":7}"#,
+        r#"{"type":"request","request":{"id":"1","path":"/","method":"GET"}}"#,
+        r#"{"type":"request","request":{"operation":"read","path":7}}"#,
+        r#"{"type":"response","request":{"#,
+    ] {
+        let reading = reading(&format!("{good}\n{bad}\n{good}"));
+        assert_eq!((reading.accesses.len(), reading.rejects.len()), (2, 1), "{bad}");
+    }
+}
