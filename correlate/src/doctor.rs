@@ -77,6 +77,12 @@ const CHECKS: &[Check] = &[
         advice: "send the API server's traces by OTLP to see which call made an access: docs/how-to/collector.md",
     },
     Check {
+        sql: "SELECT CASE WHEN count(identity) = 0 THEN count(*) ELSE 0 END AS n FROM accesses WHERE provider IN ('envoy', 'istio') AND identity_kind = 'unknown'",
+        lacks: true,
+        finding: "accesses of the mesh, and none of them names its peer",
+        advice: "the proxies' access log format leaves identities out, as Istio's default does: docs/how-to/istio.md has a format that names them",
+    },
+    Check {
         sql: "SELECT count(*) AS n FROM rejects",
         lacks: true,
         finding: "inputs could not be read",

@@ -8,4 +8,5 @@ pub(crate) mod policy;
 pub(crate) mod recent;
 pub(crate) mod sources;
 pub(crate) mod spans;
+mod svid;
 pub(crate) mod workloads;

@@ -1,4 +1,4 @@
-//! A successful call of a cloud -> the change of identities, policies or trust that it made.
+//! A successful call of a cloud or of SPIRE -> the change of identities, policies or trust that it made.
 //!
 //! AWS: <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html>,
 //! Google: <https://cloud.google.com/logging/docs/reference/audit/auditlog/rest/Shared.Types/AuditData>,
@@ -107,6 +107,13 @@ pub(super) fn change(access: &Access) -> Option<Change> {
 }
 
 fn what(access: &Access, verb: &str) -> Option<(ChangeKind, ChangeAction)> {
+    if access.provider == Provider::Spire {
+        let name = verb.strip_prefix("Batch").unwrap_or(verb);
+        return Some((
+            ChangeKind::SpireEntry,
+            beginning(name).filter(|_| name.ends_with("Entry"))?,
+        ));
+    }
     let kind = KINDS.iter().find(|(word, _)| verb.contains(word)).map(|(_, kind)| *kind)?;
     let action = match access.provider {
         Provider::Aws if !SERVICES.contains(&access.api_group.as_deref()?) => return None,
@@ -213,6 +220,9 @@ mod tests {
             told(Provider::Aws, "eks.amazonaws.com", "DeletePodIdentityAssociation", "{}"),
             told(Provider::Gcp, "iam.googleapis.com", "google.iam.admin.v1.SetIAMPolicy", "{}"),
             told(Provider::Azure, "", "Microsoft.Authorization/roleAssignments/write", "{}"),
+            told(Provider::Spire, "entry.v1.Entry", "BatchCreateEntry", "{}"),
+            told(Provider::Spire, "entry.v1.Entry", "BatchDeleteEntry", "{}"),
+            told(Provider::Spire, "entry.v1.Entry", "SyncAuthorizedEntries", "{}"),
             told(Provider::Aws, iam, "GetRolePolicy", "{}"),
             told(Provider::Aws, "s3.amazonaws.com", "PutBucketPolicy", "{}"),
             told(Provider::Azure, "", "Microsoft.Authorization/roleAssignments/read", "{}"),

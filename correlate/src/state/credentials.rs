@@ -8,7 +8,7 @@ use durward_schemas::tables::{Access, Credential};
 use durward_schemas::values::{CredentialKind, Evidence, IdentityKind, Provider};
 
 use crate::body::TokenRequest;
-use crate::state::cloud_session;
+use crate::state::{cloud_session, svid};
 
 /// One credential of one cluster.
 type Key = (Option<String>, CredentialId);
@@ -164,6 +164,7 @@ fn issued_by(access: &Access) -> Option<Credential> {
     match access.provider {
         Provider::Kubernetes => by_token_request(access),
         Provider::Aws => cloud_session::issued(access),
+        Provider::Spire => svid::issued(access),
         _ => None,
     }
 }
