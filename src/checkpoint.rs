@@ -55,11 +55,9 @@ pub(crate) fn publish(
     std::fs::create_dir_all(dir)?;
     let correlate = correlator.save();
     let detect = detection.save();
-    let mut bytes = Vec::with_capacity(correlate.len() + detect.len() + 8);
-    bytes.extend((correlate.len() as u64).to_le_bytes());
-    bytes.extend(correlate);
-    bytes.extend(detect);
-    write_durably(&dir.join(format!("{position:020}.state")), &bytes)?;
+    let length = (correlate.len() as u64).to_le_bytes();
+    let path = dir.join(format!("{position:020}.state"));
+    write_durably(&path, &[&length, &correlate, &detect])?;
     let mut kept = all(dir)?;
     while kept.len() > KEPT {
         let (_, oldest) = kept.remove(0);

@@ -79,7 +79,7 @@ impl DataDir {
     /// Remembers that the state was made anew, for `doctor`.
     pub(crate) fn write_rebuilt(&self, rebuilt: &Rebuilt) -> std::io::Result<()> {
         let text = serde_json::to_vec(rebuilt)?;
-        write_durably(&self.path.join(REBUILT), &text)
+        write_durably(&self.path.join(REBUILT), &[&text])
     }
 }
 
@@ -173,15 +173,15 @@ fn write_label(path: &Path) -> Result<Label, Failure> {
     let id = format!("{:032x}", u128::from_le_bytes(random));
     let label = Label { format: FORMAT, id };
     let text = serde_json::to_string(&label).unwrap_or_default();
-    write_durably(&path.join("format.json"), text.as_bytes()).map_err(fail)?;
+    write_durably(&path.join("format.json"), &[text.as_bytes()]).map_err(fail)?;
     Ok(label)
 }
 
 /// Writes a file that is there whole or not at all, also after a power cut.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_durably(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
-    file.write_all(bytes)?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
     file.sync_all()?;
     crash::point("file_written");
     std::fs::rename(&new, path)?;

@@ -23,6 +23,8 @@ use crate::state::workloads::{KnownPod, Owner};
 
 /// Changes with the layout of the state; an older layout is replayed from the log instead.
 const LAYOUT: u32 = 1;
+/// Rows that are written at a time.
+const ROWS_A_BATCH: usize = 1_024;
 
 /// A checkpoint that cannot be used; the one before it, or the log, has to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,15 +44,12 @@ impl Correlator {
         out.json("rest", &Rest::of(state));
         out.numbers("ids", state.ids.iter());
         out.numbers("judged", state.judged.iter());
-        out.rows("changes", &state.changes.values().cloned().collect::<Vec<Change>>());
-        out.rows("grants", &state.grants.iter().cloned().collect::<Vec<Grant>>());
-        out.rows("credentials", &state.credentials.iter().cloned().collect::<Vec<Credential>>());
-        let pods: Vec<Workload> = state.workloads.parts().0.map(|pod| pod.row.clone()).collect();
-        out.rows("workloads", &pods);
-        let recent: Vec<Access> = state.recent.iter().map(|held| held.access.clone()).collect();
-        out.rows("recent", &recent);
-        let counters: Vec<SourceCounter> = state.sources.parts().0.cloned().collect();
-        out.rows("sources", &counters);
+        out.rows("changes", state.changes.values());
+        out.rows("grants", state.grants.iter());
+        out.rows("credentials", state.credentials.iter());
+        out.rows("workloads", state.workloads.parts().0.map(|pod| &pod.row));
+        out.rows("recent", state.recent.iter().map(|held| &*held.access));
+        out.rows("sources", state.sources.parts().0);
         out.finish()
     }
 
@@ -93,7 +92,7 @@ impl Correlator {
         for (access, amended) in sections.get_rows::<Access>("recent")?.into_iter().zip(amended) {
             let known =
                 amended.into_iter().filter_map(|(edge, count)| Some((known_edge(&edge)?, count)));
-            state.recent.restore(Held { access, amended: known.collect() });
+            state.recent.restore(Held { access: Box::new(access), amended: known.collect() });
         }
         for counter in sections.get_rows::<SourceCounter>("sources")? {
             state.sources.restore(counter);
@@ -299,13 +298,25 @@ impl Sections {
         self.add(name, &numbers.flat_map(u128::to_le_bytes).collect::<Vec<u8>>());
     }
 
-    fn rows<R: Row>(&mut self, name: &str, rows: &[R]) {
-        let batch = R::to_batch(rows);
-        let mut bytes = Vec::new();
-        let written = StreamWriter::try_new(&mut bytes, &batch.schema())
-            .and_then(|mut writer| writer.write(&batch).and_then(|()| writer.finish()));
+    /// Rows, a few at a time: all of them twice in memory would be the most that is ever needed.
+    fn rows<'a, R: Row>(&mut self, name: &str, rows: impl Iterator<Item = &'a R>) {
+        let mut rows = rows.cloned().peekable();
+        self.add(name, &[]);
+        let start = self.bytes.len();
+        let stream = StreamWriter::try_new(&mut self.bytes, &R::TABLE.schema());
+        let written = stream.and_then(|mut writer| {
+            while rows.peek().is_some() {
+                let some: Vec<R> = rows.by_ref().take(ROWS_A_BATCH).collect();
+                writer.write(&R::to_batch(&some))?;
+            }
+            writer.finish()
+        });
         debug_assert!(written.is_ok(), "writing a batch into memory");
-        self.add(name, &bytes);
+        // The length stands before the bytes, and is known only now.
+        let length = ((self.bytes.len() - start) as u64).to_le_bytes();
+        if let Some(place) = self.bytes.get_mut(start - length.len()..start) {
+            place.copy_from_slice(&length);
+        }
     }
 
     fn finish(mut self) -> Vec<u8> {

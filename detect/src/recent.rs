@@ -19,7 +19,8 @@ const AMENDED_FOR: i64 = 30 * MINUTE;
 /// One row, and the findings that it anchors.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
-    pub row: Access,
+    /// Behind a pointer, since a map has empty places.
+    pub row: Box<Access>,
     pub findings: Vec<FindingId>,
 }
 
@@ -50,7 +51,7 @@ impl Recent {
             row.request_object = None;
             row.response_object = None;
         }
-        self.rows.insert(row.request_key.clone(), Held { row, findings });
+        self.rows.insert(row.request_key.clone(), Held { row: Box::new(row), findings });
     }
 
     /// The row as it was held, and as it is now that `amendment` is known.
@@ -61,7 +62,7 @@ impl Recent {
         }
         let before = held.clone();
         apply(amendment, &mut held.row);
-        Some((before, held.row.clone()))
+        Some((before, (*held.row).clone()))
     }
 
     /// Sets the findings of a row that was judged again.

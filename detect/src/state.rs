@@ -23,6 +23,8 @@ use crate::settings::Settings;
 
 /// The first line; another version of the format has another number.
 const FORMAT: &[u8] = b"durward detection 2\n";
+/// Rows that are written at a time.
+const ROWS_A_BATCH: usize = 1_024;
 
 /// All that is no row, as it is written.
 #[derive(Serialize)]
@@ -90,10 +92,10 @@ fn written(detection: &Detection) -> Result<Vec<u8>, Broken> {
             .map(|held| held.findings.iter().map(|id| id.0.clone()).collect())
             .collect(),
     };
-    let findings: Vec<Finding> = findings.into_iter().map(|known| known.row.clone()).collect();
-    let rows: Vec<Access> = held.into_iter().map(|held| held.row.clone()).collect();
+    let rows = ipc(held.iter().map(|held| &*held.row))?;
+    let findings = ipc(findings.iter().map(|known| &known.row))?;
     let mut bytes = FORMAT.to_vec();
-    for section in [serde_json::to_vec(&rest)?, ipc(&findings)?, ipc(&rows)?] {
+    for section in [serde_json::to_vec(&rest)?, findings, rows] {
         bytes.extend((section.len() as u64).to_le_bytes());
         bytes.extend(section);
     }
@@ -118,7 +120,7 @@ fn read(detection: &mut Detection, mut bytes: &[u8]) -> Result<(), Broken> {
     detection.findings.restore_waiting(rest.waiting.into_iter().map(FindingId).collect());
     for (row, findings) in held.into_iter().zip(rest.held) {
         let findings = findings.into_iter().map(FindingId).collect();
-        detection.recent.restore(Held { row, findings });
+        detection.recent.restore(Held { row: Box::new(row), findings });
     }
     Ok(())
 }
@@ -131,9 +133,14 @@ fn section<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Broken> {
     Ok(section)
 }
 
-fn ipc<R: Row>(rows: &[R]) -> Result<Vec<u8>, Broken> {
+/// Rows, a few at a time: all of them twice in memory would be the most that is ever needed.
+fn ipc<'a, R: Row>(rows: impl Iterator<Item = &'a R>) -> Result<Vec<u8>, Broken> {
+    let mut rows = rows.cloned().peekable();
     let mut writer = StreamWriter::try_new(Vec::new(), &R::TABLE.schema())?;
-    writer.write(&R::to_batch(rows))?;
+    while rows.peek().is_some() {
+        let some: Vec<R> = rows.by_ref().take(ROWS_A_BATCH).collect();
+        writer.write(&R::to_batch(&some))?;
+    }
     Ok(writer.into_inner()?)
 }
 

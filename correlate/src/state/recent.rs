@@ -25,14 +25,15 @@ pub(crate) struct Recent {
 /// One access as it is known now, and how often each of its edges was amended.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Held {
-    pub access: Access,
+    /// Behind a pointer, since nodes of the map are half empty.
+    pub access: Box<Access>,
     pub amended: BTreeMap<&'static str, i64>,
 }
 
 impl Recent {
     /// Holds a judged access.
     pub(crate) fn add(&mut self, access: &Access) {
-        self.restore(Held { access: without_bodies(access), amended: BTreeMap::new() });
+        self.restore(Held { access: Box::new(without_bodies(access)), amended: BTreeMap::new() });
     }
 
     /// Takes back a held access from a checkpoint.
