@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
 use super::mapping::Mapping;
-use super::{Context, Failure, google, kube_audit};
+use super::{Context, Failure, Format, google, kube_audit};
 
 /// Which field of an entry fills which column.
 pub(super) const MAPPING: &[Mapping] = &[
@@ -97,6 +97,7 @@ pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
     let is_split = google::is_split(entry.get("split"));
     let code = payload.and_then(|payload| payload.get("status")?.get("code")?.as_i64());
     let mut access = kube_audit::read_fields(event(entry), None, &context)?;
+    Format::GkeAudit.name().clone_into(&mut access.format);
     access.observed_time = received;
     access.truncated = is_split;
     if access.decision == Decision::Unknown {

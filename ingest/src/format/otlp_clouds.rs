@@ -110,8 +110,17 @@ pub(super) fn in_text(text: &[u8], context: &Context<'_>) -> Option<Reading> {
         return None;
     }
     let raw: Raw<'_> = serde_json::from_slice(text).ok()?;
-    let is_group = raw.contains_key("logEvents");
-    let format = if is_group { Format::CloudWatch } else { envelope::sort(&raw)? };
+    let has = |key: &str| raw.contains_key(key);
+    // What comes in lists is read for what each record is.
+    let format = if has("logEvents") {
+        Format::CloudWatch
+    } else if has("records") {
+        Format::AzureActivity
+    } else if has("Records") {
+        Format::CloudTrail
+    } else {
+        envelope::sort(&raw)?
+    };
     read(format, text, context)
 }
 
@@ -261,6 +270,11 @@ mod tests {
         let read = reading(&json!({}), &body(&event));
         assert_eq!(read.accesses[0].event_id, native(Format::CloudTrail, &event).event_id);
         assert_eq!(read.items(), 1);
+        // A message of an Event Hub, as the Collector hands it on.
+        let record = json!({"time": "2023-07-19T21:17:28Z", "category": "Administrative", "resourceId": "/SUBSCRIPTIONS/S",
+            "operationName": "Microsoft.Authorization/roleAssignments/write", "resultType": "Success"});
+        let hub = reading(&json!({}), &body(&json!({"records": [record, record]})));
+        assert_eq!((hub.accesses.len(), hub.items()), (2, 2));
         for other in [
             json!({"eventName": "click", "eventSource": "web"}),
             json!({"operationName": "GetCart", "tenantId": "t", "correlationId": "c"}),
