@@ -4,7 +4,7 @@ use durward_schemas::Time;
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::Turn;
 use durward_schemas::tables::{Access, Object};
-use durward_schemas::values::{Decision, Edge, Outcome};
+use durward_schemas::values::{Decision, Edge, Outcome, Provider};
 
 use crate::body::{Body, Pod};
 use crate::change::{changes, effective, is_kept, told_again};
@@ -40,8 +40,10 @@ fn minting(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<N
     for credential in &minted {
         let positions = state.recent.of_credential(&credential.credential_id);
         let reason = "the minting of its credential was seen";
-        // Of a cloud's session only the minting says for which pod it is.
-        news.push(News { edge: Edge::Workload, positions: positions.clone(), reason });
+        // Of a cloud's session only the minting says for which pod it is; tokens say so themselves.
+        if access.provider != Provider::Kubernetes {
+            news.push(News { edge: Edge::Workload, positions: positions.clone(), reason });
+        }
         news.push(News { edge: Edge::Lineage, positions, reason });
     }
     turn.credentials.extend(minted);

@@ -4,6 +4,12 @@
 
 use durward_schemas::cell::Json;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// A body as it is; null where there is none, or none that can be read.
+pub(crate) fn value(json: Option<&Json>) -> Value {
+    json.and_then(|json| serde_json::from_str(json.as_str()).ok()).unwrap_or_default()
+}
 
 /// `metadata` of any object.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

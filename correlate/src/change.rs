@@ -272,21 +272,11 @@ fn one_change(
     let told = summary::of(objects, deed, key.as_ref(), &content, from);
     let text = |content: &Content| content.seen().map(|seen| seen.json.clone());
     let change = Change {
-        time: access.time,
         change_id: change_id.clone(),
-        log_position: access.log_position,
-        cluster: access.cluster.clone(),
-        provider: access.provider,
         kind,
         action,
-        api_group: access.api_group.clone(),
-        resource: access.resource.clone().unwrap_or_default(),
         namespace: access.object_namespace.clone(),
         name: key.as_ref().map(|key| key.name.clone()),
-        actor: access.identity.clone().unwrap_or_default(),
-        actor_kind: access.identity_kind,
-        actor_credential_id: access.credential_id.clone(),
-        event_id: Some(access.event_id.clone()),
         before: before.and_then(|version| text(&version.content)),
         after: text(&content),
         summary: told.summary,
@@ -294,11 +284,29 @@ fn one_change(
         grants_removed: some(told.grants_removed),
         subjects: some(told.subjects.iter().map(SubjectKey::sentence).collect()),
         flap_of: key.as_ref().and_then(|key| flap_of(objects, key, from, &content)),
-        source: access.source.clone(),
-        ingest_time: access.ingest_time,
+        ..made_by(access)
     };
     let version = Version { from, position: access.log_position, content, change: Some(change_id) };
     Some(Made { change, object: key.map(|key| (key, version)) })
+}
+
+/// What every access tells of a change that it made: when, who, with what, to which sort of thing.
+fn made_by(access: &Access) -> Change {
+    Change {
+        time: access.time,
+        log_position: access.log_position,
+        cluster: access.cluster.clone(),
+        provider: access.provider,
+        api_group: access.api_group.clone(),
+        resource: access.resource.clone().unwrap_or_default(),
+        actor: access.identity.clone().unwrap_or_default(),
+        actor_kind: access.identity_kind,
+        actor_credential_id: access.credential_id.clone(),
+        event_id: Some(access.event_id.clone()),
+        source: access.source.clone(),
+        ingest_time: access.ingest_time,
+        ..Change::default()
+    }
 }
 
 /// The sentence of a change again, after an earlier version of its object was seen.

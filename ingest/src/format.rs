@@ -91,14 +91,6 @@ impl Reading {
         self.accesses.len() + self.objects.len() + signals + self.rejects.len()
     }
 
-    /// Says of the accesses from the `first` on what they were read as, where nobody has yet.
-    fn label(&mut self, first: usize, format: Format) {
-        let unlabelled = self.accesses.iter_mut().skip(first).filter(|row| row.format.is_empty());
-        for access in unlabelled {
-            format.name().clone_into(&mut access.format);
-        }
-    }
-
     /// Adds what another reading found.
     pub fn merge(&mut self, other: Self) {
         self.accesses.extend(other.accesses);

@@ -2,7 +2,8 @@
 //!
 //! `keys/redaction` makes the markers that stand for secrets; during a rotation it has two lines,
 //! of which the first is used. `keys/reject` makes the ids of rejects and never rotates;
-//! `keys/upload` lets files in through a running server. All are made at the first start, readable by their owner only.
+//! `keys/upload` lets files in through a running server. All are made at the first start, readable
+//! by their owner only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

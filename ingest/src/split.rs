@@ -1,8 +1,8 @@
 //! JSON text into items, while it streams in: chunks of bytes in, whole items out.
 //!
 //! An item is an element of a list (`[...]`, or `"items": [...]` of an object), or a value by itself
-//! (one document, JSON lines). Clouds name the list of an object otherwise: `Records`. Items are found by brackets and quotes alone, so one that is not JSON
-//! never takes a neighbour with it. Memory is bounded by the largest item that is allowed.
+//! (one document, JSON lines). Clouds name the list of an object otherwise: `Records`. Items are
+//! found by brackets and quotes alone, so one that is not JSON never takes a neighbour with it. Memory is bounded by the largest item that is allowed.
 
 use memchr::memchr3;
 

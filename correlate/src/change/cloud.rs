@@ -4,11 +4,13 @@
 //! Google: <https://cloud.google.com/logging/docs/reference/audit/auditlog/rest/Shared.Types/AuditData>,
 //! Azure: <https://learn.microsoft.com/en-us/azure/role-based-access-control/permissions/management-and-governance>.
 
-use durward_schemas::cell::Json;
 use durward_schemas::ids::ChangeId;
 use durward_schemas::tables::{Access, Change};
 use durward_schemas::values::{ChangeAction, ChangeKind, Decision, Outcome, Provider};
 use serde_json::Value;
+
+use super::{made_by, some};
+use crate::body;
 
 /// Words in names of calls that say what changes, the more telling ones first.
 const KINDS: &[(&str, ChangeKind)] = &[
@@ -53,7 +55,7 @@ const KINDS: &[(&str, ChangeKind)] = &[
 const SERVICES: &[&str] =
     &["iam.amazonaws.com", "eks.amazonaws.com", "rolesanywhere.amazonaws.com"];
 
-/// How calls begin, or end, that change something.
+/// How calls begin that change something.
 const ACTIONS: &[(&str, ChangeAction)] = &[
     ("Create", ChangeAction::Create),
     ("Add", ChangeAction::Update),
@@ -82,27 +84,15 @@ pub(super) fn change(access: &Access) -> Option<Change> {
     let actor = access.who().short();
     let (added, removed) = deltas(access);
     Some(Change {
-        time: access.time,
         change_id: ChangeId::of(access.cluster.as_deref(), access.event_id.as_str(), &path),
-        log_position: access.log_position,
-        cluster: access.cluster.clone(),
-        provider: access.provider,
         kind,
         action,
-        api_group: access.api_group.clone(),
-        resource: access.resource.clone().unwrap_or_default(),
         name: object.clone(),
-        actor: access.identity.clone().unwrap_or_default(),
-        actor_kind: access.identity_kind,
-        actor_credential_id: access.credential_id.clone(),
-        event_id: Some(access.event_id.clone()),
         after: access.request_object.clone(),
         summary: sentence(&actor, verb, object.as_deref(), access, &added, &removed),
-        grants_added: Some(added).filter(|list| !list.is_empty()),
-        grants_removed: Some(removed).filter(|list| !list.is_empty()),
-        source: access.source.clone(),
-        ingest_time: access.ingest_time,
-        ..Change::default()
+        grants_added: some(added),
+        grants_removed: some(removed),
+        ..made_by(access)
     })
 }
 
@@ -137,8 +127,7 @@ fn beginning(name: &str) -> Option<ChangeAction> {
 
 /// What Google's audit log says that a policy gives and takes: `ROLE to MEMBER`.
 fn deltas(access: &Access) -> (Vec<String>, Vec<String>) {
-    let read = |json: Option<&Json>| -> Option<Value> { serde_json::from_str(json?.as_str()).ok() };
-    let annotations = read(access.annotations.as_ref()).unwrap_or_default();
+    let annotations = body::value(access.annotations.as_ref());
     let deltas = annotations.pointer("/serviceData/policyDelta/bindingDeltas");
     let (mut added, mut removed) = (Vec::new(), Vec::new());
     for delta in deltas.and_then(Value::as_array).into_iter().flatten() {
@@ -162,9 +151,8 @@ fn sentence(
     if let Some(object) = object {
         text = format!("{text} for {object}");
     }
-    let request: Option<Value> =
-        access.request_object.as_ref().and_then(|json| serde_json::from_str(json.as_str()).ok());
-    let parameter = |name: &str| request.as_ref()?.get(name)?.as_str().map(str::to_owned);
+    let request = body::value(access.request_object.as_ref());
+    let parameter = |name: &str| request.get(name)?.as_str().map(str::to_owned);
     // The role or user that a policy is attached to, where the policy is the object, or the other way.
     let beside = ["roleName", "userName", "groupName", "policyArn", "policyName"];
     let beside = beside.iter().filter_map(|name| parameter(name));
@@ -182,6 +170,8 @@ fn sentence(
 
 #[cfg(test)]
 mod tests {
+    use durward_schemas::cell::Json;
+
     use super::*;
 
     fn told(provider: Provider, group: &str, verb: &str, request: &str) -> Option<String> {

@@ -4,20 +4,22 @@
 //! EKS Pod Identity: <https://docs.aws.amazon.com/eks/latest/APIReference/API_auth_AssumeRoleForPodIdentity.html>.
 
 use chrono::NaiveDateTime;
-use durward_schemas::cell::Json;
 use durward_schemas::tables::{Access, Credential};
-use durward_schemas::values::{CredentialKind, Evidence, IdentityKind, Provider};
+use durward_schemas::values::{CredentialKind, IdentityKind, Provider};
 use durward_schemas::{Identity, Time};
 use serde_json::Value;
+
+use crate::body;
+use crate::state::credentials::minted;
 
 /// How CloudTrail writes the end of a session, besides RFC 3339: `Jul 23, 2026, 11:00:05 AM`.
 const EXPIRATION: &str = "%b %d, %Y, %I:%M:%S %p";
 
 /// What `access` minted, if it is a call of AWS that mints.
 pub(super) fn issued(access: &Access) -> Option<Credential> {
-    let id = access.issued_credential_id.clone()?;
-    let (request, response) =
-        (body(access.request_object.as_ref()), body(access.response_object.as_ref()));
+    let minted = minted(access)?;
+    let request = body::value(access.request_object.as_ref());
+    let response = body::value(access.response_object.as_ref());
     let text = |body: &Value, path: &str| body.pointer(path)?.as_str().map(str::to_owned);
     let key_of = text(&response, "/accessKey/userName");
     let role = text(&request, "/roleArn").or_else(|| text(&response, "/assumedRoleUser/arn"));
@@ -34,32 +36,20 @@ pub(super) fn issued(access: &Access) -> Option<Credential> {
     let for_account =
         account.map(|(namespace, name)| format!("system:serviceaccount:{namespace}:{name}"));
     Some(Credential {
-        credential_id: id,
-        recorded_time: access.ingest_time,
-        log_position: access.log_position,
         credential_kind: if key_of.is_some() {
             CredentialKind::CloudStaticKey
         } else {
             CredentialKind::CloudSession
         },
-        cluster: access.cluster.clone(),
         identity: holder.name,
         identity_kind: holder.kind,
         identity_realm: holder.realm,
-        issued_time: Some(access.time),
         expires_time: expires.as_deref().and_then(expiration),
-        issued_by: for_account.or_else(|| access.identity.clone()),
-        issued_by_credential_id: access.credential_id.clone(),
-        issued_event_id: Some(access.event_id.clone()),
+        issued_by: for_account.or_else(|| minted.issued_by.clone()),
         pod: access.pod.clone(),
         pod_uid: access.pod_uid.clone(),
-        evidence: Evidence::Exact,
-        ..Credential::default()
+        ..minted
     })
-}
-
-fn body(json: Option<&Json>) -> Value {
-    json.and_then(|json| serde_json::from_str(json.as_str()).ok()).unwrap_or_default()
 }
 
 fn expiration(text: &str) -> Option<Time> {
@@ -71,6 +61,8 @@ fn expiration(text: &str) -> Option<Time> {
 
 #[cfg(test)]
 mod tests {
+    use durward_schemas::cell::Json;
+
     use super::*;
 
     fn check(request: &str, response: &str, expected: (&str, CredentialKind, &str, Option<&str>)) {

@@ -169,9 +169,25 @@ fn issued_by(access: &Access) -> Option<Credential> {
     }
 }
 
+/// What every minting tells of its credential: when, by whom, with what.
+pub(super) fn minted(access: &Access) -> Option<Credential> {
+    Some(Credential {
+        credential_id: access.issued_credential_id.clone()?,
+        recorded_time: access.ingest_time,
+        log_position: access.log_position,
+        cluster: access.cluster.clone(),
+        issued_time: Some(access.time),
+        issued_by: access.identity.clone(),
+        issued_by_credential_id: access.credential_id.clone(),
+        issued_event_id: Some(access.event_id.clone()),
+        evidence: Evidence::Exact,
+        ..Credential::default()
+    })
+}
+
 /// The credential that a successful `TokenRequest` issued.
 fn by_token_request(access: &Access) -> Option<Credential> {
-    let id = access.issued_credential_id.clone()?;
+    let minted = minted(access)?;
     let namespace = access.object_namespace.as_deref()?;
     let name = access.object_name.as_deref()?;
     let asked = TokenRequest::read(access.request_object.as_ref());
@@ -182,24 +198,15 @@ fn by_token_request(access: &Access) -> Option<Credential> {
     let asked_until =
         asked.spec.expiration_seconds.map(|seconds| access.time.plus(seconds * 1_000_000));
     Some(Credential {
-        credential_id: id,
-        recorded_time: access.ingest_time,
-        log_position: access.log_position,
         credential_kind: CredentialKind::BoundToken,
-        cluster: access.cluster.clone(),
         identity: Some(format!("system:serviceaccount:{namespace}:{name}")),
         identity_kind: IdentityKind::ServiceAccount,
         identity_realm: access.identity_realm.clone(),
-        issued_time: Some(access.time),
         expires_time: expires.or(asked_until),
-        issued_by: access.identity.clone(),
-        issued_by_credential_id: access.credential_id.clone(),
-        issued_event_id: Some(access.event_id.clone()),
         audiences: Some(asked.spec.audiences).filter(|audiences| !audiences.is_empty()),
         pod: bound.name.filter(|_| to_pod),
         pod_uid: bound.uid.filter(|_| to_pod),
-        evidence: Evidence::Exact,
-        ..Credential::default()
+        ..minted
     })
 }
 

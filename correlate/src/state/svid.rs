@@ -1,35 +1,27 @@
 //! The SVID that a call of SPIRE's server signed.
 //! <https://github.com/spiffe/spire/blob/main/doc/spire_server.md#audit-log>
 
-use durward_schemas::cell::Json;
 use durward_schemas::tables::{Access, Credential};
-use durward_schemas::values::{CredentialKind, Evidence};
+use durward_schemas::values::CredentialKind;
 use durward_schemas::{Identity, Time};
 use serde_json::Value;
 
+use crate::body;
+use crate::state::credentials::minted;
+
 /// What `access` signed, if it signed one.
 pub(super) fn issued(access: &Access) -> Option<Credential> {
-    let id = access.issued_credential_id.clone()?;
+    let minted = minted(access)?;
     let holder = Identity::spiffe(access.object_name.as_deref()?)?;
     let is_jwt = access.verb.as_deref().is_some_and(|verb| verb.contains("JWT"));
-    let answer = access.response_object.as_ref().map(Json::as_str);
-    let answer: Value = answer.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let answer = body::value(access.response_object.as_ref());
     Some(Credential {
-        credential_id: id,
-        recorded_time: access.ingest_time,
-        log_position: access.log_position,
         credential_kind: if is_jwt { CredentialKind::SvidJwt } else { CredentialKind::SvidX509 },
-        cluster: access.cluster.clone(),
         identity: holder.name,
         identity_kind: holder.kind,
         identity_realm: holder.realm,
-        issued_time: Some(access.time),
         expires_time: expires(&answer["expires_at"]),
-        issued_by: access.identity.clone(),
-        issued_by_credential_id: access.credential_id.clone(),
-        issued_event_id: Some(access.event_id.clone()),
-        evidence: Evidence::Exact,
-        ..Credential::default()
+        ..minted
     })
 }
 
@@ -42,6 +34,7 @@ fn expires(value: &Value) -> Option<Time> {
 
 #[cfg(test)]
 mod tests {
+    use durward_schemas::cell::Json;
     use durward_schemas::values::Provider;
 
     use super::*;

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::cloud::{Record, Request, address, stored};
 use super::fields::{self, Fields};
 use super::mapping::Mapping;
-use super::{Context, Failure};
+use super::{Context, Failure, Format};
 use crate::normalize;
 
 /// A source of what is known of a caller, unless the proof of identity was refused.
@@ -195,6 +195,7 @@ pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
     let mut access = Access {
         provider: Provider::Aws,
         source: context.source.to_owned(),
+        format: Format::CloudTrail.name().to_owned(),
         source_event_id: fields.text_if("eventID"),
         request_id: fields.text_if("requestID"),
         api_group: fields.text_if("eventSource"),

@@ -185,7 +185,6 @@ impl<'a> Envelope<'a> {
     fn record(&self, sort: Format, bytes: &[u8], item: &Item, reading: &mut Reading) {
         let envelope = Self { format: sort, ..*self };
         let context = &self.context;
-        let first = reading.accesses.len();
         let access = match sort {
             Format::KubeAudit => kube_audit::read(bytes, context).map(Some),
             Format::GkeAudit => gke_audit::read(bytes, context).map(Some),
@@ -198,7 +197,6 @@ impl<'a> Envelope<'a> {
             Ok(access) => reading.accesses.extend(access),
             Err(failure) => reading.rejects.push(context.reject_item(sort, item, &failure)),
         }
-        reading.label(first, sort);
     }
 
     /// A text that may be an audit record of any sort, and otherwise is a log record.

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::cloud::{Message, Record, Request, stored};
 use super::fields::Fields;
 use super::mapping::Mapping;
-use super::{Context, Failure, Reading, google};
+use super::{Context, Failure, Format, Reading, google};
 use crate::normalize;
 
 /// Which field of an entry fills which column.
@@ -144,8 +144,12 @@ fn log(entry: Map<String, Value>) -> Message {
 /// Reads an audit log.
 fn audit(entry: Map<String, Value>, context: &Context<'_>) -> Result<Access, Failure> {
     let mut record = Record::open(entry, context);
-    let mut access =
-        Access { provider: Provider::Gcp, source: context.source.to_owned(), ..Access::default() };
+    let mut access = Access {
+        provider: Provider::Gcp,
+        source: context.source.to_owned(),
+        format: Format::GcpAudit.name().to_owned(),
+        ..Access::default()
+    };
     let fields = &mut record.fields;
     let claim = fields.text_if("timestamp");
     access.observed_time = fields.text_if("receiveTimestamp").as_deref().and_then(Time::parse);

@@ -96,8 +96,7 @@ pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
     let permissions = payload.and_then(|payload| payload.get("authorizationInfo")).cloned();
     let is_split = google::is_split(entry.get("split"));
     let code = payload.and_then(|payload| payload.get("status")?.get("code")?.as_i64());
-    let mut access = kube_audit::read_fields(event(entry), None, &context)?;
-    Format::GkeAudit.name().clone_into(&mut access.format);
+    let mut access = kube_audit::read_fields(Format::GkeAudit, event(entry), None, &context)?;
     access.observed_time = received;
     access.truncated = is_split;
     if access.decision == Decision::Unknown {

@@ -112,11 +112,12 @@ pub(crate) fn read_event(
     if !is_event(&event, version.is_some()) {
         return Err(not_an_event());
     }
-    read_fields(event, version, context)
+    read_fields(Format::KubeAudit, event, version, context)
 }
 
-/// Reads the fields of what is known to be an event.
+/// Reads the fields of what is known to be an event, told in `format`.
 pub(super) fn read_fields(
+    format: Format,
     mut event: Map<String, Value>,
     version: Option<Value>,
     context: &Context<'_>,
@@ -130,7 +131,7 @@ pub(super) fn read_fields(
         provider: Provider::Kubernetes,
         cluster: context.cluster.map(str::to_owned),
         source: context.source.to_owned(),
-        format: Format::KubeAudit.name().to_owned(),
+        format: format.name().to_owned(),
         source_event_id: event.text("auditID")?,
         stage: event.text("stage")?,
         level: event.text("level")?,

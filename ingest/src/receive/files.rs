@@ -109,8 +109,7 @@ pub fn ingest(
     intake: &Intake,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Ingested, FilesError> {
-    let cluster = settings.cluster.as_deref().or(intake.settings().default_cluster.as_deref());
-    let context = Context { as_of: settings.as_of, ..intake.context(cluster, &settings.source) };
+    let context = context(settings, intake);
     let paths = expand(paths)?;
     let mut sources = Vec::new();
     for path in &paths {
@@ -147,8 +146,7 @@ pub(super) fn ingest_stream(
     settings: &FileSettings,
     intake: &Intake,
 ) -> Result<Ingested, FilesError> {
-    let cluster = settings.cluster.as_deref().or(intake.settings().default_cluster.as_deref());
-    let context = Context { as_of: settings.as_of, ..intake.context(cluster, &settings.source) };
+    let context = context(settings, intake);
     let mut source = Source::stream(reader, settings.format, &context)?;
     let mut silent = |_| {};
     let mut call = Call::new(intake, std::slice::from_ref(&source), &mut silent);
@@ -157,6 +155,12 @@ pub(super) fn ingest_stream(
     }
     call.end(&source, &context);
     call.finish(&context)
+}
+
+/// What the readers of a call are told.
+fn context<'a>(settings: &'a FileSettings, intake: &'a Intake) -> Context<'a> {
+    let cluster = settings.cluster.as_deref().or(intake.settings().default_cluster.as_deref());
+    Context { as_of: settings.as_of, ..intake.context(cluster, &settings.source) }
 }
 
 /// Whether a file is a list of objects, as far as its beginning tells.

@@ -15,6 +15,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use bytes::Buf;
 use durward_schemas::Time;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -156,8 +157,9 @@ impl Read for Chunks {
             }
         }
         let length = buffer.len().min(self.rest.len());
-        let taken = self.rest.split_to(length);
-        buffer.iter_mut().zip(taken).for_each(|(to, from)| *to = from);
+        if let Some(to) = buffer.get_mut(..length) {
+            self.rest.copy_to_slice(to);
+        }
         Ok(length)
     }
 }

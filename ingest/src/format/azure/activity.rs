@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::super::cloud::{Record, Request, address, stored};
 use super::super::fields::Fields;
 use super::super::mapping::Mapping;
-use super::super::{Context, Failure};
+use super::super::{Context, Failure, Format};
 use super::{Principal, name, subscription, take_name};
 use crate::normalize;
 
@@ -96,6 +96,7 @@ pub(in super::super) fn read(
     let mut access = Access {
         provider: Provider::Azure,
         source: context.source.to_owned(),
+        format: Format::AzureActivity.name().to_owned(),
         verb: take_name(fields, "operationName"),
         object_name: fields.text_if("resourceId"),
         region: fields.text_if("location"),

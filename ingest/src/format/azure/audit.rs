@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::super::cloud::{Record, Request, address, stored};
 use super::super::fields::{self, Fields};
 use super::super::mapping::Mapping;
-use super::super::{Context, Failure};
+use super::super::{Context, Failure, Format};
 use super::{Principal, take_name};
 use crate::normalize;
 
@@ -79,6 +79,7 @@ pub(in super::super) fn read(
     let mut access = Access {
         provider: Provider::Azure,
         source: context.source.to_owned(),
+        format: Format::AzureAudit.name().to_owned(),
         region: fields.text_if("location"),
         identity_realm: fields.text_if("tenantId"),
         ..Access::default()

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::super::cloud::{Record, Request, address, stored};
 use super::super::fields::{self, Fields};
 use super::super::mapping::Mapping;
-use super::super::{Context, Failure};
+use super::super::{Context, Failure, Format};
 use super::{Principal, take_name};
 use crate::normalize;
 
@@ -110,6 +110,7 @@ pub(in super::super) fn read(
     let mut access = Access {
         provider: Provider::Azure,
         source: context.source.to_owned(),
+        format: Format::AzureSignin.name().to_owned(),
         verb: take_name(fields, "operationName").or_else(|| Some("Sign-in activity".to_owned())),
         resource: fields.text_if("category"),
         object_name: text("resourceDisplayName"),
