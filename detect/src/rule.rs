@@ -1,15 +1,16 @@
 //! Sigma rules: read, checked against the schema, bound to columns (DESIGN decision 16).
 //!
 //! In: rule files. Out: rules that can be put to a row, or the line that is wrong and what was
-//! perhaps meant. `field` is the one mapping of audit field names to columns.
+//! perhaps meant. `source` maps the field names of each log to columns.
 
 mod built_in;
 mod certificate;
 pub(crate) mod event;
-pub(crate) mod field;
+mod field;
 mod need;
 mod pod_spec;
 mod read;
+pub(crate) mod source;
 
 use durward_schemas::values::severity;
 use rsigma_eval::{CompiledRule, evaluate_rule};
@@ -19,6 +20,7 @@ pub use need::Need;
 pub(crate) use read::read;
 
 use crate::rule::event::RowEvent;
+use crate::rule::source::LogSource;
 
 /// A rule file as somebody wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub struct RuleWarning {
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub id: String,
+    /// The log whose rows it judges.
+    pub source: &'static LogSource,
     pub title: String,
     pub description: String,
     pub severity_id: i64,
@@ -72,7 +76,8 @@ pub(crate) struct Rule {
 impl Rule {
     /// Whether the rule holds for the row.
     pub(crate) fn holds(&self, event: &RowEvent<'_>) -> bool {
-        evaluate_rule(&self.matcher, event).is_some()
+        (self.source.covers)(event.row)
+            && evaluate_rule(&self.matcher, &event.in_words_of(self.source)).is_some()
     }
 }
 
@@ -108,12 +113,6 @@ pub fn listed() -> Vec<Listed> {
 #[must_use]
 pub fn needs() -> Vec<Need> {
     load(&[]).unwrap_or_default().into_iter().filter_map(|rule| rule.need).collect()
-}
-
-/// The fields that rules may name, and the column that each is read from.
-pub fn fields() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let columns = field::FIELDS.iter().map(|field| (field.name, field.column));
-    columns.chain(field::OBJECTS.iter().map(|(name, column)| (*name, *column)))
 }
 
 /// Checks rules without using them; what was read as something else.

@@ -1,9 +1,14 @@
 //! Rows for tests, from events in the words of audit.k8s.io/v1.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::DataType;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::{EventId, RequestKey, hash128};
+use durward_schemas::table::Row;
 use durward_schemas::tables::{Access, Change};
 use durward_schemas::values::{CredentialKind, Decision, Outcome};
 use durward_schemas::{Identity, Time};
@@ -67,6 +72,28 @@ pub(crate) fn row(event: &Value) -> Access {
         response_object: body("responseObject"),
         ..Access::default()
     }
+}
+
+/// The judged row with these columns; the others are as absent as they can be.
+pub(crate) fn row_of_columns(columns: &Value) -> Access {
+    let empty = Access { judged: true, ..Access::default() };
+    let batch = Access::to_batch(&[empty]);
+    let mut arrays = batch.columns().to_vec();
+    for (name, value) in columns.as_object().expect("columns by name") {
+        let (at, field) = batch.schema_ref().column_with_name(name).expect("a column of accesses");
+        let array: ArrayRef = match (field.data_type(), value) {
+            (DataType::Utf8, Value::String(text)) => {
+                Arc::new(StringArray::from(vec![text.as_str()]))
+            }
+            (DataType::Int64, Value::Number(number)) => {
+                Arc::new(Int64Array::from(vec![number.as_i64()]))
+            }
+            (kind, value) => panic!("column {name} is {kind}, not {value}"),
+        };
+        *arrays.get_mut(at).expect("an array a field") = array;
+    }
+    let batch = RecordBatch::try_new(batch.schema(), arrays).expect("columns of their types");
+    Access::from_batch(&batch).expect("a batch of accesses").remove(0)
 }
 
 /// The change that a case says its event made.

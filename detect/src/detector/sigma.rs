@@ -1,11 +1,10 @@
 //! Sigma rules over judged rows: each that holds is a hit, anchored at the request.
 
-use durward_schemas::values::Provider;
-
 use crate::detector::{Detector, Hit, Seen};
 use crate::escape::shell;
+use crate::rule::Rule;
 use crate::rule::event::RowEvent;
-use crate::rule::{Rule, field};
+use crate::rule::source::LogSource;
 use crate::sentence;
 
 /// All rules.
@@ -26,7 +25,7 @@ impl Detector for Sigma {
     }
 
     fn judge(&mut self, seen: Seen<'_>) -> Vec<Hit> {
-        if !seen.row.judged || seen.row.provider != Provider::Kubernetes {
+        if !seen.row.judged {
             return Vec::new();
         }
         let event = RowEvent::of(seen);
@@ -45,7 +44,7 @@ fn hit(rule: &Rule, event: &RowEvent<'_>) -> Hit {
         Some(change) => format!("{},", change.summary),
         None => format!("{} {}", sentence::who(row), sentence::deed(row)),
     };
-    let next_step = rule.next_step.as_deref().map(|step| filled(step, event));
+    let next_step = rule.next_step.as_deref().map(|step| filled(step, rule.source, event));
     Hit {
         rule: Some(rule.id.clone()),
         anchor: row.request_key.to_string(),
@@ -60,14 +59,14 @@ fn hit(rule: &Rule, event: &RowEvent<'_>) -> Hit {
 
 /// The step with what the row says in place of `{field}`, as words of a shell; `{-n field}` is an
 /// option that is left out where the row says nothing. In one pass: what a row says is not a place.
-fn filled(step: &str, event: &RowEvent<'_>) -> String {
+fn filled(step: &str, source: &LogSource, event: &RowEvent<'_>) -> String {
     let mut filled = String::new();
     let mut rest = step;
     while let Some((before, place)) = rest.split_once('{')
         && let Some((place, after)) = place.split_once('}')
     {
         let option = place.strip_prefix("-n ");
-        let word = word(option.unwrap_or(place), event);
+        let word = word(option.unwrap_or(place), source, event);
         filled.push_str(before);
         rest = match (option, word) {
             (None, word) => {
@@ -85,8 +84,8 @@ fn filled(step: &str, event: &RowEvent<'_>) -> String {
 }
 
 /// What the row says in a field, as one word of a shell.
-fn word(name: &str, event: &RowEvent<'_>) -> Option<String> {
-    let value = (field::field(name)?.read)(event)?;
+fn word(name: &str, source: &LogSource, event: &RowEvent<'_>) -> Option<String> {
+    let value = (source.field(name)?.read)(event)?;
     value.as_str().map(|text| shell(&text))
 }
 
@@ -95,6 +94,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::rule::source::SOURCES;
     use crate::testing;
 
     fn check(name: &str, namespace: Option<&str>, expected: &str) {
@@ -105,7 +105,7 @@ mod tests {
         let event = RowEvent::of(Seen { row: &row, change: None });
         let step =
             "kubectl delete {objectRef.resource} {-n objectRef.namespace} -- {objectRef.name}";
-        assert_eq!(filled(step, &event), expected);
+        assert_eq!(filled(step, &SOURCES[0], &event), expected);
     }
 
     /// Scenario: steps about objects with ordinary names, and with names that would be commands or options.

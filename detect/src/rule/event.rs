@@ -10,17 +10,14 @@ use serde_json::Value;
 
 use crate::detector::Seen;
 use crate::rule::certificate;
-use crate::rule::field::{FIELDS, beneath, field};
 use crate::rule::pod_spec::PodSpec;
+use crate::rule::source::{LogSource, Object};
 
 /// One row, and what was parsed of it so far.
 pub(crate) struct RowEvent<'a> {
     pub row: &'a Access,
     pub change: Option<&'a Change>,
-    request: OnceCell<JsonEvent<'static>>,
-    response: OnceCell<JsonEvent<'static>>,
-    annotations: OnceCell<Value>,
-    extra: OnceCell<Value>,
+    objects: [OnceCell<JsonEvent<'static>>; 5],
     pod_spec: OnceCell<PodSpec>,
     subjects: OnceCell<Vec<String>>,
 }
@@ -31,10 +28,7 @@ impl<'a> RowEvent<'a> {
         Self {
             row: seen.row,
             change: seen.change,
-            request: OnceCell::new(),
-            response: OnceCell::new(),
-            annotations: OnceCell::new(),
-            extra: OnceCell::new(),
+            objects: Default::default(),
             pod_spec: OnceCell::new(),
             subjects: OnceCell::new(),
         }
@@ -61,41 +55,51 @@ impl<'a> RowEvent<'a> {
         })
     }
 
-    fn request(&self) -> &JsonEvent<'static> {
-        self.request.get_or_init(|| JsonEvent::owned(parse(self.row.request_object.as_ref())))
+    /// What stands at `path` among what no column took.
+    pub(crate) fn other(&self, path: &str) -> Option<EventValue<'_>> {
+        self.object(Object::Unmapped).get_field(path)
     }
 
-    fn response(&self) -> &JsonEvent<'static> {
-        self.response.get_or_init(|| JsonEvent::owned(parse(self.row.response_object.as_ref())))
+    fn object(&self, object: Object) -> &JsonEvent<'static> {
+        let row = self.row;
+        let (cell, json) = match object {
+            Object::Request => (&self.objects[0], &row.request_object),
+            Object::Response => (&self.objects[1], &row.response_object),
+            Object::Annotations => (&self.objects[2], &row.annotations),
+            Object::Extra => (&self.objects[3], &row.extra),
+            Object::Unmapped => (&self.objects[4], &row.unmapped),
+        };
+        cell.get_or_init(|| JsonEvent::owned(parse(json.as_ref())))
     }
 
+    /// The row in the words of one log.
+    pub(crate) fn in_words_of(&self, source: &'static LogSource) -> InWords<'_, 'a> {
+        InWords { event: self, source }
+    }
+}
+
+/// A row in the words of one log.
+pub(crate) struct InWords<'e, 'a> {
+    event: &'e RowEvent<'a>,
+    source: &'static LogSource,
+}
+
+impl InWords<'_, '_> {
     fn texts(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        FIELDS.iter().filter_map(|field| match (field.read)(self) {
+        self.source.fields.iter().filter_map(|field| match (field.read)(self.event) {
             Some(EventValue::Str(text)) => Some(text),
             _ => None,
         })
     }
 }
 
-impl Event for RowEvent<'_> {
+impl Event for InWords<'_, '_> {
     fn get_field(&self, path: &str) -> Option<EventValue<'_>> {
-        if let Some(field) = field(path) {
-            return (field.read)(self);
+        if let Some(field) = self.source.field(path) {
+            return (field.read)(self.event);
         }
-        let (object, path) = beneath(path)?;
-        match object {
-            "requestObject" => self.request().get_field(path),
-            "responseObject" => self.response().get_field(path),
-            // Keys of these hold dots and slashes, so what follows is one key.
-            "annotations" => {
-                let all = self.annotations.get_or_init(|| parse(self.row.annotations.as_ref()));
-                all.get(path).map(EventValue::from)
-            }
-            _ => {
-                let all = self.extra.get_or_init(|| parse(self.row.extra.as_ref()));
-                all.get(path).map(EventValue::from)
-            }
-        }
+        let found = self.source.beneath(path)?;
+        self.event.object(found.object).get_field(&found.path)
     }
 
     fn any_string_value(&self, pred: &dyn Fn(&str) -> bool) -> bool {
@@ -107,9 +111,10 @@ impl Event for RowEvent<'_> {
     }
 
     fn to_json(&self) -> Value {
-        let fields = FIELDS
-            .iter()
-            .filter_map(|field| Some((field.name.to_owned(), (field.read)(self)?.to_json())));
+        let fields =
+            self.source.fields.iter().filter_map(|field| {
+                Some((field.name.to_owned(), (field.read)(self.event)?.to_json()))
+            });
         Value::Object(fields.collect())
     }
 }

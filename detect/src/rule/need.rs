@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rsigma_parser::{Detection, DetectionItem, SigmaRule, SigmaValue};
 
-use crate::rule::field;
+use crate::rule::source::LogSource;
 
 /// Columns that are filled from bodies, directly or by what a change did.
 const FROM_BODIES: &[&str] = &["request_object", "response_object", "grants_added", "subjects"];
@@ -22,7 +22,11 @@ pub struct Need {
 
 impl Need {
     /// What `rule` needs; `None` for one that can fire without any body.
-    pub(super) fn of(rule: &SigmaRule, rule_id: &str) -> Option<Self> {
+    pub(super) fn of(source: &LogSource, rule: &SigmaRule, rule_id: &str) -> Option<Self> {
+        if source.product != "kubernetes" {
+            // An audit policy leaves bodies out; other sources have them or not, as they are.
+            return None;
+        }
         let mut need = Self { rule_id: rule_id.to_owned(), ..Self::default() };
         let mut alternatives = Vec::new();
         let mut base_reads = false;
@@ -32,7 +36,7 @@ impl Need {
                 continue;
             }
             let mut items = Vec::new();
-            collect(detection, &mut items);
+            collect(source, detection, &mut items);
             let reads = items.iter().any(|item| item.is_from_body);
             need.resources.extend(values(&items, "objectRef.resource"));
             need.verbs.extend(values(&items, "verb"));
@@ -55,10 +59,9 @@ struct Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    fn new(name: &'a str, comparison: Option<&'a DetectionItem>) -> Self {
-        let column = field::field(name).map(|field| field.column);
-        let column =
-            column.or_else(|| field::beneath(name).and_then(|(object, _)| object_column(object)));
+    fn new(source: &LogSource, name: &'a str, comparison: Option<&'a DetectionItem>) -> Self {
+        let column = source.field(name).map(|field| field.column);
+        let column = column.or_else(|| Some(source.beneath(name)?.object.column()));
         Self {
             name,
             comparison,
@@ -67,25 +70,21 @@ impl<'a> Item<'a> {
     }
 }
 
-fn object_column(object: &str) -> Option<&'static str> {
-    field::OBJECTS.iter().find(|(name, _)| *name == object).map(|(_, column)| *column)
-}
-
-fn collect<'a>(detection: &'a Detection, items: &mut Vec<Item<'a>>) {
+fn collect<'a>(source: &LogSource, detection: &'a Detection, items: &mut Vec<Item<'a>>) {
     match detection {
         Detection::AllOf(all) => {
             let named = all.iter().filter_map(|item| Some((item.field.name.as_deref()?, item)));
-            items.extend(named.map(|(name, item)| Item::new(name, Some(item))));
+            items.extend(named.map(|(name, item)| Item::new(source, name, Some(item))));
         }
         Detection::AnyOf(parts) | Detection::And(parts) => {
             for part in parts {
-                collect(part, items);
+                collect(source, part, items);
             }
         }
-        Detection::ArrayMatch { field, .. } => items.push(Item::new(field, None)),
+        Detection::ArrayMatch { field, .. } => items.push(Item::new(source, field, None)),
         Detection::Conditional { named, .. } => {
             for part in named.values() {
-                collect(part, items);
+                collect(source, part, items);
             }
         }
         Detection::Keywords(_) => {}

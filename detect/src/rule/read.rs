@@ -6,7 +6,7 @@ use rsigma_parser::{
 };
 use serde_json::Value;
 
-use crate::rule::field::{ALIASES, MISPLACED, is_known, suggestion};
+use crate::rule::source::{self, LogSource};
 use crate::rule::{Need, Rule, RuleError, RuleFile, RuleWarning, severity_of};
 
 /// Reads the rules of a file; what was read as something else goes to `warnings`.
@@ -14,45 +14,45 @@ pub(crate) fn read(
     file: &RuleFile,
     warnings: &mut Vec<RuleWarning>,
 ) -> Result<Vec<Rule>, RuleError> {
-    let source = Source { file };
-    let parsed = parse_sigma_yaml(&file.text).map_err(|error| source.error(1, &error))?;
+    let text = Text { file };
+    let parsed = parse_sigma_yaml(&file.text).map_err(|error| text.error(1, &error))?;
     if let Some(problem) = parsed.errors.first() {
-        return Err(source.error(source.line_in(problem), problem));
+        return Err(text.error(text.line_in(problem), problem));
     }
     if !parsed.correlations.is_empty() || !parsed.filters.is_empty() {
         let problem = "only detection rules are evaluated, no correlations and no filters";
-        return Err(source.error(1, &problem));
+        return Err(text.error(1, &problem));
     }
-    parsed.rules.into_iter().map(|rule| source.rule(rule, warnings)).collect()
+    parsed.rules.into_iter().map(|rule| text.rule(rule, warnings)).collect()
 }
 
 /// A file, for messages about it.
-struct Source<'a> {
+struct Text<'a> {
     file: &'a RuleFile,
 }
 
-impl Source<'_> {
+impl Text<'_> {
     fn rule(
         &self,
         mut rule: SigmaRule,
         warnings: &mut Vec<RuleWarning>,
     ) -> Result<Rule, RuleError> {
-        let source = (rule.logsource.product.as_deref(), rule.logsource.service.as_deref());
-        if source != (Some("kubernetes"), Some("audit")) {
-            let problem = "the logsource is not product kubernetes, service audit";
+        let Some(source) = LogSource::of(&rule.logsource) else {
+            let problem = format!("the logsource is none of {}", source::names());
             return Err(self.error(self.line_of("logsource"), &problem));
-        }
+        };
         for detection in rule.detection.named.values_mut() {
-            self.bind(detection, warnings)?;
+            self.bind(source, detection, warnings)?;
         }
         let matcher = compile_rule(&rule).map_err(|error| {
             self.error(self.line_of("detection"), &format!("the detection cannot be used: {error}"))
         })?;
         let next_step = matcher.custom_attributes.get("next_step").and_then(Value::as_str);
         let id = rule.name.clone().or(rule.id.clone()).unwrap_or_else(|| rule.title.clone());
-        let need = Need::of(&rule, &id);
+        let need = Need::of(source, &rule, &id);
         Ok(Rule {
             id,
+            source,
             title: rule.title,
             description: rule.description.unwrap_or_default().trim().to_owned(),
             severity_id: severity_of(rule.level),
@@ -66,20 +66,21 @@ impl Source<'_> {
     /// Checks every field of a detection, and puts right what public rules are known to misname.
     fn bind(
         &self,
+        source: &LogSource,
         detection: &mut Detection,
         warnings: &mut Vec<RuleWarning>,
     ) -> Result<(), RuleError> {
         match detection {
             Detection::AllOf(items) => {
-                items.iter_mut().try_for_each(|item| self.bind_item(item, warnings))
+                items.iter_mut().try_for_each(|item| self.bind_item(source, item, warnings))
             }
             Detection::AnyOf(parts) | Detection::And(parts) => {
-                parts.iter_mut().try_for_each(|part| self.bind(part, warnings))
+                parts.iter_mut().try_for_each(|part| self.bind(source, part, warnings))
             }
             // Fields in the body are those of a member, which no schema describes.
-            Detection::ArrayMatch { field, .. } => self.known(field),
+            Detection::ArrayMatch { field, .. } => self.known(source, field),
             Detection::Conditional { named, .. } => {
-                named.values_mut().try_for_each(|part| self.bind(part, warnings))
+                named.values_mut().try_for_each(|part| self.bind(source, part, warnings))
             }
             Detection::Keywords(_) => Ok(()),
         }
@@ -87,24 +88,25 @@ impl Source<'_> {
 
     fn bind_item(
         &self,
+        source: &LogSource,
         item: &mut DetectionItem,
         warnings: &mut Vec<RuleWarning>,
     ) -> Result<(), RuleError> {
         let Some(name) = &item.field.name else { return Ok(()) };
         let mut warn = |meant: &str| {
-            let message = format!("{name} is not a field of kubernetes/audit, read as {meant}");
+            let message = format!("{name} is not a field of {}, read as {meant}", source.name());
             warnings.push(RuleWarning {
                 file: self.file.name.clone(),
                 line: self.line_of(name),
                 message,
             });
         };
-        if let Some((_, meant)) = ALIASES.iter().find(|(alias, _)| alias == name) {
+        if let Some((_, meant)) = source.aliases.iter().find(|(alias, _)| alias == name) {
             warn(meant);
             item.field.name = Some((*meant).to_owned());
             return Ok(());
         }
-        for (field, value, right_field, right_value) in MISPLACED {
+        for &(field, value, right_field, right_value) in source.misplaced {
             let says = |v: &SigmaValue| matches!(v, SigmaValue::String(s) if s.original == value);
             if name == field && item.values.iter().all(says) {
                 warn(right_field);
@@ -113,16 +115,16 @@ impl Source<'_> {
                 return Ok(());
             }
         }
-        self.known(name)
+        self.known(source, name)
     }
 
-    fn known(&self, name: &str) -> Result<(), RuleError> {
-        if is_known(name) {
+    fn known(&self, source: &LogSource, name: &str) -> Result<(), RuleError> {
+        if source.knows(name) {
             return Ok(());
         }
-        let problem = format!("{name} is not a field of kubernetes/audit");
+        let problem = format!("{name} is not a field of {}", source.name());
         let error = self.error(self.line_of(name), &problem);
-        Err(RuleError { suggestion: suggestion(name), ..error })
+        Err(RuleError { suggestion: source.suggestion(name), ..error })
     }
 
     fn error(&self, line: usize, problem: &dyn std::fmt::Display) -> RuleError {

@@ -1,0 +1,109 @@
+//! `product: kubernetes, service: audit`: the fields of audit.k8s.io/v1.
+//!
+//! <https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/>. A few more speak of what the
+//! event alone does not say plainly; each says what it is.
+
+use durward_schemas::cell::Json;
+use durward_schemas::values::{Decision, Provider};
+use rsigma_eval::EventValue;
+
+use super::{Beneath, LogSource, Object};
+use crate::rule::field::{Field, fields, list, some_of, text};
+
+pub(super) const SOURCE: LogSource = LogSource {
+    product: "kubernetes",
+    service: "audit",
+    covers: |row| row.provider == Provider::Kubernetes,
+    fields: FIELDS,
+    beneath: &[
+        Beneath::new("requestObject", Object::Request),
+        Beneath::new("responseObject", Object::Response),
+        // Keys of these hold dots and slashes: what follows is one key.
+        Beneath::new("annotations", Object::Annotations),
+        Beneath::new("user.extra", Object::Extra),
+    ],
+    others: &[],
+    aliases: &[
+        ("apiGroup", "objectRef.apiGroup"),
+        ("hostPath", "podSpec.hostPath.path"),
+        ("capabilities", "podSpec.capabilities"),
+    ],
+    misplaced: &[(
+        "responseStatus.code",
+        "ALLOW",
+        "annotations.authorization.k8s.io/decision",
+        "allow",
+    )],
+};
+
+fields! {
+    "level" => "level", |event| text(event.row.level.as_deref());
+    "auditID" => "source_event_id", |event| text(event.row.source_event_id.as_deref());
+    "stage" => "stage", |event| text(event.row.stage.as_deref());
+    "requestURI" => "request_uri", |event| text(event.row.request_uri.as_deref());
+    "verb" => "verb", |event| text(event.row.verb.as_deref());
+    "user.username" => "identity", |event| text(event.row.identity.as_deref());
+    "user.uid" => "identity_uid", |event| text(event.row.identity_uid.as_deref());
+    "user.groups" => "groups", |event| list(event.row.groups.as_deref());
+    "impersonatedUser.username" => "impersonated_identity",
+        |event| text(event.row.impersonated_identity.as_deref());
+    "impersonatedUser.groups" => "impersonated_groups",
+        |event| list(event.row.impersonated_groups.as_deref());
+    "sourceIPs" => "source_ip", |event| text(event.row.source_ip.as_deref());
+    "userAgent" => "user_agent", |event| text(event.row.user_agent.as_deref());
+    "objectRef.resource" => "resource", |event| text(event.row.resource.as_deref());
+    "objectRef.subresource" => "subresource", |event| text(event.row.subresource.as_deref());
+    "objectRef.namespace" => "object_namespace",
+        |event| text(event.row.object_namespace.as_deref());
+    "objectRef.name" => "object_name", |event| text(event.row.object_name.as_deref());
+    "objectRef.uid" => "object_uid", |event| text(event.row.object_uid.as_deref());
+    "objectRef.apiGroup" => "api_group", |event| text(event.row.api_group.as_deref());
+    "objectRef.apiVersion" => "api_version", |event| text(event.row.api_version.as_deref());
+    "responseStatus.code" => "status_code", |event| event.row.status_code.map(EventValue::Int);
+    "responseStatus.reason" => "status_reason", |event| text(event.row.status_reason.as_deref());
+    "annotations.authorization.k8s.io/decision" => "decision",
+        |event| text(decision(event.row.decision));
+    "annotations.authorization.k8s.io/reason" => "decision_reason",
+        |event| text(event.row.decision_reason.as_deref());
+    "requestObject" => "request_object",
+        |event| text(event.row.request_object.as_ref().map(Json::as_str));
+    "responseObject" => "response_object",
+        |event| text(event.row.response_object.as_ref().map(Json::as_str));
+    "annotations" => "annotations",
+        |event| text(event.row.annotations.as_ref().map(Json::as_str));
+    // Whether nothing was to be kept, by the URI or by the body.
+    "dryRun" => "dry_run", |event| event.row.dry_run.map(EventValue::Bool);
+    // The namespace of a ServiceAccount's own name.
+    "user.namespace" => "namespace", |event| text(event.row.namespace.as_deref());
+    // What the pod or the template in the body opens to the node, less what it opened before.
+    "podSpec.privileged" => "request_object",
+        |event| Some(EventValue::Bool(event.pod_spec().privileged));
+    "podSpec.hostPID" => "request_object",
+        |event| Some(EventValue::Bool(event.pod_spec().host_pid));
+    "podSpec.hostIPC" => "request_object",
+        |event| Some(EventValue::Bool(event.pod_spec().host_ipc));
+    "podSpec.hostNetwork" => "request_object",
+        |event| Some(EventValue::Bool(event.pod_spec().host_network));
+    "podSpec.capabilities" => "request_object",
+        |event| some_of(event.pod_spec().capabilities.iter());
+    "podSpec.hostPath.path" => "request_object",
+        |event| some_of(event.pod_spec().writable.iter().chain(&event.pod_spec().read_only));
+    "podSpec.hostPath.writable" => "request_object",
+        |event| some_of(event.pod_spec().writable.iter());
+    // Names and organizations that a CertificateSigningRequest asks for.
+    "certificate.subject" => "request_object",
+        |event| some_of(event.certificate_subjects().iter());
+    // What the change that this request made did, as the table `changes` has it.
+    "changes.grants_added" => "grants_added",
+        |event| list(event.change?.grants_added.as_deref());
+    "changes.subjects" => "subjects", |event| list(event.change?.subjects.as_deref());
+}
+
+/// The decision as the annotation spells it.
+fn decision(decision: Decision) -> Option<&'static str> {
+    match decision {
+        Decision::Allow => Some("allow"),
+        Decision::Deny => Some("forbid"),
+        Decision::Error | Decision::Unknown => None,
+    }
+}
