@@ -11,6 +11,7 @@ use crate::change::{changes, effective, is_kept, told_again};
 use crate::correlator::State;
 use crate::resolve::told;
 use crate::state::grants::Moment;
+use crate::state::mesh_policy::{is_decided_by_mesh, is_mesh_policy};
 use crate::state::objects::{Content, ObjectKey, Version};
 use crate::state::policy::is_binding;
 use crate::state::workloads::{Cause, Place};
@@ -85,6 +86,8 @@ fn keep(
             turn.grants.extend(state.grants.refresh(&state.objects, key, moment));
         }
         news.push(policy_news(state, key, from, moment));
+    } else if is_mesh_policy(key) {
+        news.push(mesh_news(state, key, from));
     } else if let Some(namespace) = &key.namespace {
         let place = (key.cluster.clone(), namespace.clone());
         let mut positions = state.recent.of_namespace(&place);
@@ -121,6 +124,19 @@ fn policy_news(state: &State, key: &ObjectKey, from: Time, moment: &Moment) -> N
         });
     }
     News { edge: Edge::Change, positions, reason: "an earlier change of policy was seen" }
+}
+
+/// A change of a mesh's policy concerns the connections that such policies decide on.
+fn mesh_news(state: &State, key: &ObjectKey, from: Time) -> News {
+    let mut positions = state.recent.since(key.cluster.as_deref(), from);
+    positions.retain(|position| {
+        state.recent.get(*position).is_some_and(|held| is_decided_by_mesh(&held.access))
+    });
+    News {
+        edge: Edge::Change,
+        positions,
+        reason: "an earlier change of the mesh's policy was seen",
+    }
 }
 
 fn is_policy(key: &ObjectKey) -> bool {

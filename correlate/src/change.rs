@@ -75,6 +75,12 @@ const RESOURCES: &[(&str, &str, &str, ChangeKind)] = &[
     ),
     ("networking.k8s.io", "networkpolicies", "NetworkPolicy", ChangeKind::NetworkPolicy),
     ("cilium.io", "ciliumnetworkpolicies", "CiliumNetworkPolicy", ChangeKind::NetworkPolicy),
+    (
+        "cilium.io",
+        "ciliumclusterwidenetworkpolicies",
+        "CiliumClusterwideNetworkPolicy",
+        ChangeKind::NetworkPolicy,
+    ),
     ("security.istio.io", "authorizationpolicies", "AuthorizationPolicy", ChangeKind::MeshPolicy),
     ("security.istio.io", "peerauthentications", "PeerAuthentication", ChangeKind::MeshPolicy),
     (

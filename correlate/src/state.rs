@@ -3,6 +3,7 @@
 mod cloud_session;
 pub(crate) mod credentials;
 pub(crate) mod grants;
+pub(crate) mod mesh_policy;
 pub(crate) mod objects;
 pub(crate) mod policy;
 pub(crate) mod recent;

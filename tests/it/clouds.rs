@@ -122,3 +122,82 @@ fn sessions_lead_back_to_service_accounts() {
         assert_eq!(place.count("findings WHERE detector = 'minted_for_another'"), 0);
     }
 }
+
+/// One request as the API server logs it: somebody binds cluster-admin.
+fn binding() -> Value {
+    json!({
+        "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "RequestResponse", "auditID": "7d0a3f2e-0000-4000-8000-000000000001",
+        "stage": "ResponseComplete", "requestURI": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "verb": "create",
+        "user": {"username": "mallory@example.com", "groups": ["system:authenticated"]}, "sourceIPs": ["203.0.113.7"], "userAgent": "kubectl/v1.34",
+        "objectRef": {"resource": "clusterrolebindings", "name": "debug", "apiGroup": "rbac.authorization.k8s.io", "apiVersion": "v1"},
+        "responseStatus": {"code": 201}, "requestObject": binding_object(),
+        "requestReceivedTimestamp": "2026-07-23T10:00:00.000000Z", "stageTimestamp": "2026-07-23T10:00:00.010000Z",
+        "annotations": {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": ""},
+    })
+}
+
+fn binding_object() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "debug"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "web"}],
+    })
+}
+
+/// The same as CloudWatch hands it on from EKS, Event Hubs from AKS, and Cloud Logging from GKE.
+fn in_every_cloud() -> [(&'static str, Value); 3] {
+    let event = binding().to_string();
+    let eks = json!({
+        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/eks/shop/cluster",
+        "logStream": "kube-apiserver-audit-1", "subscriptionFilters": ["all"],
+        "logEvents": [{"id": "1", "timestamp": 1_784_800_800_000_i64, "message": event}],
+    });
+    let aks = json!({"records": [{
+        "category": "kube-audit", "operationName": "Microsoft.ContainerService/managedClusters/diagnosticLogs/Read", "time": "2026-07-23T10:00:00Z",
+        "resourceId": "/SUBSCRIPTIONS/0/RESOURCEGROUPS/SHOP/PROVIDERS/MICROSOFT.CONTAINERSERVICE/MANAGEDCLUSTERS/SHOP",
+        "properties": {"log": event, "stream": "stdout", "pod": "kube-apiserver-1"},
+    }]});
+    let gke = json!({
+        "logName": "projects/acme/logs/cloudaudit.googleapis.com%2Factivity", "insertId": "i", "timestamp": "2026-07-23T10:00:00Z",
+        "operation": {"id": "7d0a3f2e-0000-4000-8000-000000000001", "producer": "k8s.io", "first": true, "last": true},
+        "resource": {"type": "k8s_cluster", "labels": {"cluster_name": "shop", "location": "europe-west1", "project_id": "acme"}},
+        "labels": {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": ""},
+        "protoPayload": {
+            "@type": "type.googleapis.com/google.cloud.audit.AuditLog", "serviceName": "k8s.io",
+            "methodName": "io.k8s.authorization.rbac.v1.clusterrolebindings.create",
+            "resourceName": "rbac.authorization.k8s.io/v1/clusterrolebindings/debug",
+            "authenticationInfo": {"principalEmail": "mallory@example.com"}, "authorizationInfo": [{"granted": true}],
+            "requestMetadata": {"callerIp": "203.0.113.7", "callerSuppliedUserAgent": "kubectl/v1.34"},
+            "request": binding_object(), "response": binding_object(),
+        },
+    });
+    [("eks", eks), ("aks", aks), ("gke", gke)]
+}
+
+/// Scenario: somebody binds cluster-admin in a cluster of EKS, of AKS and of GKE.
+/// Guarantees: each cloud's envelope, its format recognised, gives the same access, the same change and the
+/// same incident.
+#[test]
+fn a_deed_is_judged_alike_in_every_cloud() {
+    let mut told = Vec::new();
+    for (cloud, envelope) in in_every_cloud() {
+        let place = Place::new();
+        let path = place.path("log.json");
+        std::fs::write(&path, envelope.to_string()).expect("a file");
+        place.ingest_paths("shop", &[&path]);
+        let all = [
+            "SELECT provider, cluster, identity, identity_kind, verb, resource, object_name, decision, source_ip, time FROM accesses",
+            "SELECT kind, action, actor, summary, grants_added, subjects FROM changes",
+            "SELECT rule_id, severity_id, state, title, reason FROM findings ORDER BY rule_id",
+            "SELECT title, severity_id, status FROM incidents",
+        ]
+        .map(|sql| place.query(sql));
+        assert!(all.iter().all(|rows| !rows.is_empty()), "{cloud}: {all:#?}");
+        assert_eq!(all[3].len(), 1, "{cloud}");
+        told.push((cloud, all));
+    }
+    let (_, first) = &told[0];
+    for (cloud, all) in &told {
+        assert_eq!(all, first, "{cloud}");
+    }
+}

@@ -34,8 +34,17 @@ impl ObjectKey {
     pub(crate) fn parse(cluster: Option<&str>, path: &str) -> Option<Self> {
         let (kind, rest) = path.split_once('/')?;
         let (namespace, name) = match (kind, rest.split_once('/')) {
-            ("Role" | "RoleBinding", Some((namespace, name))) => (Some(namespace), name),
-            ("ClusterRole" | "ClusterRoleBinding", _) => (None, rest),
+            (
+                "Role"
+                | "RoleBinding"
+                | "AuthorizationPolicy"
+                | "CiliumNetworkPolicy"
+                | "NetworkPolicy",
+                Some((namespace, name)),
+            ) => (Some(namespace), name),
+            ("ClusterRole" | "ClusterRoleBinding" | "CiliumClusterwideNetworkPolicy", _) => {
+                (None, rest)
+            }
             _ => return None,
         };
         Some(Self {
@@ -138,6 +147,26 @@ impl Objects {
     /// Number of versions held.
     pub(crate) fn len(&self) -> usize {
         self.versions.values().map(Vec::len).sum()
+    }
+
+    /// Every object of `kind` that a namespace ever had.
+    pub(crate) fn of_namespace<'a>(
+        &'a self,
+        cluster: Option<&'a str>,
+        kind: &'a str,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = &'a ObjectKey> {
+        let first = ObjectKey {
+            cluster: cluster.map(Into::into),
+            kind: kind.into(),
+            namespace: Some(namespace.into()),
+            name: String::new(),
+        };
+        self.versions.range(first..).map(|(key, _)| key).take_while(move |key| {
+            key.cluster.as_deref() == cluster
+                && key.kind == kind
+                && key.namespace.as_deref() == Some(namespace)
+        })
     }
 
     /// Every object of `kind` in `cluster` that exists at `time`.

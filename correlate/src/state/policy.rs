@@ -9,6 +9,7 @@ use durward_schemas::values::{Decision, Evidence};
 
 use crate::body::Rule;
 use crate::rbac::{Question, SubjectKey};
+use crate::state::mesh_policy::{self, is_decided_by_mesh};
 use crate::state::objects::{Content, ObjectKey, Objects, Version};
 
 /// Groups that everybody is in: a change for them is no change of one identity.
@@ -42,6 +43,9 @@ impl Policy {
 
     /// Answers for one access over `objects` as they were at its time.
     pub(crate) fn cause(&self, objects: &Objects, access: &Access) -> Option<Cause> {
+        if is_decided_by_mesh(access) {
+            return mesh_policy::cause(objects, access);
+        }
         let question = Question::of(access)?;
         let cluster = access.cluster.as_deref();
         let exact = match access.decision {
@@ -172,7 +176,7 @@ fn deciding_change(objects: &Objects, access: &Access) -> Option<ChangeId> {
 }
 
 /// The latest change of one object up to `time`, with its place in the order of changes.
-fn latest_change<'a>(
+pub(crate) fn latest_change<'a>(
     objects: &'a Objects,
     key: &ObjectKey,
     time: Time,

@@ -71,6 +71,8 @@ fields! {
         |event| text(event.row.response_object.as_ref().map(Json::as_str));
     "annotations" => "annotations",
         |event| text(event.row.annotations.as_ref().map(Json::as_str));
+    // `success`, or `failure` for a status of 400 and above or a panic: GKE sends no status.
+    "outcome" => "outcome", |event| Some(EventValue::Str(event.row.outcome.as_str().into()));
     // Whether nothing was to be kept, by the URI or by the body.
     "dryRun" => "dry_run", |event| event.row.dry_run.map(EventValue::Bool);
     // The namespace of a ServiceAccount's own name.

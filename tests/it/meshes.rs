@@ -1,0 +1,158 @@
+//! Meshes and SPIRE: who was refused by which policy since which change, and what entries allow.
+
+use serde_json::{Value, json};
+
+use crate::program::Place;
+
+/// A write of an authorization policy, as an API server logs it.
+fn policy(second: u32, user: &str, verb: &str, name: &str, allowed: &str) -> String {
+    let rules = json!([{"from": [{"source": {"principals": [allowed]}}]}]);
+    json!({
+        "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "RequestResponse", "stage": "ResponseComplete",
+        "auditID": format!("11111111-2222-3333-4444-{second:012}"), "verb": verb,
+        "requestURI": format!("/apis/security.istio.io/v1/namespaces/shop/authorizationpolicies/{name}"),
+        "user": {"username": user, "groups": ["ops", "system:authenticated"]}, "sourceIPs": ["10.0.0.9"],
+        "objectRef": {"resource": "authorizationpolicies", "apiGroup": "security.istio.io", "apiVersion": "v1", "namespace": "shop", "name": name},
+        "responseStatus": {"code": 200},
+        "requestObject": {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": name, "namespace": "shop"}, "spec": {"rules": rules}},
+        "requestReceivedTimestamp": format!("2026-07-23T10:00:{second:02}.000000Z"), "stageTimestamp": format!("2026-07-23T10:00:{second:02}.010000Z"),
+        "annotations": {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": ""},
+    })
+    .to_string()
+}
+
+/// A request that a sidecar logs, as Istio's JSON format has it with the peers of our guide.
+fn request(second: u32, from: &str, code: u32, details: &str) -> String {
+    json!({
+        "start_time": format!("2026-07-23T10:00:{second:02}.500Z"), "method": "GET", "path": "/api/orders/7", "protocol": "HTTP/1.1",
+        "response_code": code, "response_code_details": details, "response_flags": "-", "request_id": format!("r-{second}"),
+        "authority": "orders.shop.svc.cluster.local:8080", "upstream_cluster": "inbound|8080||", "duration": 3, "bytes_sent": 19, "bytes_received": 0,
+        "downstream_remote_address": "10.2.0.7:39660", "downstream_peer_uri_san": format!("spiffe://shop.test/ns/{from}"),
+        "downstream_local_uri_san": "spiffe://shop.test/ns/shop/sa/orders",
+    })
+    .to_string()
+}
+
+/// Scenario: policies of a mesh are written, requests are let in, refused since none allows them any
+/// more, and refused by a policy; the audit log comes first, and then the access log does.
+/// Guarantees: each refusal names its policy, who changed it and how that is known, in either order;
+/// what is let in is not blamed on anybody; refusals alone are no incident.
+#[test]
+fn refusals_lead_to_the_policy_and_its_change() {
+    let audit = [
+        policy(10, "alice", "create", "orders-allow", "shop.test/ns/batch/sa/report"),
+        policy(20, "bob", "update", "orders-allow", "shop.test/ns/web/sa/frontend"),
+        policy(30, "carol", "create", "no-export", "*"),
+    ];
+    let accesses = [
+        request(15, "batch/sa/report", 200, "via_upstream"),
+        request(25, "batch/sa/report", 403, "rbac_access_denied_matched_policy[none]"),
+        request(
+            35,
+            "web/sa/frontend",
+            403,
+            "rbac_access_denied_matched_policy[ns[shop]-policy[no-export]-rule[0]]",
+        ),
+    ];
+    let row = |decision: &str, by: Option<&str>, actor: Option<&str>, evidence: Option<&str>| json!({"decision": decision, "decided_by": by, "change_actor": actor, "change_evidence": evidence});
+    for is_audit_first in [true, false] {
+        let place = Place::new();
+        let [audit_log, access_log] = [place.path("audit.jsonl"), place.path("access.jsonl")];
+        std::fs::write(&audit_log, audit.join("\n")).expect("a file");
+        std::fs::write(&access_log, accesses.join("\n")).expect("a file");
+        let mut files = [&audit_log, &access_log];
+        if !is_audit_first {
+            files.reverse();
+        }
+        for file in files {
+            place.ingest_paths("shop", &[file]);
+        }
+        let rows = place.query(
+            "SELECT decision, decided_by, change_actor, change_evidence FROM correlated_events \
+             WHERE format = 'envoy' ORDER BY time",
+        );
+        let expected = [
+            row("allow", None, None, None),
+            row("deny", None, Some("bob"), Some("derived")),
+            row("deny", Some("AuthorizationPolicy/shop/no-export"), Some("carol"), Some("exact")),
+        ];
+        assert_eq!(rows, expected, "audit first: {is_audit_first}");
+        let refused = place.query(
+            "SELECT identity, namespace, service_account, peer_identity, object_namespace, object_name, provider \
+             FROM accesses WHERE decision = 'deny' ORDER BY time LIMIT 1",
+        );
+        let expected = json!({
+            "identity": "spiffe://shop.test/ns/batch/sa/report", "namespace": "batch", "service_account": "report",
+            "peer_identity": "spiffe://shop.test/ns/shop/sa/orders", "object_namespace": "shop", "object_name": "orders", "provider": "istio",
+        });
+        assert_eq!(refused, [expected]);
+        let kinds = place.query("SELECT DISTINCT kind, provider FROM changes");
+        assert_eq!(kinds, [json!({"kind": "mesh_policy", "provider": "kubernetes"})]);
+        assert_eq!(place.count("incidents"), 0);
+        let id = place.query(
+            "SELECT event_id FROM accesses WHERE decision = 'deny' ORDER BY time DESC LIMIT 1",
+        );
+        let told = place.run(&["explain", id[0]["event_id"].as_str().expect("an id")]);
+        assert!(told.out.contains("carol") && told.out.contains("no-export"), "{}", told.out);
+    }
+}
+
+/// A line of a SPIRE server's log.
+fn spire(second: u32, method: &str, rest: &Value) -> String {
+    let mut line = json!({
+        "level": "info", "msg": "API accessed", "type": "audit", "subsystem_name": "api", "service": "entry.v1.Entry", "method": method,
+        "time": format!("2026-07-23T10:00:{second:02}Z"), "request_id": format!("00000000-0000-4000-8000-{second:012}"), "status": "success",
+        "authorized_as": "local", "authorized_via": "transport", "caller_uid": 0, "caller_path": "/opt/spire/bin/spire-server",
+    });
+    let fields = line.as_object_mut().expect("an object");
+    fields.extend(rest.as_object().expect("an object").clone());
+    line.to_string()
+}
+
+/// Scenario: the life of an entry in SPIRE (created, its SVID signed, changed, deleted), then a workload
+/// that asks the server for its entries, and at last an entry that may administer the server.
+/// Guarantees: each write of an entry is a change with its actor; the SVID is a credential of its
+/// identity; the refused workload is a finding, the administrator an incident, and nothing else is.
+#[test]
+fn entries_are_changes_and_administrators_are_incidents() {
+    let place = Place::new();
+    let etl = "spiffe://shop.test/ns/batch/sa/etl";
+    let entry = |id: &str, admin: bool| json!({"spiffe_id": id, "parent_id": "spiffe://shop.test/node/node-a", "selectors": "k8s:ns:batch,k8s:sa:etl", "admin": admin, "downstream": false});
+    let mut updated = entry(etl, false);
+    updated["entry_id"] = "a85b34f4-711e-4e48-a476-57d6b15c303f".into();
+    let signed = json!({"service": "svid.v1.SVID", "authorized_as": "agent", "caller_id": "spiffe://shop.test/spire/agent/x509pop/1",
+        "spiffe_id": etl, "serial_num": "5906882690629929435719446232898529795", "expires_at": "2026-07-23T11:00:00Z"});
+    let quiet = [
+        spire(1, "BatchCreateEntry", &entry(etl, false)),
+        spire(2, "BatchNewX509SVID", &signed),
+        spire(3, "BatchUpdateEntry", &updated),
+        spire(4, "BatchDeleteEntry", &json!({"entry_id": "a85b34f4-711e-4e48-a476-57d6b15c303f"})),
+    ];
+    let path = place.path("quiet.log");
+    std::fs::write(&path, quiet.join("\n")).expect("a file");
+    place.ingest_paths("shop", &[&path]);
+    let changes = place.query("SELECT action, kind, actor, provider FROM changes ORDER BY time");
+    let change = |action: &str| json!({"action": action, "kind": "spire_entry", "actor": "uid:0", "provider": "spire"});
+    assert_eq!(changes, [change("create"), change("update"), change("delete")]);
+    let svids = place.query("SELECT identity, credential_kind, issued_by FROM credentials WHERE issued_time IS NOT NULL");
+    let expected = json!({"identity": etl, "credential_kind": "svid_x509", "issued_by": "spiffe://shop.test/spire/agent/x509pop/1"});
+    assert_eq!(svids, [expected]);
+    assert_eq!(place.count("findings"), 0, "a quiet day");
+
+    let refused = json!({"level": "error", "msg": "Failed to authenticate caller", "subsystem_name": "api", "service": "entry.v1.Entry", "method": "ListEntries",
+        "time": "2026-07-23T10:00:10Z", "request_id": "r", "caller_id": etl, "caller_addr": "10.2.0.7:1", "error": "rpc error: code = PermissionDenied desc = authorization denied for method /spire.api.server.entry.v1.Entry/ListEntries"});
+    let admin = spire(20, "BatchCreateEntry", &entry("spiffe://shop.test/mallory", true));
+    let path = place.path("loud.log");
+    std::fs::write(&path, format!("{refused}\n{admin}\n")).expect("a file");
+    place.ingest_paths("shop", &[&path]);
+    let found = place
+        .query("SELECT rule_id, incident_id IS NOT NULL AS told FROM findings ORDER BY rule_id");
+    assert_eq!(
+        found,
+        [
+            json!({"rule_id": "spire_administration_refused_to_workload", "told": false}),
+            json!({"rule_id": "spire_entry_gives_administration", "told": true}),
+        ]
+    );
+    assert_eq!(place.count("incidents"), 1);
+}
