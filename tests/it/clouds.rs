@@ -1,8 +1,13 @@
 //! Cloud sessions of workloads: from the ServiceAccount to the call, in one chain.
 
+use std::collections::BTreeSet;
+
+use durward_detect::RuleFile;
+use durward_ingest::Format;
 use serde_json::{Value, json};
 
 use crate::program::Place;
+use crate::story::{Stage, said};
 
 /// Five events of CloudTrail: an IRSA session is made and used, refused something, and a session of
 /// EKS Pod Identity is made by the node's agent and used.
@@ -200,4 +205,46 @@ fn a_deed_is_judged_alike_in_every_cloud() {
     for (cloud, all) in &told {
         assert_eq!(all, first, "{cloud}");
     }
+}
+
+/// Scenario: attacks on an account of AWS, as CloudTrail tells of them, each named after its technique;
+/// the built-in rules, and the ones that SigmaHQ publishes for CloudTrail.
+/// Guarantees: each technique is found by the rules that are about it, and the rules are put to the rows
+/// of every file.
+#[test]
+fn public_attacks_are_found_by_public_rules() {
+    let Some(data) = std::env::var_os("DURWARD_SHARED_DATA").map(std::path::PathBuf::from) else {
+        return said("skipped public_attacks_are_found_by_public_rules: set DURWARD_SHARED_DATA");
+    };
+    let files = |folder: &str, ending: &str| {
+        let entries = std::fs::read_dir(data.join(folder)).expect("a folder of shared data");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let mut paths: Vec<_> =
+            paths.filter(|path| path.to_string_lossy().ends_with(ending)).collect();
+        paths.sort();
+        paths
+    };
+    let rules =
+        files("sigma/rules/cloud/aws/cloudtrail", ".yml").into_iter().map(|path| RuleFile {
+            name: path.display().to_string(),
+            text: std::fs::read_to_string(&path).expect("a rule"),
+        });
+    let rules: Vec<_> = rules.collect();
+    let mut lines = String::new();
+    for path in files("cloudtrail_stratus", ".json") {
+        let mut stage = Stage::with_rules(&rules);
+        let bytes = std::fs::read(&path).expect("a file");
+        let format = Format::detect(&bytes).expect("a format");
+        stage.take(stage.read(format, &bytes));
+        let found: BTreeSet<String> = stage
+            .judgements
+            .iter()
+            .flat_map(|judgement| &judgement.findings)
+            .filter_map(|finding| finding.rule_id.clone())
+            .collect();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let found: Vec<String> = found.into_iter().collect();
+        lines += &format!("{name}: {}\n", found.join(", "));
+    }
+    insta::assert_snapshot!(lines);
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use durward_correlate::deduplicate::Older;
 use durward_correlate::{Correlator, Settings};
-use durward_detect::{Detection, Judgement};
+use durward_detect::{Detection, Judgement, RuleFile};
 use durward_ingest::{Context, Format, Keys, Reading, read};
 use durward_schemas::Time;
 use durward_schemas::record::{Content, Record, Turn};
@@ -46,13 +46,19 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Self {
+        Self::with_rules(&[])
+    }
+
+    /// With rules beside the built-in ones.
+    pub(crate) fn with_rules(rules: &[RuleFile]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let keys = Keys::open(dir.path()).expect("keys");
         Self {
             keys,
             position: 0,
             correlator: Correlator::new(Settings::default()),
-            detection: Detection::new(durward_detect::Settings::default(), &[]).expect("our rules"),
+            detection: Detection::new(durward_detect::Settings::default(), rules)
+                .expect("rules that load"),
             turns: Vec::new(),
             judgements: Vec::new(),
         }

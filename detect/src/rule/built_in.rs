@@ -12,6 +12,11 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
     ("aws_administrator_attached.yml", include_str!("../../rules/aws_administrator_attached.yml")),
     ("aws_auth_changed.yml", include_str!("../../rules/aws_auth_changed.yml")),
     ("aws_logging_stopped.yml", include_str!("../../rules/aws_logging_stopped.yml")),
+    ("aws_trust_anchor_created.yml", include_str!("../../rules/aws_trust_anchor_created.yml")),
+    (
+        "aws_trust_given_to_another_account.yml",
+        include_str!("../../rules/aws_trust_given_to_another_account.yml"),
+    ),
     (
         "aws_trust_opened_to_everybody.yml",
         include_str!("../../rules/aws_trust_opened_to_everybody.yml"),

@@ -60,6 +60,11 @@ impl<'a> RowEvent<'a> {
         self.object(Object::Unmapped).get_field(path)
     }
 
+    /// What stands at `path` in the body of the request.
+    pub(crate) fn request(&self, path: &str) -> Option<EventValue<'_>> {
+        self.object(Object::Request).get_field(path)
+    }
+
     fn object(&self, object: Object) -> &JsonEvent<'static> {
         let row = self.row;
         let (cell, json) = match object {

@@ -7,6 +7,7 @@ use durward_schemas::values::Provider;
 use rsigma_eval::EventValue;
 
 use super::{Beneath, LogSource, Object};
+use crate::rule::event::RowEvent;
 use crate::rule::field::{Field, fields, text};
 
 pub(super) const SOURCE: LogSource = LogSource {
@@ -72,7 +73,26 @@ fields! {
             .or_else(|| text(event.row.identity_realm.as_deref()));
     "userIdentity.accessKeyId" => "credential_id",
         |event| text(event.row.credential_id.as_ref().map(durward_schemas::ids::CredentialId::as_str));
+    // Accounts that the trust policy which is written names, but for the role's own.
+    "trust.otherAccounts" => "request_object", |event| other_accounts(event);
     // Whether it ended well, `success` or `failure`.
     "outcome" => "outcome",
         |event| Some(EventValue::Str(event.row.outcome.as_str().into()));
+}
+
+/// The accounts in ARNs of the document, `arn:aws:iam::111122223333:root`.
+fn other_accounts<'e>(event: &'e RowEvent<'_>) -> Option<EventValue<'e>> {
+    let documents = ["policyDocument", "assumeRolePolicyDocument"];
+    let own = event.row.account.as_deref();
+    let mut accounts = Vec::new();
+    for document in documents.into_iter().filter_map(|name| event.request(name)) {
+        let document = document.as_str()?.into_owned();
+        let named = document.split("arn:aws").skip(1).filter_map(|arn| arn.split(':').nth(3));
+        let others = named
+            .filter(|account| account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()));
+        accounts.extend(others.filter(|account| Some(*account) != own).map(str::to_owned));
+    }
+    let accounts: Vec<_> =
+        accounts.into_iter().map(|account| EventValue::Str(account.into())).collect();
+    (!accounts.is_empty()).then_some(EventValue::Array(accounts))
 }
