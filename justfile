@@ -56,5 +56,5 @@ unused:
 # Write the reference pages that come from code anew; then read the diff.
 reference:
     cargo build
-    for page in cli tables config sources; do "${CARGO_TARGET_DIR:-target}/debug/durward" reference $page > docs/reference/$page.md; done
+    for page in cli tables config sources rules; do "${CARGO_TARGET_DIR:-target}/debug/durward" reference $page > docs/reference/$page.md; done
     git diff --stat docs/reference

@@ -77,7 +77,7 @@ fn read(
     let (first, second) =
         rest.split_at_checked(length).ok_or_else(|| anyhow::anyhow!("it is cut short"))?;
     let correlator = Correlator::restore(correlate, first)?;
-    let detection = Detection::restore(&[], second)?;
+    let detection = Detection::restore(second)?;
     Ok((correlator, detection))
 }
 

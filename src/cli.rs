@@ -77,6 +77,7 @@ pub(crate) enum Reference {
     Tables,
     Config,
     Sources,
+    Rules,
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::cli;
 use crate::failure::{Code, Failure};
+use crate::rule_files;
 
 /// The whole configuration; every key has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,6 +149,8 @@ pub(crate) struct Detect {
     pub token_issuers: Vec<String>,
     /// Findings that are known and accepted.
     pub exemptions: Vec<Exemption>,
+    /// Sigma rules beside the built-in ones: files, and directories of `.yml` files.
+    pub rules: Vec<PathBuf>,
 }
 
 /// One accepted finding.
@@ -287,8 +290,12 @@ impl Config {
         })
     }
 
-    /// What detection is told.
-    pub(crate) fn detection(&self) -> durward_detect::Settings {
+    /// What detection is told; the files of rules are read.
+    pub(crate) fn detection(&self) -> Result<durward_detect::Settings, Failure> {
+        let rules = rule_files::read(&self.detect.rules)?;
+        durward_detect::check_rules(&rules).map_err(|error| {
+            Failure::new(Code::Config, error).hint("`durward rules lint FILE` checks a rule")
+        })?;
         let exemptions = self.detect.exemptions.iter().map(|exemption| durward_detect::Exemption {
             of: exemption.of.clone(),
             identity: exemption.identity.clone(),
@@ -296,11 +303,12 @@ impl Config {
             until: exemption.until.as_deref().and_then(durward_schemas::Time::parse),
             reason: exemption.reason.clone(),
         });
-        durward_detect::Settings {
+        Ok(durward_detect::Settings {
             token_issuers: self.detect.token_issuers.clone(),
             exemptions: exemptions.collect(),
+            rules,
             ..durward_detect::Settings::default()
-        }
+        })
     }
 }
 

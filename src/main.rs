@@ -14,6 +14,7 @@ mod failure;
 mod metrics;
 mod pipeline;
 mod render;
+mod rule_files;
 mod server;
 mod sql;
 mod store;

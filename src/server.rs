@@ -62,6 +62,7 @@ impl Server {
     pub(crate) async fn open(path: &Path, config: &Config) -> Result<Self, Failure> {
         let pace =
             config.pace().map_err(|reason| Failure::new(Code::Config, anyhow::anyhow!(reason)))?;
+        let detection = config.detection()?;
         let route = route(config)?;
         let networks = networks(config)?;
         let listeners = Listeners::bind(config).await?;
@@ -80,7 +81,7 @@ impl Server {
         let telling = outbox.clone().map(|outbox| Telling { outbox, muted_from: None });
         let mut pipeline = Pipeline::open(store, telling).await?;
         // What operators say holds from here on, also when the log is replayed.
-        log.append(vec![Content::Settings(config.detection().logged())]).await?;
+        log.append(vec![Content::Settings(detection.logged())]).await?;
         let metrics = Arc::new(Metrics::default());
         let last_alert = LastAlert::default();
         let (counted, last) = (Arc::clone(&metrics), Arc::clone(&last_alert));

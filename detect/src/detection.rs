@@ -26,7 +26,7 @@ use crate::finding::{Cause, Findings};
 use crate::lineage::Lineage;
 use crate::owner::{Doing, Owners};
 use crate::recent::Recent;
-use crate::rule::{self, RuleError, RuleFile};
+use crate::rule::RuleError;
 use crate::settings::Settings;
 use crate::state;
 use crate::story::Stories;
@@ -88,13 +88,13 @@ enum Step<'a> {
 }
 
 impl Detection {
-    /// Everything forgotten, with the built-in rules and `rules`.
+    /// Everything forgotten, with the built-in rules and those of the settings.
     ///
     /// # Errors
     /// If a rule is no Sigma rule or names a field that the schema does not have.
-    pub fn new(settings: Settings, rules: &[RuleFile]) -> Result<Self, RuleError> {
+    pub fn new(settings: Settings) -> Result<Self, RuleError> {
         let detectors: Vec<Box<dyn Detector>> = vec![
-            Box::new(Sigma::new(rule::load(rules)?)),
+            Box::new(Sigma::new(&settings.rules)?),
             Box::new(MintedLater::new(settings.clock_skew)),
             Box::new(TwoAddresses::default()),
             Box::new(MintedForAnother::new(settings.token_issuers.clone())),
@@ -165,8 +165,8 @@ impl Detection {
     ///
     /// # Errors
     /// If the rules are wrong, or `saved` was cut or written by another version.
-    pub fn restore(rules: &[RuleFile], saved: &[u8]) -> Result<Self, StateError> {
-        let mut detection = Self::new(Settings::default(), rules)?;
+    pub fn restore(saved: &[u8]) -> Result<Self, StateError> {
+        let mut detection = Self::new(Settings::default())?;
         state::restore(&mut detection, saved)?;
         Ok(detection)
     }

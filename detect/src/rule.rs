@@ -14,16 +14,17 @@ pub(crate) mod source;
 
 use durward_schemas::values::severity;
 use rsigma_eval::{CompiledRule, evaluate_rule};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use built_in::BUILT_IN;
 pub use need::Need;
 pub(crate) use read::read;
 
 use crate::rule::event::RowEvent;
-use crate::rule::source::LogSource;
+use crate::rule::source::{LogSource, SOURCES};
 
 /// A rule file as somebody wrote it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleFile {
     /// Its name, for messages.
     pub name: String,
@@ -90,6 +91,8 @@ pub struct Listed {
     pub title: String,
     /// `informational low medium high critical`.
     pub level: &'static str,
+    /// The log whose rows it judges, `product/service`.
+    pub log: String,
     /// Why that matters, in a sentence.
     pub description: String,
     /// MITRE ATT&CK techniques.
@@ -101,12 +104,41 @@ pub struct Listed {
 pub fn listed() -> Vec<Listed> {
     let list = |rule: Rule| Listed {
         level: severity::name(rule.severity_id),
+        log: rule.source.name(),
         id: rule.id,
         title: rule.title,
         description: rule.description,
         techniques: rule.techniques,
     };
     load(&[]).unwrap_or_default().into_iter().map(list).collect()
+}
+
+/// A log that rules can be written for, for people who write one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Sigma's `product`.
+    pub product: &'static str,
+    /// Sigma's `service`.
+    pub service: &'static str,
+    /// Its fields, and the column that each is read from.
+    pub fields: Vec<(&'static str, &'static str)>,
+    /// Names beneath which any path may be asked for.
+    pub also: Vec<&'static str>,
+}
+
+/// Every log that rules can be written for.
+pub fn logs() -> impl Iterator<Item = Log> {
+    SOURCES.iter().map(|source| Log {
+        product: source.product,
+        service: source.service,
+        fields: source.fields.iter().map(|field| (field.name, field.column)).collect(),
+        also: source
+            .beneath
+            .iter()
+            .map(|beneath| beneath.name)
+            .chain(source.others.iter().copied())
+            .collect(),
+    })
 }
 
 /// What the built-in rules that read bodies need, by id.

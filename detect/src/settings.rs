@@ -6,6 +6,8 @@ use durward_schemas::cell::Json;
 use durward_schemas::time::{HOUR, MINUTE};
 use serde::{Deserialize, Serialize};
 
+use crate::rule::RuleFile;
+
 /// How detection behaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -17,6 +19,8 @@ pub struct Settings {
     pub exemptions: Vec<Exemption>,
     /// Identities whose business it is to mint tokens for others, by canonical name.
     pub token_issuers: Vec<String>,
+    /// Sigma rules beside the built-in ones; one takes the place of the built-in rule of its id.
+    pub rules: Vec<RuleFile>,
     /// A story ends when nothing was found for so long, in microseconds.
     pub story_gap: i64,
     /// Two findings of medium severity open an incident within this time, in microseconds.
@@ -36,6 +40,7 @@ impl Default for Settings {
             learned_since: None,
             exemptions: Vec::new(),
             token_issuers: Vec::new(),
+            rules: Vec::new(),
             story_gap: 6 * HOUR,
             pair_within: HOUR,
             clock_skew: MINUTE,

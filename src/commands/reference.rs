@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use clap::CommandFactory;
 use durward_correlate::query::VIEWS;
+use durward_detect::rule;
 use durward_ingest::Format;
 use durward_schemas::tables::LAKE;
 use serde_json::Value;
@@ -18,6 +19,7 @@ pub(crate) fn page(of: Reference) -> String {
         Reference::Tables => tables(),
         Reference::Config => configuration(),
         Reference::Sources => sources(),
+        Reference::Rules => rules(),
     }
 }
 
@@ -92,6 +94,36 @@ fn sources() -> String {
             let _written = writeln!(text, "| `{}` | {from} |", line.column);
         }
         text.push('\n');
+    }
+    text
+}
+
+fn rules() -> String {
+    let mut text = format!("# Rules\n\n{MADE}\n");
+    text.push_str(
+        "Rules are Sigma rules. Those below come with Durward; those named under `detect.rules` in the configuration are added, and one takes the place of a built-in rule of its name.\n",
+    );
+    text.push_str("`durward rules lint FILE` says whether a rule can be used, and which field was perhaps meant.\n\n");
+    text.push_str("## Built-in rules\n\n| rule | level | log | finds |\n|---|---|---|---|\n");
+    for rule in rule::listed() {
+        let _written =
+            writeln!(text, "| `{}` | {} | {} | {} |", rule.id, rule.level, rule.log, rule.title);
+    }
+    text.push_str("\n## Logs and their fields\n\n");
+    text.push_str("A rule names its log by `product` and `service`. Any path beneath one of the names under *also* may be asked for.\n");
+    for log in rule::logs() {
+        let _written = write!(
+            text,
+            "\n### `product: {}, service: {}`\n\n| field | column |\n|---|---|\n",
+            log.product, log.service
+        );
+        for (field, column) in log.fields {
+            let _written = writeln!(text, "| `{field}` | `{column}` |");
+        }
+        if !log.also.is_empty() {
+            let names: Vec<String> = log.also.iter().map(|name| format!("`{name}`")).collect();
+            let _written = write!(text, "\nAlso: {}\n", names.join(", "));
+        }
     }
     text
 }

@@ -21,7 +21,7 @@ pub(super) async fn begin(store: &Store, telling: Option<&Telling>) -> anyhow::R
         None => Checkpoint {
             position: 0,
             correlator: Correlator::new(correlate),
-            detection: Detection::new(Settings::default(), &[])?,
+            detection: Detection::new(Settings::default())?,
         },
     };
     let before_log = store.log.first() - 1;

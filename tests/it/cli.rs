@@ -243,7 +243,7 @@ fn mapping_names_fields() {
 /// Guarantees: they are what the program says of itself: `just reference` was run.
 #[test]
 fn reference_pages_are_current() {
-    for page in ["cli", "tables", "config", "sources"] {
+    for page in ["cli", "tables", "config", "sources", "rules"] {
         let made = Place::new().run(&["reference", page]);
         let path = format!("{}/docs/reference/{page}.md", env!("CARGO_MANIFEST_DIR"));
         let kept = std::fs::read_to_string(path).expect("a page");

@@ -288,3 +288,53 @@ async fn webhook_and_file_are_the_same_events() {
     assert_eq!(lines - alone.count("accesses"), both.count(watches) - alone.count(watches));
     assert_eq!(alone.count("rejects"), 0);
 }
+
+/// Scenario: a server with a rule of its operators, then one with a rule that names a field wrongly, then one
+/// without rules; the same kind of event each time.
+/// Guarantees: the rule judges while it is configured and not afterwards; what is wrong in a rule is said
+/// with its line before anything is opened.
+#[tokio::test]
+async fn rules_of_operators_judge() {
+    let place = Place::new();
+    let rules = place.path("rules");
+    std::fs::create_dir_all(&rules).expect("a directory");
+    let rule = |field: &str| {
+        format!(
+            "title: Somebody looks at pods\nname: pods_read\nlogsource: {{product: kubernetes, service: audit}}\ndetection:\n  s:\n    {field}: pods\n  condition: s\nlevel: high\n"
+        )
+    };
+    let write = |text: String| std::fs::write(rules.join("mine.yml"), text).expect("a file");
+    write(rule("objectRef.resource"));
+    let set = ["--set".to_owned(), format!("detect.rules=[\"{}\"]", rules.display())];
+    let event = |id: u32| {
+        json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": [{
+            "level": "Metadata", "auditID": format!("a-{id}"), "stage": "ResponseComplete", "verb": "list", "requestURI": "/api/v1/pods",
+            "user": {"username": "alice"}, "objectRef": {"resource": "pods", "apiVersion": "v1"}, "responseStatus": {"code": 200},
+            "requestReceivedTimestamp": "2026-07-23T10:00:00.000000Z", "stageTimestamp": "2026-07-23T10:00:00.100000Z",
+            "annotations": {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": ""},
+        }]})
+        .to_string()
+    };
+    let client = client();
+    let first = Running::start(&place, &set);
+    let url = first.url("audit", "/v1/k8s-audit/prod");
+    assert_eq!(post(&client, url, event(1)).await, 200);
+    eventually("the finding", || place.count("findings WHERE rule_id = 'pods_read'") == 1);
+    assert_eq!(first.stop("-TERM"), Some(0));
+
+    write(rule("objectRef.resources"));
+    let refused = place.run(&["serve", &set[0], &set[1]]);
+    assert_eq!(refused.code, 3, "{}", refused.err);
+    assert!(
+        refused.err.contains("mine.yml:6") && refused.err.contains("did you mean"),
+        "{}",
+        refused.err
+    );
+
+    let last = Running::start(&place, &[]);
+    let url = last.url("audit", "/v1/k8s-audit/prod");
+    assert_eq!(post(&client, url, event(2)).await, 200);
+    eventually("the second event", || place.count("accesses") == 2);
+    assert_eq!(last.stop("-TERM"), Some(0));
+    assert_eq!(place.count("findings WHERE rule_id = 'pods_read'"), 1);
+}

@@ -53,12 +53,13 @@ impl Stage {
     pub(crate) fn with_rules(rules: &[RuleFile]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let keys = Keys::open(dir.path()).expect("keys");
+        let rules = rules.to_vec();
+        let settings = durward_detect::Settings { rules, ..durward_detect::Settings::default() };
         Self {
             keys,
             position: 0,
             correlator: Correlator::new(Settings::default()),
-            detection: Detection::new(durward_detect::Settings::default(), rules)
-                .expect("rules that load"),
+            detection: Detection::new(settings).expect("rules that load"),
             turns: Vec::new(),
             judgements: Vec::new(),
         }

@@ -23,7 +23,7 @@ fn turns(rows: Vec<Access>) -> Vec<Turn> {
 }
 
 fn detection() -> Detection {
-    Detection::new(Settings::default(), &[]).expect("the built-in rules are right")
+    Detection::new(Settings::default()).expect("the built-in rules are right")
 }
 
 /// Everything that the turns gave rise to, in one judgement.
@@ -162,7 +162,7 @@ fn cuts_change_nothing() {
     let mut all = Judgement::default();
     for turn in &single {
         let saved = restored.save();
-        restored = Detection::restore(&[], &saved).expect("it was just saved");
+        restored = Detection::restore(&saved).expect("it was just saved");
         let part = restored.observe(turn);
         all.findings.extend(part.findings);
         all.finding_events.extend(part.finding_events);
@@ -181,9 +181,9 @@ fn broken_states_are_refused() {
     let saved = full.save();
     for cut in (0..saved.len()).step_by(97) {
         let part = saved.get(..cut).expect("a part");
-        assert!(Detection::restore(&[], part).is_err(), "{cut}");
+        assert!(Detection::restore(part).is_err(), "{cut}");
     }
-    assert!(Detection::restore(&[], b"durward detection 9\n").is_err());
+    assert!(Detection::restore(b"durward detection 9\n").is_err());
 }
 
 /// Scenario: the same identity within six hours and after more, and another one.
@@ -365,7 +365,7 @@ fn the_exempt_are_rows_only() {
     for logged in [settings.logged(), Json("{}".into())] {
         detection.observe(&Turn { settings: Some(logged), ..Turn::default() });
     }
-    let mut detection = Detection::restore(&[], &detection.save()).expect("it was just saved");
+    let mut detection = Detection::restore(&detection.save()).expect("it was just saved");
     let judgement =
         judge(&mut detection, &turns(vec![cluster_admin("alice", 0), cluster_admin("bob", 1)]));
     let states: Vec<_> = judgement

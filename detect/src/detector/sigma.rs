@@ -2,26 +2,41 @@
 
 use crate::detector::{Detector, Hit, Seen};
 use crate::escape::shell;
-use crate::rule::Rule;
 use crate::rule::event::RowEvent;
 use crate::rule::source::LogSource;
+use crate::rule::{self, Rule, RuleError, RuleFile};
 use crate::sentence;
+use crate::settings::Settings;
 
 /// All rules.
 #[derive(Debug)]
 pub(crate) struct Sigma {
+    /// Those beside the built-in ones, as somebody wrote them.
+    files: Vec<RuleFile>,
     rules: Vec<Rule>,
 }
 
 impl Sigma {
-    pub(crate) fn new(rules: Vec<Rule>) -> Self {
-        Self { rules }
+    pub(crate) fn new(files: &[RuleFile]) -> Result<Self, RuleError> {
+        Ok(Self { files: files.to_vec(), rules: rule::load(files)? })
     }
 }
 
 impl Detector for Sigma {
     fn name(&self) -> &'static str {
         "sigma"
+    }
+
+    fn configure(&mut self, settings: &Settings) {
+        if settings.rules == self.files {
+            return;
+        }
+        match Self::new(&settings.rules) {
+            Ok(new) => *self = new,
+            Err(error) => {
+                tracing::error!(%error, "rules in the log cannot be used: the ones before them stay");
+            }
+        }
     }
 
     fn judge(&mut self, seen: Seen<'_>) -> Vec<Hit> {
