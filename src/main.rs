@@ -25,6 +25,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Rows are many small texts, made by one thread and let go by another (docs/measurements.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let command_line = cli::CommandLine::parse();
     telemetry::start(command_line.verbose);

@@ -101,7 +101,7 @@ impl Pipeline {
         self.deliveries.0.clone()
     }
 
-    /// Takes records until `stop` resolves; then what is in the log is taken to its end.
+    /// Takes records until `stop` resolves; what is left then is for [`Self::catch_up`].
     pub(crate) async fn run(&mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         tokio::pin!(stop);
         loop {
@@ -111,7 +111,7 @@ impl Pipeline {
             }
             let due = self.waiting_since.map(|since| MOST_WAIT.saturating_sub(since.elapsed()));
             tokio::select! {
-                () = &mut stop => return self.catch_up().await,
+                () = &mut stop => return Ok(()),
                 Some(delivery) = self.deliveries.1.recv() => self.delivered(delivery),
                 () = self.reader.wait() => {}
                 () = sleep(due) => self.flush().await?,

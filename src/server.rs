@@ -128,7 +128,10 @@ impl Server {
             // What the doors brought since the last tick is counted by one more.
             tick_once(&log).await;
         };
-        let ran = self.pipeline.run(stop).await;
+        let mut ran = self.pipeline.run(stop).await;
+        if ran.is_ok() {
+            ran = self.pipeline.catch_up().await;
+        }
         self.helpers.shutdown().await;
         ran
     }

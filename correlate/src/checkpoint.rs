@@ -1,17 +1,15 @@
 //! The state as bytes and back. Facts are written, indexes are derived again.
 //!
-//! A checkpoint is a row of named sections and a BLAKE3 hash over all of them: rows as Arrow IPC
-//! streams, the rest as JSON. What cannot be read back whole is no checkpoint.
+//! A checkpoint is a row of named sections and a BLAKE3 hash over all of them: rows as
+//! compressed Arrow IPC streams, the rest as JSON. What cannot be read back whole is no checkpoint.
 
 use std::io::Read;
 
-use arrow_ipc::reader::StreamReader;
-use arrow_ipc::writer::StreamWriter;
-use durward_schemas::Time;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::ChangeId;
 use durward_schemas::table::Row;
 use durward_schemas::tables::{Access, Change, Credential, Grant, SourceCounter, Workload};
+use durward_schemas::{Time, ipc};
 use serde::{Deserialize, Serialize};
 
 use crate::correlator::{Correlator, Settings, State};
@@ -22,9 +20,7 @@ use crate::state::spans::SpanFact;
 use crate::state::workloads::{KnownPod, Owner};
 
 /// Changes with the layout of the state; an older layout is replayed from the log instead.
-const LAYOUT: u32 = 1;
-/// Rows that are written at a time.
-const ROWS_A_BATCH: usize = 1_024;
+const LAYOUT: u32 = 2;
 
 /// A checkpoint that cannot be used; the one before it, or the log, has to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -298,25 +294,10 @@ impl Sections {
         self.add(name, &numbers.flat_map(u128::to_le_bytes).collect::<Vec<u8>>());
     }
 
-    /// Rows, a few at a time: all of them twice in memory would be the most that is ever needed.
     fn rows<'a, R: Row>(&mut self, name: &str, rows: impl Iterator<Item = &'a R>) {
-        let mut rows = rows.cloned().peekable();
-        self.add(name, &[]);
-        let start = self.bytes.len();
-        let stream = StreamWriter::try_new(&mut self.bytes, &R::TABLE.schema());
-        let written = stream.and_then(|mut writer| {
-            while rows.peek().is_some() {
-                let some: Vec<R> = rows.by_ref().take(ROWS_A_BATCH).collect();
-                writer.write(&R::to_batch(&some))?;
-            }
-            writer.finish()
-        });
-        debug_assert!(written.is_ok(), "writing a batch into memory");
-        // The length stands before the bytes, and is known only now.
-        let length = ((self.bytes.len() - start) as u64).to_le_bytes();
-        if let Some(place) = self.bytes.get_mut(start - length.len()..start) {
-            place.copy_from_slice(&length);
-        }
+        let written = ipc::write(rows);
+        debug_assert!(written.is_ok(), "writing rows into memory");
+        self.add(name, &written.unwrap_or_default());
     }
 
     fn finish(mut self) -> Vec<u8> {
@@ -358,14 +339,7 @@ impl Sections {
     }
 
     fn get_rows<R: Row>(&self, name: &str) -> Result<Vec<R>, CheckpointError> {
-        let fail = |error: &dyn std::fmt::Display| wrong(format!("{name}: {error}"));
-        let reader = StreamReader::try_new(self.get(name)?, None).map_err(|error| fail(&error))?;
-        let mut rows = Vec::new();
-        for batch in reader {
-            let batch = batch.map_err(|error| fail(&error))?;
-            rows.extend(R::from_batch(&batch).map_err(|error| fail(&error))?);
-        }
-        Ok(rows)
+        ipc::read(self.get(name)?).map_err(|error| wrong(format!("{name}: {error}")))
     }
 }
 

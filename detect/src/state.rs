@@ -1,17 +1,12 @@
 //! What detection remembers, as bytes and back: for checkpoints.
 //!
 //! A line that names the format, then three sections, each a length and its bytes: JSON of all
-//! that is no row, then findings and rows that may be amended as Arrow IPC, so that a checkpoint
-//! can be looked into with any Arrow reader.
+//! that is no row, then findings and rows that may be amended as compressed Arrow IPC.
 
 use std::collections::BTreeSet;
-use std::io::Cursor;
 
-use arrow::error::ArrowError;
-use arrow_ipc::reader::StreamReader;
-use arrow_ipc::writer::StreamWriter;
 use durward_schemas::ids::FindingId;
-use durward_schemas::table::Row;
+use durward_schemas::ipc;
 use durward_schemas::tables::{Access, Finding};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,9 +17,7 @@ use crate::recent::Held;
 use crate::settings::Settings;
 
 /// The first line; another version of the format has another number.
-const FORMAT: &[u8] = b"durward detection 2\n";
-/// Rows that are written at a time.
-const ROWS_A_BATCH: usize = 1_024;
+const FORMAT: &[u8] = b"durward detection 3\n";
 
 /// All that is no row, as it is written.
 #[derive(Serialize)]
@@ -56,9 +49,7 @@ enum Broken {
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     #[error(transparent)]
-    Arrow(#[from] ArrowError),
-    #[error(transparent)]
-    Columns(#[from] durward_schemas::table::WrongColumns),
+    Rows(#[from] ipc::NotCoded),
     #[error("it was cut")]
     Cut,
 }
@@ -92,8 +83,8 @@ fn written(detection: &Detection) -> Result<Vec<u8>, Broken> {
             .map(|held| held.findings.iter().map(|id| id.0.clone()).collect())
             .collect(),
     };
-    let rows = ipc(held.iter().map(|held| &*held.row))?;
-    let findings = ipc(findings.iter().map(|known| &known.row))?;
+    let rows = ipc::write(held.iter().map(|held| &*held.row))?;
+    let findings = ipc::write(findings.iter().map(|known| &known.row))?;
     let mut bytes = FORMAT.to_vec();
     for section in [serde_json::to_vec(&rest)?, findings, rows] {
         bytes.extend((section.len() as u64).to_le_bytes());
@@ -104,8 +95,8 @@ fn written(detection: &Detection) -> Result<Vec<u8>, Broken> {
 
 fn read(detection: &mut Detection, mut bytes: &[u8]) -> Result<(), Broken> {
     let rest: Read = serde_json::from_slice(section(&mut bytes)?)?;
-    let findings: Vec<Finding> = rows(section(&mut bytes)?)?;
-    let held: Vec<Access> = rows(section(&mut bytes)?)?;
+    let findings: Vec<Finding> = ipc::read(section(&mut bytes)?)?;
+    let held: Vec<Access> = ipc::read(section(&mut bytes)?)?;
     if rest.findings.len() != findings.len() || rest.held.len() != held.len() {
         return Err(Broken::Cut);
     }
@@ -131,23 +122,4 @@ fn section<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Broken> {
     let (section, rest) = rest.split_at_checked(length).ok_or(Broken::Cut)?;
     *bytes = rest;
     Ok(section)
-}
-
-/// Rows, a few at a time: all of them twice in memory would be the most that is ever needed.
-fn ipc<'a, R: Row>(rows: impl Iterator<Item = &'a R>) -> Result<Vec<u8>, Broken> {
-    let mut rows = rows.cloned().peekable();
-    let mut writer = StreamWriter::try_new(Vec::new(), &R::TABLE.schema())?;
-    while rows.peek().is_some() {
-        let some: Vec<R> = rows.by_ref().take(ROWS_A_BATCH).collect();
-        writer.write(&R::to_batch(&some))?;
-    }
-    Ok(writer.into_inner()?)
-}
-
-fn rows<R: Row>(bytes: &[u8]) -> Result<Vec<R>, Broken> {
-    let mut all = Vec::new();
-    for batch in StreamReader::try_new(Cursor::new(bytes), None)? {
-        all.extend(R::from_batch(&batch?)?);
-    }
-    Ok(all)
 }

@@ -4,81 +4,113 @@
 //! Collector's map bodies have random order and only doubles; so nothing that is hashed or stored
 //! may rely on either.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+use serde_json::{Map, Number, Value};
 
 /// The text to store: sorted keys, numbers as they are.
 pub(crate) fn sorted(value: &Value) -> String {
-    let mut out = String::new();
-    Writer { out: &mut out, number: &|number| number.to_string(), text: &quoted }.value(value);
-    out
+    let mut writer = Writer::new(&|text| Cow::Borrowed(text), false);
+    writer.value(value);
+    writer.finish()
 }
 
 /// As [`sorted`], of the fields of an object.
 pub(crate) fn sorted_fields(fields: &Map<String, Value>) -> String {
-    let mut out = String::new();
-    Writer { out: &mut out, number: &|number| number.to_string(), text: &quoted }.object(fields);
-    out
+    let mut writer = Writer::new(&|text| Cow::Borrowed(text), false);
+    writer.object(fields);
+    writer.finish()
 }
 
 /// The text to hash: sorted keys, every number as the double it denotes, every string through `text`.
-pub(crate) fn canonical(value: &Value, text: &dyn Fn(&str) -> String) -> String {
-    let mut out = String::new();
-    let text = |string: &str| quoted(&text(string));
-    Writer { out: &mut out, number: &as_double, text: &text }.value(value);
-    out
+pub(crate) fn canonical(value: &Value, text: Texts<'_>) -> String {
+    let mut writer = Writer::new(text, true);
+    writer.value(value);
+    writer.finish()
 }
 
-/// `200`, `200.0` and `2e2` are one number; minus zero is zero.
-fn as_double(number: &serde_json::Number) -> String {
-    number.as_f64().map_or_else(|| number.to_string(), |double| (double + 0.0).to_string())
+/// As [`canonical`], of the fields of an object.
+pub(crate) fn canonical_fields(fields: &Map<String, Value>, text: Texts<'_>) -> String {
+    let mut writer = Writer::new(text, true);
+    writer.object(fields);
+    writer.finish()
 }
 
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
+/// What becomes of each string.
+pub(crate) type Texts<'a> = &'a dyn for<'t> Fn(&'t str) -> Cow<'t, str>;
 
 struct Writer<'a> {
-    out: &'a mut String,
-    number: &'a dyn Fn(&serde_json::Number) -> String,
-    text: &'a dyn Fn(&str) -> String,
+    out: Vec<u8>,
+    text: Texts<'a>,
+    /// Whether numbers are written as doubles.
+    as_doubles: bool,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn new(text: Texts<'a>, as_doubles: bool) -> Self {
+        Self { out: Vec::with_capacity(1024), text, as_doubles }
+    }
+
+    fn finish(self) -> String {
+        // Everything that is written is text.
+        String::from_utf8(self.out).unwrap_or_default()
+    }
+
+    fn put(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn quoted(&mut self, text: &str) {
+        let text = (self.text)(text);
+        // Writing a string into memory does not fail.
+        let written = serde_json::to_writer(&mut self.out, &*text);
+        debug_assert!(written.is_ok(), "a string is JSON");
+    }
+
+    /// `200`, `200.0` and `2e2` are one number; minus zero is zero.
+    fn number(&mut self, number: &Number) {
+        let text = match number.as_f64().filter(|_| self.as_doubles) {
+            Some(double) => (double + 0.0).to_string(),
+            None => number.to_string(),
+        };
+        self.put(&text);
+    }
+
     fn value(&mut self, value: &Value) {
         match value {
-            Value::Null => self.out.push_str("null"),
-            Value::Bool(truth) => self.out.push_str(if *truth { "true" } else { "false" }),
-            Value::Number(number) => self.out.push_str(&(self.number)(number)),
-            Value::String(string) => self.out.push_str(&(self.text)(string)),
+            Value::Null => self.put("null"),
+            Value::Bool(truth) => self.put(if *truth { "true" } else { "false" }),
+            Value::Number(number) => self.number(number),
+            Value::String(string) => self.quoted(string),
             Value::Array(items) => self.array(items),
             Value::Object(fields) => self.object(fields),
         }
     }
 
     fn array(&mut self, items: &[Value]) {
-        self.out.push('[');
+        self.put("[");
         for (index, item) in items.iter().enumerate() {
             if index > 0 {
-                self.out.push(',');
+                self.put(",");
             }
             self.value(item);
         }
-        self.out.push(']');
+        self.put("]");
     }
 
     fn object(&mut self, fields: &Map<String, Value>) {
         let mut fields: Vec<_> = fields.iter().collect();
         fields.sort_unstable_by_key(|(key, _)| *key);
-        self.out.push('{');
+        self.put("{");
         for (index, (key, value)) in fields.into_iter().enumerate() {
             if index > 0 {
-                self.out.push(',');
+                self.put(",");
             }
-            self.out.push_str(&(self.text)(key));
-            self.out.push(':');
+            self.quoted(key);
+            self.put(":");
             self.value(value);
         }
-        self.out.push('}');
+        self.put("}");
     }
 }
 
@@ -87,7 +119,7 @@ mod tests {
     use super::*;
 
     fn canon(text: &str) -> String {
-        canonical(&serde_json::from_str(text).unwrap(), &str::to_owned)
+        canonical(&serde_json::from_str(text).unwrap(), &|text| Cow::Borrowed(text))
     }
 
     /// Scenario: the same content with other key order, number forms and escapes.

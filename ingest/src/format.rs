@@ -34,6 +34,7 @@ use std::str::FromStr;
 
 use durward_schemas::Time;
 use durward_schemas::tables::{Access, Log, Metric, Object, Reject, Span};
+use serde_json::{Map, Value};
 
 pub use self::mapping::Mapping;
 use crate::canonical;
@@ -361,9 +362,15 @@ impl From<serde_json::Error> for Failure {
 
 impl Context<'_> {
     /// The text that ids are hashed over: canonical, and with a constant for each secret.
-    pub(crate) fn text_for_ids(&self, content: &serde_json::Value) -> String {
+    pub(crate) fn text_for_ids(&self, content: &Value) -> String {
         let redactor = self.keys.redactor();
-        canonical::canonical(content, &|text| redactor.without_markers(text).into_owned())
+        canonical::canonical(content, &|text| redactor.without_markers(text))
+    }
+
+    /// As [`Self::text_for_ids`], of the fields of an object.
+    pub(crate) fn text_of_fields(&self, fields: &Map<String, Value>) -> String {
+        let redactor = self.keys.redactor();
+        canonical::canonical_fields(fields, &|text| redactor.without_markers(text))
     }
 
     /// Keeps an item that could not be read.

@@ -16,6 +16,7 @@ pub mod cell;
 pub mod crash;
 pub mod identity;
 pub mod ids;
+pub mod ipc;
 pub mod record;
 pub mod table;
 pub mod tables;

@@ -70,7 +70,14 @@ pub trait Row: Sized + Clone + Send + Sync + 'static {
     const TABLE: Table;
 
     /// The rows as one batch.
-    fn to_batch(rows: &[Self]) -> RecordBatch;
+    #[must_use]
+    fn to_batch(rows: &[Self]) -> RecordBatch {
+        Self::batch_of(&rows.iter().collect::<Vec<_>>())
+    }
+
+    /// Rows that stand in different places as one batch.
+    #[must_use]
+    fn batch_of(rows: &[&Self]) -> RecordBatch;
 
     /// The rows of a batch.
     ///
@@ -117,7 +124,7 @@ macro_rules! table {
                 }),+],
             };
 
-            fn to_batch(rows: &[Self]) -> arrow::array::RecordBatch {
+            fn batch_of(rows: &[&Self]) -> arrow::array::RecordBatch {
                 let columns = vec![
                     $(<$type as $crate::cell::Cell>::column(rows.iter().map(|row| &row.$column))),+
                 ];

@@ -183,7 +183,7 @@ pub(super) fn read(
 
 fn access(mut event: Map<String, Value>, context: &Context<'_>) -> Result<Access, Failure> {
     layer7::redact(&mut event, context);
-    let told = context.text_for_ids(&Value::Object(event.clone()));
+    let told = context.text_of_fields(&event);
     let mut event = Fields::new(event);
     let is_bare = !event.has("flow");
     let mut flow = if is_bare { std::mem::take(&mut event) } else { event.object("flow")? };

@@ -125,7 +125,7 @@ pub(super) fn read_fields(
     let version = version.filter(|version| version != "audit.k8s.io/v1");
     let minted = minted_jti(&event);
     redact(&mut event, context);
-    let told = context.text_for_ids(&Value::Object(event.clone()));
+    let told = context.text_of_fields(&event);
     let mut event = Fields::new(event);
     let mut access = Access {
         provider: Provider::Kubernetes,

@@ -185,7 +185,7 @@ fn access(
     context: &Context<'_>,
 ) -> Result<Access, Failure> {
     redact(&mut fields, context);
-    let told = context.text_for_ids(&Value::Object(fields.clone()));
+    let told = context.text_of_fields(&fields);
     let mut fields = Fields::new(fields);
     let mut access = Access {
         provider: Provider::Spire,

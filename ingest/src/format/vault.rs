@@ -140,7 +140,7 @@ fn not_an_entry() -> Failure {
 
 fn access(mut entry: Map<String, Value>, context: &Context<'_>) -> Result<Access, Failure> {
     secrets::redact(&mut entry, context);
-    let told = context.text_for_ids(&Value::Object(entry.clone()));
+    let told = context.text_of_fields(&entry);
     let mut entry = Fields::new(entry);
     let kind = entry.text("type")?.filter(|kind| matches!(kind.as_str(), "request" | "response"));
     let operation = entry.get("request").and_then(|request| request.get("operation"));

@@ -15,17 +15,10 @@
 //! The group tells a torn tail from damage: everything before the group of an intact frame was
 //! flushed before that frame was written, so if it does not read, it was damaged later.
 
-use std::io::Cursor;
-use std::sync::Arc;
-
-use arrow::array::{RecordBatch, new_null_array};
-use arrow_ipc::reader::StreamReader;
-use arrow_ipc::writer::StreamWriter;
-use durward_schemas::Time;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::{Content, Receipt, Record};
-use durward_schemas::table::Row;
+use durward_schemas::{Time, ipc};
 use serde::{Deserialize, Serialize};
 
 /// What each frame begins with.
@@ -36,8 +29,6 @@ pub(super) const HEADER: usize = 53;
 const CHECKED: usize = 24;
 /// The kind of the frame at a clean end.
 const END: u8 = 0;
-/// Compression level: the log is read once or twice, so speed counts.
-const LEVEL: i32 = 1;
 
 /// A content that is ready to be written but for its place.
 #[derive(Debug)]
@@ -68,6 +59,12 @@ pub(super) struct Header {
 #[error("coding a record of the log")]
 pub(super) struct NotCoded;
 
+impl From<ipc::NotCoded> for NotCoded {
+    fn from(_: ipc::NotCoded) -> Self {
+        Self
+    }
+}
+
 /// A receipt as JSON; names are part of the format on disk.
 #[derive(Serialize, Deserialize)]
 struct StoredReceipt {
@@ -83,12 +80,12 @@ impl Body {
     /// Codes a content.
     pub(super) fn encode(content: &Content) -> Result<Self, NotCoded> {
         let (kind, bytes) = match content {
-            Content::Accesses(rows) => (1, encode_rows(rows)?),
-            Content::Objects(rows) => (2, encode_rows(rows)?),
-            Content::Spans(rows) => (3, encode_rows(rows)?),
-            Content::Logs(rows) => (4, encode_rows(rows)?),
-            Content::Metrics(rows) => (5, encode_rows(rows)?),
-            Content::Rejects(rows) => (6, encode_rows(rows)?),
+            Content::Accesses(rows) => (1, ipc::write(rows)?),
+            Content::Objects(rows) => (2, ipc::write(rows)?),
+            Content::Spans(rows) => (3, ipc::write(rows)?),
+            Content::Logs(rows) => (4, ipc::write(rows)?),
+            Content::Metrics(rows) => (5, ipc::write(rows)?),
+            Content::Rejects(rows) => (6, ipc::write(rows)?),
             Content::Received(receipt) => (7, encode_receipt(receipt)?),
             Content::Tick => (8, Vec::new()),
             Content::Settings(json) => (10, json.as_str().as_bytes().to_vec()),
@@ -164,12 +161,12 @@ impl Header {
     /// The record, its rows placed.
     pub(super) fn record(&self, body: &[u8]) -> Result<Record, NotCoded> {
         let mut content = match self.kind {
-            1 => Content::Accesses(decode_rows(body)?),
-            2 => Content::Objects(decode_rows(body)?),
-            3 => Content::Spans(decode_rows(body)?),
-            4 => Content::Logs(decode_rows(body)?),
-            5 => Content::Metrics(decode_rows(body)?),
-            6 => Content::Rejects(decode_rows(body)?),
+            1 => Content::Accesses(ipc::read(body)?),
+            2 => Content::Objects(ipc::read(body)?),
+            3 => Content::Spans(ipc::read(body)?),
+            4 => Content::Logs(ipc::read(body)?),
+            5 => Content::Metrics(ipc::read(body)?),
+            6 => Content::Rejects(ipc::read(body)?),
             7 => Content::Received(decode_receipt(body)?),
             8 => Content::Tick,
             9 => Content::EndOfSource(text(body)?),
@@ -202,37 +199,6 @@ fn checksum(header: &[u8], body: &[u8]) -> [u8; 16] {
     let mut short = [0; 16];
     short.iter_mut().zip(hasher.finalize().as_bytes()).for_each(|(to, from)| *to = *from);
     short
-}
-
-/// An Arrow IPC stream of one batch, compressed whole: the schema compresses well with it.
-fn encode_rows<R: Row>(rows: &[R]) -> Result<Vec<u8>, NotCoded> {
-    let batch = R::to_batch(rows);
-    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).map_err(|_| NotCoded)?;
-    writer.write(&batch).map_err(|_| NotCoded)?;
-    let stream = writer.into_inner().map_err(|_| NotCoded)?;
-    zstd::encode_all(stream.as_slice(), LEVEL).map_err(|_| NotCoded)
-}
-
-fn decode_rows<R: Row>(body: &[u8]) -> Result<Vec<R>, NotCoded> {
-    let stream = zstd::decode_all(body).map_err(|_| NotCoded)?;
-    let reader = StreamReader::try_new(Cursor::new(stream), None).map_err(|_| NotCoded)?;
-    let mut rows = Vec::new();
-    for batch in reader {
-        let batch = with_new_columns::<R>(&batch.map_err(|_| NotCoded)?)?;
-        rows.extend(R::from_batch(&batch).map_err(|_| NotCoded)?);
-    }
-    Ok(rows)
-}
-
-/// A batch of an older version lacks the columns that were added since: they are null.
-fn with_new_columns<R: Row>(batch: &RecordBatch) -> Result<RecordBatch, NotCoded> {
-    let schema = R::TABLE.schema();
-    let columns = schema.fields().iter().map(|field| {
-        let found = batch.column_by_name(field.name()).map(Arc::clone);
-        found.unwrap_or_else(|| new_null_array(field.data_type(), batch.num_rows()))
-    });
-    let columns = columns.collect();
-    RecordBatch::try_new(schema, columns).map_err(|_| NotCoded)
 }
 
 fn encode_receipt(receipt: &Receipt) -> Result<Vec<u8>, NotCoded> {
