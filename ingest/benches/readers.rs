@@ -1,0 +1,123 @@
+//! What reading costs, step by step and beside the parsers that others begin with, in one run.
+//!
+//! `cargo bench --workspace --bench readers -- AUDIT.jsonl SPANS.bin`, both made by the load generator
+//! of the shared bench (`gen audit`, `gen otlp-spans`: exports, each behind its length in four bytes).
+//! CPU time of this thread; every round runs each step once; medians of seven rounds.
+
+use std::hint::black_box;
+
+use durward_ingest::{Context, Format, Keys, Reading, read};
+use durward_schemas::table::Row;
+use durward_schemas::tables::{Access, Span};
+use durward_schemas::{Time, ipc};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
+
+const ROUNDS: usize = 7;
+
+/// Names of steps and what each took, by round.
+#[derive(Default)]
+struct Steps(Vec<(&'static str, Vec<u64>)>);
+
+impl Steps {
+    fn take<T>(&mut self, name: &'static str, step: impl FnOnce() -> T) -> T {
+        let before = cpu();
+        let made = black_box(step());
+        let took = cpu() - before;
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, rounds)) => rounds.push(took),
+            None => self.0.push((name, vec![took])),
+        }
+        made
+    }
+
+    fn print(mut self, what: &str, items: usize, bytes: usize) {
+        println!("{what}: {items} items, {bytes} bytes");
+        for (name, rounds) in &mut self.0 {
+            rounds.sort_unstable();
+            let median = rounds[rounds.len() / 2];
+            let each = median / u64::try_from(items).expect("a count");
+            println!("  {name:<34} {each:>7} ns an item");
+        }
+    }
+}
+
+/// Nanoseconds that this thread has had a processor: <https://docs.kernel.org/scheduler/sched-stats.html>
+fn cpu() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    text.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+fn main() {
+    let mut paths = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let place = tempfile::tempdir().expect("a directory");
+    let keys = Keys::open(place.path()).expect("keys");
+    let context = Context {
+        cluster: Some("bench"),
+        source: "bench",
+        received: Time(2_000_000_000_000_000),
+        as_of: None,
+        keys: &keys,
+        trusted_proxies: &[],
+        default_cluster: None,
+    };
+    let Some(audit) = paths.next() else { return println!("readers: no file, nothing to measure") };
+    kube_audit(&std::fs::read(audit).expect("a file"), &context);
+    if let Some(spans) = paths.next() {
+        otlp(&std::fs::read(spans).expect("a file"), &context);
+    }
+}
+
+fn kube_audit(bytes: &[u8], context: &Context<'_>) {
+    let lines: Vec<&[u8]> =
+        bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    let mut steps = Steps::default();
+    for _ in 0..ROUNDS {
+        steps.take("peer: serde_json, tree", || {
+            let parse = |line: &&[u8]| serde_json::from_slice::<serde_json::Value>(line).is_ok();
+            lines.iter().filter(|line| parse(line)).count()
+        });
+        let reading =
+            steps.take("ours: lines to redacted rows", || read(Format::KubeAudit, bytes, context));
+        assert_eq!(reading.accesses.len(), lines.len(), "every line is a row");
+        accesses(&mut steps, &reading);
+    }
+    steps.print("kube-audit", lines.len(), bytes.len());
+}
+
+fn accesses(steps: &mut Steps, reading: &Reading) {
+    steps.take("ours: rows to Arrow", || Access::to_batch(&reading.accesses));
+    steps.take("ours: rows to a frame of the log", || ipc::write(&reading.accesses));
+}
+
+fn otlp(bytes: &[u8], context: &Context<'_>) {
+    let exports = exports(bytes);
+    let mut steps = Steps::default();
+    let mut spans = 0;
+    for _ in 0..ROUNDS {
+        steps.take("peer: prost, messages", || {
+            let decode = |export: &&[u8]| ExportTraceServiceRequest::decode(*export).is_ok();
+            exports.iter().filter(|export| decode(export)).count()
+        });
+        let readings: Vec<Reading> = steps.take("ours: exports to redacted rows", || {
+            exports.iter().map(|export| read(Format::Otlp, export, context)).collect()
+        });
+        spans = readings.iter().map(|reading| reading.spans.len()).sum();
+        steps.take("ours: rows to Arrow", || {
+            readings.iter().map(|reading| Span::to_batch(&reading.spans).num_rows()).sum::<usize>()
+        });
+    }
+    steps.print("OTLP spans", spans, bytes.len());
+}
+
+/// Exports, each behind its length as four bytes, little-endian.
+fn exports(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+        let length = usize::try_from(u32::from_le_bytes(*length)).expect("a length");
+        let Some((export, rest)) = rest.split_at_checked(length) else { break };
+        found.push(export);
+        bytes = rest;
+    }
+    found
+}
