@@ -54,6 +54,9 @@ const FORMS: &[(&str, Holds)] = &[
     (r"(?:^|[^A-Za-z0-9/+=])([A-Za-z0-9/+]{40})(?:$|[^A-Za-z0-9/+=])", is_secret_key),
 ];
 
+/// Bytes of the shortest text that a form catches: `sig=abc`.
+const SHORTEST: usize = 7;
+
 /// The forms, compiled.
 #[derive(Clone)]
 pub(super) struct Looks {
@@ -88,6 +91,9 @@ impl Redactor {
     /// Replaces what looks like a secret; says whether anything did.
     pub(super) fn looks(&self, text: &mut String) -> bool {
         let mut changed = false;
+        if text.len() < SHORTEST {
+            return changed;
+        }
         for index in &self.looks.any.matches(text) {
             if let Some((form, holds)) = self.looks.forms.get(index) {
                 changed |= self.replace(text, form, *holds);
