@@ -60,7 +60,7 @@ pub(crate) async fn doctor(data_dir: &Path, args: &DoctorArgs) -> Result<ExitCod
             out,
             "  {} {}\n      {}",
             if said.lacks { "!" } else { "-" },
-            said.finding,
+            escape::visible(&said.finding),
             said.advice
         )?;
     }

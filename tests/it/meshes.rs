@@ -156,3 +156,56 @@ fn entries_are_changes_and_administrators_are_incidents() {
     );
     assert_eq!(place.count("incidents"), 1);
 }
+
+/// Scenario: Istio's format without peers, a SPIRE server that logs no serial numbers, and an audit log whose
+/// clock is an hour ahead.
+/// Guarantees: doctor says of each source what it lacks and what follows, and nothing of the others.
+#[test]
+fn doctor_explains_each_source() {
+    let place = Place::new();
+    let take = |source: &str, format: &str, line: String| {
+        let path = place.path(source);
+        std::fs::write(&path, line).expect("a file");
+        let ran = place.run(&[
+            "ingest",
+            "--cluster",
+            "shop",
+            "--source",
+            source,
+            "--format",
+            format,
+            path.to_str().expect("a path"),
+        ]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    };
+    let mut request: Value =
+        serde_json::from_str(&request(15, "batch/sa/report", 200, "via_upstream")).expect("JSON");
+    let fields = request.as_object_mut().expect("an object");
+    fields.remove("downstream_peer_uri_san");
+    fields.remove("downstream_local_uri_san");
+    take("sidecars", "envoy", request.to_string());
+    let minted = json!({"service": "svid.v1.SVID", "spiffe_id": "spiffe://shop.test/x", "csr": "a3407248a19398dc7cd08cef9ebc208127f7127c83bc54400badff743ca382da", "expires_at": "2026-07-23T11:00:00Z"});
+    take("spire-server", "spire", spire(2, "MintX509SVID", &minted));
+    let hour_ahead = durward_schemas::Time(
+        i64::try_from(std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_micros())
+            .expect("this century")
+            + 3_600_000_000,
+    );
+    let mut event: Value =
+        serde_json::from_str(&policy(10, "alice", "create", "orders-allow", "*")).expect("JSON");
+    event["requestReceivedTimestamp"] = hour_ahead.to_string().into();
+    event["stageTimestamp"] = hour_ahead.to_string().into();
+    take("api-server", "kube-audit", event.to_string());
+    let said = place.run(&["doctor"]).out;
+    for expected in [
+        "! sidecars: 1 accesses of the mesh, and none of them names its peer",
+        "! spire-server: 1 SVIDs were minted, and the log says none of their serial numbers",
+        "! api-server: 1 events are from after they were received",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert!(
+        !said.contains("sidecars: 1 events") && !said.contains("GKE") && !said.contains("AWS"),
+        "{said}"
+    );
+}
