@@ -44,3 +44,17 @@ fn configuration_in_guides_parses() {
     }
     assert!(read > 0);
 }
+
+/// Scenario: the rule that the guide to rules shows.
+/// Guarantees: whoever copies it has a rule that can be used.
+#[test]
+fn the_rule_of_the_guide_can_be_used() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/how-to/rules.md");
+    let page = std::fs::read_to_string(path).expect("text");
+    let rules = blocks(&page).into_iter().filter(|(_, _, text)| text.starts_with("title:"));
+    let files: Vec<_> = rules
+        .map(|(_, line, text)| durward_detect::RuleFile { name: format!("rules.md:{line}"), text })
+        .collect();
+    assert_eq!(files.len(), 1);
+    assert_eq!(durward_detect::check_rules(&files), Ok(Vec::new()));
+}
