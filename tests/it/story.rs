@@ -67,6 +67,7 @@ impl Stage {
             keys: &self.keys,
             trusted_proxies: &[],
             default_cluster: None,
+            issuers: &std::collections::BTreeMap::new(),
         };
         read(format, bytes, &context)
     }

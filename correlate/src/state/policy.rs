@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use durward_schemas::Time;
 use durward_schemas::ids::ChangeId;
 use durward_schemas::tables::Access;
-use durward_schemas::values::{Decision, Evidence};
+use durward_schemas::values::{Decision, Evidence, Provider};
 
 use crate::body::Rule;
 use crate::rbac::{Question, SubjectKey};
@@ -42,6 +42,10 @@ impl Policy {
 
     /// Answers for one access over `objects` as they were at its time.
     pub(crate) fn cause(&self, objects: &Objects, access: &Access) -> Option<Cause> {
+        // What a cloud decides no binding of the cluster can alter, though the row names the cluster.
+        if matches!(access.provider, Provider::Aws | Provider::Gcp | Provider::Azure) {
+            return None;
+        }
         let question = Question::of(access)?;
         let cluster = access.cluster.as_deref();
         let exact = match access.decision {

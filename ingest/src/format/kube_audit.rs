@@ -43,11 +43,11 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("extra", "user.extra"),
     Mapping::new(
         "credential_id",
-        "user.extra[authentication.kubernetes.io/credential-id], else user.extra[accessKeyId]",
+        "user.extra[authentication.kubernetes.io/credential-id], else user.extra.accessKeyId",
     ),
     Mapping::new(
         "credential_kind",
-        "user.extra[authentication.kubernetes.io/credential-id], else user.extra[accessKeyId], \
+        "user.extra[authentication.kubernetes.io/credential-id], else user.extra.accessKeyId, \
          annotations[authentication.k8s.io/legacy-token]",
     ),
     Mapping::new("pod", "user.extra[authentication.kubernetes.io/pod-name]"),

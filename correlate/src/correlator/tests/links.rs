@@ -174,3 +174,11 @@ fn a_token_of_vault_leads_to_its_login() {
     assert_eq!(lineage["credential_expires_time"], at(62).0);
     assert_eq!(workload(&rows, 9), derived("web/frontend"));
 }
+
+/// Scenario: RBAC of a ServiceAccount changes before it assumes a role of a cloud.
+/// Guarantees: the change is no cause of the cloud's decision, though the row names the cluster.
+#[test]
+fn bindings_decide_nothing_in_a_cloud() {
+    let rows = [role(1), binding(2, "create", "frontend"), session(9, Some("prod"), None)];
+    assert_eq!(told(&rows, 9, Edge::Change), None);
+}
