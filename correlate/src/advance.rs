@@ -1,9 +1,11 @@
 //! What a judged access or a listed object adds to the state, and whom that news concerns.
 
+use std::collections::BTreeSet;
+
 use durward_schemas::Time;
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::Turn;
-use durward_schemas::tables::{Access, Object};
+use durward_schemas::tables::{Access, Object, Workload};
 use durward_schemas::values::{Decision, Edge, Outcome, Provider};
 
 use crate::body::{Body, Pod};
@@ -14,7 +16,7 @@ use crate::state::grants::Moment;
 use crate::state::mesh_policy::{is_decided_by_mesh, is_mesh_policy};
 use crate::state::objects::{Content, ObjectKey, Version};
 use crate::state::policy::is_binding;
-use crate::state::workloads::{Cause, Place};
+use crate::state::workloads::{Cause, Place, account_of};
 
 /// Held accesses whose edge may look different after this row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +43,7 @@ fn minting(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<N
     for credential in &minted {
         let positions = state.recent.of_credential(&credential.credential_id);
         let reason = "the minting of its credential was seen";
-        // Of a cloud's session only the minting says for which pod it is; tokens say so themselves.
+        // Of a cloud's session only the minting says for whom it is; tokens say so themselves.
         if access.provider != Provider::Kubernetes {
             news.push(News { edge: Edge::Workload, positions: positions.clone(), reason });
         }
@@ -180,6 +182,7 @@ fn pods(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News
         }
         _ => return,
     };
+    news.push(of_holders(state, &rows));
     turn.workloads.extend(rows);
     if is_news {
         let positions = state.recent.of_namespace(&place);
@@ -191,12 +194,30 @@ fn pods(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News
     }
 }
 
+/// Accesses that name no pod, by those who run as the `ServiceAccount` of a pod or got a session for it.
+fn of_holders(state: &State, pods: &[Workload]) -> News {
+    let mut positions = Vec::new();
+    let mut seen = BTreeSet::new();
+    for pod in pods {
+        let account = account_of(pod);
+        if let Some(account) = account.as_ref().filter(|account| !seen.contains(*account)) {
+            positions.extend(state.recent.of_account(account));
+            seen.insert(account.clone());
+        }
+        positions.extend(pod.pod_uid.iter().flat_map(|uid| state.recent.of_pod(uid)));
+        for id in state.credentials.held_by(pod.pod_uid.as_deref(), account.as_ref()) {
+            positions.extend(state.recent.of_credential(&id));
+        }
+    }
+    News { edge: Edge::Workload, positions, reason: "the workload of its ServiceAccount was seen" }
+}
+
 fn created_pod(
     state: &mut State,
     place: &Place,
     access: &Access,
     cause: Cause,
-) -> (Vec<durward_schemas::tables::Workload>, bool) {
+) -> (Vec<Workload>, bool) {
     let answered = access.response_object.as_ref().and_then(Pod::read);
     let answered = answered.filter(|pod| pod.metadata.uid.is_some());
     if let Some(pod) = answered {
@@ -226,7 +247,9 @@ pub(crate) fn object(state: &mut State, object: &Object, turn: &mut Turn) -> Vec
     };
     if let Some(namespace) = &object.namespace {
         let place = (object.cluster.clone(), namespace.clone());
-        listed_pod_or_owner(state, &place, object, cause, turn);
+        let rows = listed_pod_or_owner(state, &place, object, cause);
+        news.push(of_holders(state, &rows));
+        turn.workloads.extend(rows);
         let positions = state.recent.of_namespace(&place);
         news.push(News {
             edge: Edge::Workload,
@@ -246,16 +269,16 @@ fn listed_pod_or_owner(
     place: &Place,
     object: &Object,
     cause: Cause,
-    turn: &mut Turn,
-) {
+) -> Vec<Workload> {
     if object.kind == "Pod" {
-        if let Some(pod) = Pod::read(&object.object) {
-            turn.workloads.extend(state.workloads.pod(place, &pod, cause));
-        }
+        let pod = Pod::read(&object.object);
+        pod.and_then(|pod| state.workloads.pod(place, &pod, cause)).into_iter().collect()
     } else if matches!(object.kind.as_str(), "ReplicaSet" | "Job" | "ReplicationController")
         && let Some(body) = Body::read(&object.object)
     {
-        turn.workloads.extend(state.workloads.owner(place, &object.kind, &body.metadata, cause));
+        state.workloads.owner(place, &object.kind, &body.metadata, cause)
+    } else {
+        Vec::new()
     }
 }
 

@@ -5,12 +5,13 @@
 
 use durward_schemas::ids::{ChangeId, CredentialId};
 use durward_schemas::tables::{Access, Change};
-use durward_schemas::values::{ChangeKind, Edge, Evidence, Provider};
+use durward_schemas::values::{ChangeKind, CredentialKind, Edge, Evidence, Provider};
 use serde_json::{Map, Value, json};
 
 use crate::correlator::State;
+use crate::state::credentials;
 use crate::state::objects::ObjectKey;
-use crate::state::recent::pod_place;
+use crate::state::recent::{self, pod_place};
 use crate::state::workloads::Ownership;
 
 /// The edges that later evidence can amend, in the order in which a row gets them.
@@ -55,11 +56,23 @@ fn workload(state: &State, access: &mut Access) {
     access.workload = owner.map(|owner| owner.workload);
 }
 
-/// The owner of the pod that a cloud's session was minted for: the events of its use name no pod.
+/// Whose credential it was, where the access names no pod: the owner of the pod that a cloud's
+/// session was minted for, else the one workload that runs as the `ServiceAccount`.
 fn holder(state: &State, access: &Access) -> Option<Ownership> {
-    let id = access.credential_id.as_ref().filter(|_| access.provider != Provider::Kubernetes)?;
-    let session = state.credentials.get(access.cluster.as_deref(), id)?;
-    state.workloads.owner_of_uid(session.pod_uid.as_deref()?)
+    let is_cloud = access.credential_kind == Some(CredentialKind::CloudSession);
+    let session = access
+        .credential_id
+        .as_ref()
+        .filter(|_| access.provider != Provider::Kubernetes || is_cloud)
+        .and_then(|id| state.credentials.get(access.cluster.as_deref(), id));
+    let of_pod = recent::foreign_pod(access)
+        .or_else(|| session?.pod_uid.as_deref())
+        .and_then(|uid| state.workloads.owner_of_uid(uid));
+    of_pod.or_else(|| {
+        let account = recent::account_of(access);
+        let account = account.or_else(|| session.and_then(credentials::account_of))?;
+        state.workloads.running_as(&account, access.time)
+    })
 }
 
 fn lineage(state: &State, access: &mut Access) {

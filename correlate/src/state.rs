@@ -10,4 +10,5 @@ pub(crate) mod recent;
 pub(crate) mod sources;
 pub(crate) mod spans;
 mod svid;
+mod vault_token;
 pub(crate) mod workloads;

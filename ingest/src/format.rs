@@ -29,6 +29,7 @@ mod semconv;
 mod spire;
 mod vault;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -65,6 +66,8 @@ pub struct Context<'a> {
     pub trusted_proxies: &'a [Network],
     /// The cluster of OTLP items that neither the door nor they themselves name.
     pub default_cluster: Option<&'a str>,
+    /// Clusters by the issuer of their `ServiceAccount` tokens, without `https://`.
+    pub issuers: &'a BTreeMap<String, String>,
 }
 
 /// What was read.

@@ -23,6 +23,8 @@ pub struct IntakeSettings {
     pub trusted_proxies: Vec<Network>,
     /// The cluster of items that nothing else names one for.
     pub default_cluster: Option<String>,
+    /// Clusters by the issuer of their `ServiceAccount` tokens, without `https://`.
+    pub issuers: BTreeMap<String, String>,
     /// Bytes of requests that are read at the same time at most; more is refused as busy.
     pub inflight_bytes: usize,
     /// Bytes of one OTLP request at most, also after decompression.
@@ -40,6 +42,7 @@ impl Default for IntakeSettings {
         Self {
             trusted_proxies: Vec::new(),
             default_cluster: None,
+            issuers: BTreeMap::new(),
             inflight_bytes: 256 << 20,
             request_bytes: 64 << 20,
             settle_within: Duration::from_millis(1800),
@@ -124,6 +127,7 @@ impl Intake {
             keys: &self.keys,
             trusted_proxies: &self.settings.trusted_proxies,
             default_cluster: self.settings.default_cluster.as_deref(),
+            issuers: &self.settings.issuers,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What tests share: the lab's recordings of a real API server, and a context to read them in.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -77,7 +78,7 @@ pub(crate) fn frames(recording: &str, name: &str) -> Option<Vec<Frame>> {
     Some(frames)
 }
 
-/// Runs `read` with a context of cluster `prod`, source `test`, received in November 2026.
+/// Runs `read` with a context of cluster `prod`, one known issuer of cluster `shop`, source `test`, received in November 2026.
 pub(crate) fn with_context<R>(read: impl FnOnce(&Context<'_>) -> R) -> R {
     // Compiling what secrets look like takes longer than most reads.
     static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys::from_bytes(&[7; 32], [9; 32]));
@@ -89,6 +90,10 @@ pub(crate) fn with_context<R>(read: impl FnOnce(&Context<'_>) -> R) -> R {
         keys: &KEYS,
         trusted_proxies: &[],
         default_cluster: None,
+        issuers: &BTreeMap::from([(
+            "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE".to_owned(),
+            "shop".to_owned(),
+        )]),
     })
 }
 

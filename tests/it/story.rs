@@ -74,6 +74,7 @@ impl Stage {
             keys: &self.keys,
             trusted_proxies: &[],
             default_cluster: None,
+            issuers: &std::collections::BTreeMap::new(),
         };
         read(format, bytes, &context)
     }

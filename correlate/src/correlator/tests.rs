@@ -10,6 +10,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod links;
+
 const START: i64 = 1_800_000_000 * SECOND;
 
 fn at(second: i64) -> Time {

@@ -8,9 +8,10 @@ use durward_schemas::tables::{Access, Credential};
 use durward_schemas::values::{CredentialKind, Evidence, IdentityKind, Provider};
 
 use crate::body::TokenRequest;
-use crate::state::{cloud_session, svid};
+use crate::state::workloads::Account;
+use crate::state::{cloud_session, svid, vault_token};
 
-/// One credential of one cluster.
+/// One credential of one cluster, or of none if its id is unique everywhere.
 type Key = (Option<String>, CredentialId);
 
 /// A chain longer than this is a loop or an attack on the reader.
@@ -24,19 +25,23 @@ const MOST_CREDENTIALS: usize = 200_000;
 pub(crate) struct Credentials {
     known: BTreeMap<Key, Credential>,
     order: VecDeque<Key>,
-    minted: BTreeMap<Key, BTreeSet<CredentialId>>,
+    minted: BTreeMap<Key, BTreeSet<Key>>,
+    /// Credentials by the UID of the pod that they are for, where their uses name none.
+    of_pod: BTreeMap<String, BTreeSet<Key>>,
+    /// Credentials by the `ServiceAccount` that got them, where their uses name none.
+    of_account: BTreeMap<Account, BTreeSet<Key>>,
 }
 
 impl Credentials {
     /// The credential, if it was seen.
     pub(crate) fn get(&self, cluster: Option<&str>, id: &CredentialId) -> Option<&Credential> {
-        self.known.get(&(cluster.map(Into::into), id.clone()))
+        self.known.get(&key_of(cluster, id))
     }
 
     /// Takes a minting; new versions of the credential and of every one minted from it.
     pub(crate) fn mint(&mut self, access: &Access) -> Vec<Credential> {
         let Some(issued) = issued_by(access) else { return Vec::new() };
-        let key = (access.cluster.clone(), issued.credential_id.clone());
+        let key = key_of(access.cluster.as_deref(), &issued.credential_id);
         let known = self.known.get(&key);
         if known.is_some_and(|known| known.issued_time.is_some()) {
             return Vec::new();
@@ -44,10 +49,7 @@ impl Credentials {
         let version = known.map_or(1, |known| known.version + 1);
         // A use may have told more than the minting: what the audit policy leaves out of a body.
         let issued = Credential { version, ..with_claims_of(issued, known) };
-        if let Some(parent) = &issued.issued_by_credential_id {
-            let siblings = self.minted.entry((access.cluster.clone(), parent.clone())).or_default();
-            siblings.insert(issued.credential_id.clone());
-        }
+        self.note_parent(&key, &issued);
         self.keep(key.clone(), issued);
         self.rechain(&key, access)
     }
@@ -55,7 +57,7 @@ impl Credentials {
     /// Takes a use; the first version of a credential that was never seen before.
     pub(crate) fn use_of(&mut self, access: &Access) -> Option<Credential> {
         let id = access.credential_id.clone()?;
-        let key = (access.cluster.clone(), id.clone());
+        let key = key_of(access.cluster.as_deref(), &id);
         if self.known.contains_key(&key) {
             return None;
         }
@@ -87,12 +89,9 @@ impl Credentials {
 
     /// Takes back a credential from a checkpoint.
     pub(crate) fn restore(&mut self, credential: Credential) {
-        let cluster = credential.cluster.clone();
-        if let Some(parent) = &credential.issued_by_credential_id {
-            let siblings = self.minted.entry((cluster.clone(), parent.clone())).or_default();
-            siblings.insert(credential.credential_id.clone());
-        }
-        self.keep((cluster, credential.credential_id.clone()), credential);
+        let key = key_of(credential.cluster.as_deref(), &credential.credential_id);
+        self.note_parent(&key, &credential);
+        self.keep(key, credential);
     }
 
     /// Number of credentials held.
@@ -100,15 +99,64 @@ impl Credentials {
         self.known.len()
     }
 
-    fn keep(&mut self, key: Key, credential: Credential) {
-        if self.known.insert(key.clone(), credential).is_none() {
-            self.order.push_back(key);
+    /// Credentials that this pod or this `ServiceAccount` got, whose uses name neither.
+    pub(crate) fn held_by(
+        &self,
+        pod_uid: Option<&str>,
+        account: Option<&Account>,
+    ) -> Vec<CredentialId> {
+        let of_pod = pod_uid.and_then(|uid| self.of_pod.get(uid));
+        let of_account = account.and_then(|account| self.of_account.get(account));
+        of_pod.into_iter().chain(of_account).flatten().map(|(_, id)| id.clone()).collect()
+    }
+
+    fn note_parent(&mut self, key: &Key, credential: &Credential) {
+        if let Some(parent) = &credential.issued_by_credential_id {
+            let parent = key_of(credential.cluster.as_deref(), parent);
+            self.minted.entry(parent).or_default().insert(key.clone());
         }
+    }
+
+    fn index(&mut self, key: &Key) {
+        let Some(credential) = self.known.get(key).filter(|known| is_of_cloud(known)) else {
+            return;
+        };
+        if let Some(uid) = &credential.pod_uid {
+            self.of_pod.entry(uid.clone()).or_default().insert(key.clone());
+        }
+        if let Some(account) = account_of(credential) {
+            self.of_account.entry(account).or_default().insert(key.clone());
+        }
+    }
+
+    fn unindex(&mut self, key: &Key) {
+        let Some(credential) = self.known.get(key).filter(|known| is_of_cloud(known)) else {
+            return;
+        };
+        if let Some(uid) = &credential.pod_uid {
+            remove(&mut self.of_pod, uid, key);
+        }
+        if let Some(account) = account_of(credential) {
+            remove(&mut self.of_account, &account, key);
+        }
+    }
+
+    fn keep(&mut self, key: Key, credential: Credential) {
+        self.unindex(&key);
+        self.put(&key, credential);
+        self.index(&key);
         if self.order.len() > MOST_CREDENTIALS
             && let Some(oldest) = self.order.pop_front()
         {
+            self.unindex(&oldest);
             self.known.remove(&oldest);
             self.minted.remove(&oldest);
+        }
+    }
+
+    fn put(&mut self, key: &Key, credential: Credential) {
+        if self.known.insert(key.clone(), credential).is_none() {
+            self.order.push_back(key.clone());
         }
     }
 
@@ -134,7 +182,7 @@ impl Credentials {
             rows.push(credential.clone());
             if steps < DEEPEST {
                 let children = self.minted.get(&key).into_iter().flatten();
-                waiting.extend(children.map(|child| ((key.0.clone(), child.clone()), steps + 1)));
+                waiting.extend(children.map(|child| (child.clone(), steps + 1)));
             }
         }
         rows
@@ -146,7 +194,7 @@ impl Credentials {
         let mut depth = 0;
         while let Some(parent) = self.parent(&current) {
             depth += 1;
-            current = (current.0, parent);
+            current = parent;
             if depth >= DEEPEST {
                 break;
             }
@@ -154,8 +202,36 @@ impl Credentials {
         (current.1, depth)
     }
 
-    fn parent(&self, key: &Key) -> Option<CredentialId> {
-        self.known.get(key)?.issued_by_credential_id.clone()
+    fn parent(&self, key: &Key) -> Option<Key> {
+        let credential = self.known.get(key)?;
+        let parent = credential.issued_by_credential_id.as_ref()?;
+        Some(key_of(credential.cluster.as_deref(), parent))
+    }
+}
+
+/// Access keys of AWS are unique everywhere: the cluster that sees one used is not where it was made.
+fn key_of(cluster: Option<&str>, id: &CredentialId) -> Key {
+    let is_global = ["ASIA", "AKIA"].iter().any(|form| id.as_str().starts_with(form));
+    (cluster.filter(|_| !is_global).map(Into::into), id.clone())
+}
+
+fn is_of_cloud(credential: &Credential) -> bool {
+    credential.credential_kind == CredentialKind::CloudSession
+}
+
+/// The `ServiceAccount` that got a credential.
+pub(crate) fn account_of(credential: &Credential) -> Option<Account> {
+    let by = credential.issued_by.as_deref()?.strip_prefix("system:serviceaccount:")?;
+    let (namespace, name) = by.split_once(':')?;
+    Some(((credential.cluster.clone(), namespace.to_owned()), name.to_owned()))
+}
+
+fn remove<K: Ord>(index: &mut BTreeMap<K, BTreeSet<Key>>, at: &K, key: &Key) {
+    if let Some(keys) = index.get_mut(at) {
+        keys.remove(key);
+        if keys.is_empty() {
+            index.remove(at);
+        }
     }
 }
 
@@ -165,6 +241,7 @@ fn issued_by(access: &Access) -> Option<Credential> {
         Provider::Kubernetes => by_token_request(access),
         Provider::Aws => cloud_session::issued(access),
         Provider::Spire => svid::issued(access),
+        Provider::Vault => vault_token::issued(access),
         _ => None,
     }
 }

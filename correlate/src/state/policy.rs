@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use durward_schemas::Time;
 use durward_schemas::ids::ChangeId;
 use durward_schemas::tables::Access;
-use durward_schemas::values::{Decision, Evidence};
+use durward_schemas::values::{Decision, Evidence, Provider};
 
 use crate::body::Rule;
 use crate::rbac::{Question, SubjectKey};
@@ -45,6 +45,10 @@ impl Policy {
     pub(crate) fn cause(&self, objects: &Objects, access: &Access) -> Option<Cause> {
         if is_decided_by_mesh(access) {
             return mesh_policy::cause(objects, access);
+        }
+        // What others decide no binding of a cluster can alter, though the row names the cluster.
+        if access.provider != Provider::Kubernetes {
+            return None;
         }
         let question = Question::of(access)?;
         let cluster = access.cluster.as_deref();

@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use durward_schemas::Time;
 use durward_schemas::ids::{CredentialId, LogPosition, RequestKey};
 use durward_schemas::tables::Access;
+use durward_schemas::values::Provider;
 
 use crate::state::spans::prefix;
+use crate::state::workloads::Account;
 
 /// Accesses in the order of the log, with indexes by what evidence names.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,6 +21,8 @@ pub(crate) struct Recent {
     by_credential: BTreeMap<CredentialId, BTreeSet<LogPosition>>,
     by_audit_id: BTreeMap<String, BTreeSet<LogPosition>>,
     by_namespace: BTreeMap<(Option<String>, String), BTreeSet<LogPosition>>,
+    by_pod: BTreeMap<String, BTreeSet<LogPosition>>,
+    by_account: BTreeMap<Account, BTreeSet<LogPosition>>,
     by_time: BTreeSet<(Time, LogPosition)>,
 }
 
@@ -49,6 +53,12 @@ impl Recent {
         }
         if let Some(place) = pod_place(access) {
             self.by_namespace.entry(place).or_default().insert(position);
+        }
+        if let Some(uid) = foreign_pod(access) {
+            self.by_pod.entry(uid.to_owned()).or_default().insert(position);
+        }
+        if let Some(account) = account_of(access) {
+            self.by_account.entry(account).or_default().insert(position);
         }
         self.rows.insert(position, held);
     }
@@ -89,6 +99,16 @@ impl Recent {
         self.by_namespace.get(place).into_iter().flatten().copied().collect()
     }
 
+    /// Accesses outside Kubernetes by the pod with this UID.
+    pub(crate) fn of_pod(&self, uid: &str) -> Vec<LogPosition> {
+        self.by_pod.get(uid).into_iter().flatten().copied().collect()
+    }
+
+    /// Accesses outside Kubernetes by a `ServiceAccount`.
+    pub(crate) fn of_account(&self, account: &Account) -> Vec<LogPosition> {
+        self.by_account.get(account).into_iter().flatten().copied().collect()
+    }
+
     /// Accesses of `cluster` at or after `time`.
     pub(crate) fn since(&self, cluster: Option<&str>, time: Time) -> Vec<LogPosition> {
         let from = self.by_time.range((time, LogPosition::MIN)..).map(|(_, position)| *position);
@@ -125,6 +145,12 @@ impl Recent {
         if let Some(place) = pod_place(access) {
             remove(&mut self.by_namespace, &place, position);
         }
+        if let Some(uid) = foreign_pod(access) {
+            remove(&mut self.by_pod, &uid.to_owned(), position);
+        }
+        if let Some(account) = account_of(access) {
+            remove(&mut self.by_account, &account, position);
+        }
     }
 }
 
@@ -141,6 +167,21 @@ fn remove<K: Ord>(index: &mut BTreeMap<K, BTreeSet<LogPosition>>, key: &K, posit
 pub(crate) fn pod_place(access: &Access) -> Option<(Option<String>, String)> {
     access.pod.as_ref()?;
     Some((access.cluster.clone(), access.namespace.clone()?))
+}
+
+/// The `ServiceAccount` that acted outside Kubernetes: in a mesh, in Vault, towards a cloud.
+/// Tokens that are shown to an API server name their pod, or are too old to be of any.
+pub(crate) fn account_of(access: &Access) -> Option<Account> {
+    if access.provider == Provider::Kubernetes {
+        return None;
+    }
+    let place = (access.cluster.clone(), access.namespace.clone()?);
+    Some((place, access.service_account.clone()?))
+}
+
+/// The UID of the pod that acted outside Kubernetes, where no cluster need be known: UIDs are unique.
+pub(crate) fn foreign_pod(access: &Access) -> Option<&str> {
+    access.pod_uid.as_deref().filter(|_| access.provider != Provider::Kubernetes)
 }
 
 /// Bodies are no edge, and most of the bytes.

@@ -1,6 +1,6 @@
 //! Which pod belongs to which workload: pods, and the owners that controllers made them for.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use durward_schemas::Time;
 use durward_schemas::ids::LogPosition;
@@ -15,6 +15,12 @@ const MOST_PODS: usize = 100_000;
 /// A namespace of a cluster.
 pub(crate) type Place = (Option<String>, String);
 
+/// A `ServiceAccount`: its namespace of a cluster, and its name.
+pub(crate) type Account = (Place, String);
+
+/// Kind and name of what a pod belongs to.
+type Kept = (Option<String>, Option<String>);
+
 /// Pods by UID, and the owners of each namespace.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Workloads {
@@ -23,6 +29,8 @@ pub(crate) struct Workloads {
     /// The cluster of each UID, for those who know no cluster: clouds.
     clusters: BTreeMap<String, Option<String>>,
     owners: BTreeMap<Place, BTreeMap<String, Owner>>,
+    /// Which workloads run as a `ServiceAccount`, and the UIDs of their pods.
+    accounts: BTreeMap<Account, BTreeMap<Kept, BTreeSet<String>>>,
 }
 
 /// A pod's latest row, and its direct controller.
@@ -60,6 +68,11 @@ pub(crate) struct Cause {
 }
 
 impl KnownPod {
+    fn lived_at(&self, time: Time) -> bool {
+        self.row.valid_from.is_none_or(|from| from <= time)
+            && self.row.valid_to.is_none_or(|to| time < to)
+    }
+
     /// Who it belongs to, as its object said.
     fn ownership(&self) -> Option<Ownership> {
         Some(Ownership {
@@ -141,9 +154,11 @@ impl Workloads {
         let mut rows = Vec::new();
         for pod in self.pods.values_mut().filter(mine) {
             let (kind, workload) = above.clone().unzip();
+            unindex(&mut self.accounts, &pod.row);
             pod.row.workload_kind = kind;
             pod.row.workload = workload;
             next_version(&mut pod.row, cause);
+            index(&mut self.accounts, &pod.row);
             rows.push(pod.row.clone());
         }
         rows
@@ -197,6 +212,19 @@ impl Workloads {
         self.pods.get(&(cluster.clone(), uid.to_owned()))?.ownership()
     }
 
+    /// The one workload that is known to run as this `ServiceAccount` at `time`.
+    ///
+    /// It is derived, since the access named the account only; of two nobody knows which it was.
+    pub(crate) fn running_as(&self, account: &Account, time: Time) -> Option<Ownership> {
+        let cluster = &account.0.0;
+        let pod = |uid: &String| self.pods.get(&(cluster.clone(), uid.clone()));
+        let workloads = self.accounts.get(account)?.values();
+        let mut alive = workloads
+            .filter_map(|uids| uids.iter().filter_map(pod).find(|known| known.lived_at(time)));
+        let only = alive.next().filter(|_| alive.next().is_none())?;
+        Some(Ownership { evidence: Evidence::Derived, ..only.ownership()? })
+    }
+
     /// Everything, for a checkpoint.
     pub(crate) fn parts(
         &self,
@@ -221,6 +249,10 @@ impl Workloads {
     }
 
     fn keep(&mut self, key: (Option<String>, String), pod: KnownPod) {
+        if let Some(old) = self.pods.get(&key) {
+            unindex(&mut self.accounts, &old.row);
+        }
+        index(&mut self.accounts, &pod.row);
         if self.pods.insert(key.clone(), pod).is_none() {
             self.clusters.insert(key.1.clone(), key.0.clone());
             self.order.push_back(key);
@@ -228,7 +260,9 @@ impl Workloads {
         if self.order.len() > MOST_PODS
             && let Some(oldest) = self.order.pop_front()
         {
-            self.pods.remove(&oldest);
+            if let Some(old) = self.pods.remove(&oldest) {
+                unindex(&mut self.accounts, &old.row);
+            }
             self.clusters.remove(&oldest.1);
         }
     }
@@ -238,6 +272,33 @@ impl Workloads {
         let Some(owner) = owner else { return ("Pod".into(), pod.into()) };
         let known = self.owners.get(place).and_then(|owners| owners.get(&owner.1));
         known.and_then(|known| known.above.clone()).unwrap_or_else(|| owner.clone())
+    }
+}
+
+/// The `ServiceAccount` that a pod runs as.
+pub(crate) fn account_of(row: &Workload) -> Option<Account> {
+    Some(((row.cluster.clone(), row.namespace.clone()), row.service_account.clone()?))
+}
+
+fn kept(row: &Workload) -> Kept {
+    (row.workload_kind.clone(), row.workload.clone())
+}
+
+fn index(accounts: &mut BTreeMap<Account, BTreeMap<Kept, BTreeSet<String>>>, row: &Workload) {
+    if let Some((account, uid)) = account_of(row).zip(row.pod_uid.clone()) {
+        accounts.entry(account).or_default().entry(kept(row)).or_default().insert(uid);
+    }
+}
+
+fn unindex(accounts: &mut BTreeMap<Account, BTreeMap<Kept, BTreeSet<String>>>, row: &Workload) {
+    let Some((account, uid)) = account_of(row).zip(row.pod_uid.as_ref()) else { return };
+    let Some(workloads) = accounts.get_mut(&account) else { return };
+    if let Some(uids) = workloads.get_mut(&kept(row)) {
+        uids.remove(uid);
+    }
+    workloads.retain(|_, uids| !uids.is_empty());
+    if workloads.is_empty() {
+        accounts.remove(&account);
     }
 }
 

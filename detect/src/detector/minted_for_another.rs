@@ -5,7 +5,7 @@
 
 use durward_schemas::Identity;
 use durward_schemas::tables::Access;
-use durward_schemas::values::{IdentityKind, Provider, severity};
+use durward_schemas::values::{CredentialKind, IdentityKind, Provider, severity};
 
 use crate::detector::{Detector, Hit, Seen, is_issuer};
 use crate::escape::sql;
@@ -69,8 +69,11 @@ impl Detector for MintedForAnother {
         let (Some(credential), Some(minter)) = (&row.credential_id, &row.minted_by) else {
             return Vec::new();
         };
-        // In a cloud a session is always minted by another: that is what assuming a role means.
-        if row.provider != Provider::Kubernetes || !row.judged {
+        // A session of a cloud is always minted by another: that is what assuming a role means. EKS
+        // lets it in, too.
+        let of_cloud = [CredentialKind::CloudSession, CredentialKind::CloudStaticKey];
+        let is_of_cloud = row.credential_kind.is_some_and(|kind| of_cloud.contains(&kind));
+        if row.provider != Provider::Kubernetes || is_of_cloud || !row.judged {
             return Vec::new();
         }
         let Some(severity_id) = self.severity(row, minter) else {
@@ -105,8 +108,6 @@ impl Detector for MintedForAnother {
 
 #[cfg(test)]
 mod tests {
-    use durward_schemas::values::CredentialKind;
-
     use super::*;
 
     fn check(minter: &str, holder: &str, pod_on: Option<&str>, expected: Option<i64>) {
@@ -147,5 +148,24 @@ mod tests {
         check(system, "system:serviceaccount:kube-system:job-controller", None, None);
         check(system, cart, None, Some(severity::HIGH));
         check("system:serviceaccount:vault:vault", cart, None, None);
+    }
+
+    /// Scenario: EKS lets in the session of a role, which a ServiceAccount was given.
+    /// Guarantees: it is no token that was minted for another.
+    #[test]
+    fn sessions_of_clouds_are_no_tokens() {
+        let row = |kind| Access {
+            judged: true,
+            identity: Some("arn:aws:sts::1:assumed-role/web/s".into()),
+            identity_kind: IdentityKind::User,
+            credential_id: Some("ASIAIOSFODNN7EXAMPLE".into()),
+            credential_kind: Some(kind),
+            minted_by: Some("system:serviceaccount:shop:cart".into()),
+            ..Access::default()
+        };
+        let hits = |kind| {
+            MintedForAnother::new(Vec::new()).judge(Seen { row: &row(kind), change: None }).len()
+        };
+        assert_eq!((hits(CredentialKind::CloudSession), hits(CredentialKind::BoundToken)), (0, 1));
     }
 }

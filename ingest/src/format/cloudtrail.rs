@@ -68,6 +68,11 @@ pub(super) const MAPPING: &[Mapping] = &[
         ),
     ),
     Mapping::new(
+        "cluster",
+        "the cluster that is configured for userIdentity.identityProvider, where \
+         userIdentity.type, userIdentity.userName and errorCode tell of a ServiceAccount",
+    ),
+    Mapping::new(
         "namespace",
         "userIdentity.userName where userIdentity.type and errorCode allow, else \
          responseElements.subject.namespace, else requestParameters.tags[kubernetes-namespace] \
@@ -210,6 +215,9 @@ pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
     who::who(&mut access, fields);
     what(&mut access, fields);
     session.fill(&mut access);
+    // A ServiceAccount is of the cluster whose issuer vouched for it, if the operator said whose it is.
+    let issuer = access.identity_realm.as_ref().filter(|_| access.service_account.is_some());
+    access.cluster = issuer.and_then(|issuer| context.issuers.get(issuer)).cloned();
     activity(&mut access, fields);
     // Services that act by themselves name themselves, and not an address.
     if let Some(address) = fields.get("sourceIPAddress").and_then(Value::as_str).and_then(address) {

@@ -41,10 +41,13 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("identity_uid", "user.uid"),
     Mapping::new("groups", "user.groups"),
     Mapping::new("extra", "user.extra"),
-    Mapping::new("credential_id", "user.extra[authentication.kubernetes.io/credential-id]"),
+    Mapping::new(
+        "credential_id",
+        "user.extra[authentication.kubernetes.io/credential-id], else user.extra.accessKeyId",
+    ),
     Mapping::new(
         "credential_kind",
-        "user.extra[authentication.kubernetes.io/credential-id], \
+        "user.extra[authentication.kubernetes.io/credential-id], else user.extra.accessKeyId, \
          annotations[authentication.k8s.io/legacy-token]",
     ),
     Mapping::new("pod", "user.extra[authentication.kubernetes.io/pod-name]"),
@@ -262,12 +265,15 @@ fn who(access: &mut Access, event: &mut Fields) -> Result<(), Failure> {
 
 /// The credential and what it is bound to: KEP-4193.
 fn credential(access: &mut Access, extra: &Value) {
-    let claim = |name: &str| {
-        let values = extra.get(format!("authentication.kubernetes.io/{name}"))?;
+    let first = |name: &str| {
+        let values = extra.get(name)?;
         let first = values.as_array().map_or(Some(values), |values| values.first())?;
         first.as_str().map(str::to_owned)
     };
-    access.credential_id = claim("credential-id").map(CredentialId);
+    let claim = |name: &str| first(&format!("authentication.kubernetes.io/{name}"));
+    // EKS lets in who signs with a key of AWS: <https://github.com/kubernetes-sigs/aws-iam-authenticator>
+    let key = || first("accessKeyId").filter(|key| cloud_kind(key).is_some());
+    access.credential_id = claim("credential-id").or_else(key).map(CredentialId);
     access.pod = claim("pod-name");
     access.pod_uid = claim("pod-uid");
     access.node = claim("node-name");
@@ -278,8 +284,17 @@ fn credential(access: &mut Access, extra: &Value) {
             Some(("JTI", _)) if is_account => CredentialKind::BoundToken,
             Some(("JTI", _)) => CredentialKind::OidcToken,
             Some(("X509SHA256", _)) => CredentialKind::ClientCertificate,
-            _ => CredentialKind::Unknown,
+            _ => cloud_kind(id.as_str()).unwrap_or_default(),
         });
+}
+
+/// The first letters of an access key id of AWS tell whether it is temporary.
+fn cloud_kind(id: &str) -> Option<CredentialKind> {
+    match id.get(..4)? {
+        "ASIA" => Some(CredentialKind::CloudSession),
+        "AKIA" => Some(CredentialKind::CloudStaticKey),
+        _ => None,
+    }
 }
 
 /// What was asked for.

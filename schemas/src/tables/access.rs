@@ -22,7 +22,7 @@ table! {
         request_key: RequestKey,
         /// The ordinal of the row in the log.
         log_position: LogPosition,
-        /// The Kubernetes cluster; null for cloud planes.
+        /// The Kubernetes cluster; of a cloud's row that of the `ServiceAccount`, if its issuer is known to be the cluster's.
         cluster: Option<String>,
         /// Whose identities and decisions the row speaks of.
         provider: Provider,
@@ -58,7 +58,7 @@ table! {
         workload: Option<String>,
         /// Deployment, `DaemonSet`, `StatefulSet`, Job, Pod and so on.
         workload_kind: Option<String>,
-        /// How the owner is known.
+        /// How the owner is known: `exact` by the pod's UID, `derived` by its name or as the only workload of the `ServiceAccount`.
         workload_evidence: Option<Evidence>,
         /// The credential that was shown.
         credential_id: Option<CredentialId>,

@@ -211,3 +211,32 @@ fn spellings_and_other_events() {
         assert_eq!(reasons, ["not_a_cloudtrail_event"], "{item}");
     }
 }
+
+/// Scenario: a role is assumed with a ServiceAccount's token of a configured issuer, with one of an
+/// unknown issuer, by a person of that issuer, and with a token that is refused.
+/// Guarantees: only the first is of the issuer's cluster; the id of the event is the same without it.
+#[test]
+fn known_issuers_tell_the_cluster() {
+    let assume = |issuer: &str, user: &str, more: Value| {
+        let provider = format!("arn:aws:iam::123456789012:oidc-provider/{issuer}");
+        let mut event = event(&json!({"eventSource": "sts.amazonaws.com",
+            "eventName": "AssumeRoleWithWebIdentity", "userIdentity": {
+                "type": "WebIdentityUser", "identityProvider": provider, "userName": user}}));
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    let (known, account) =
+        ("oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE", "system:serviceaccount:payments:ledger");
+    let told = assume(known, account, json!({}));
+    let row = access(&told);
+    assert_eq!(row.cluster.as_deref(), Some("shop"));
+    let without = with_context(|context| {
+        let none = std::collections::BTreeMap::new();
+        super::read(told.to_string().as_bytes(), &Context { issuers: &none, ..*context }).unwrap()
+    });
+    assert_eq!((without.cluster, without.event_id), (None, row.event_id));
+    assert_eq!(access(&assume("oidc.example/other", account, json!({}))).cluster, None);
+    assert_eq!(access(&assume(known, "alice", json!({}))).cluster, None);
+    let refused = assume(known, account, json!({"errorCode": "InvalidIdentityToken"}));
+    assert_eq!(access(&refused).cluster, None);
+}

@@ -293,3 +293,24 @@ fn minted_ids_are_read_from_tokens() {
     assert_eq!(read.issued_credential_id, Some("JTI=7".into()));
     assert!(!read.response_object.unwrap().as_str().contains("eyJ"));
 }
+
+/// Scenario: EKS lets in a session of AWS, a static key, and something that is no key; and a token.
+/// Guarantees: the key is the credential, of its kind, as CloudTrail names it; a token's id goes first.
+#[test]
+fn access_keys_of_eks_are_credentials() {
+    let check = |extra: Value, id: Option<&str>, kind: Option<CredentialKind>| {
+        let read = access(&event(json!({"user": {"username": "arn:aws:sts::1:assumed-role/web/s",
+            "extra": extra}})));
+        let found = read.credential_id.as_ref().map(CredentialId::as_str);
+        assert_eq!((found, read.credential_kind), (id, kind));
+    };
+    let session = "ASIAIOSFODNN7EXAMPLE";
+    check(json!({"accessKeyId": [session]}), Some(session), Some(CredentialKind::CloudSession));
+    check(json!({"accessKeyId": session}), Some(session), Some(CredentialKind::CloudSession));
+    let key = "AKIAIOSFODNN7EXAMPLE";
+    check(json!({"accessKeyId": [key]}), Some(key), Some(CredentialKind::CloudStaticKey));
+    check(json!({"accessKeyId": ["x"]}), None, None);
+    let both = json!({"accessKeyId": [session],
+        "authentication.kubernetes.io/credential-id": ["JTI=1"]});
+    check(both, Some("JTI=1"), Some(CredentialKind::OidcToken));
+}

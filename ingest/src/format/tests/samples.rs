@@ -22,6 +22,7 @@ pub(super) const SAMPLES: &[Sample] = &[
             "user": {"username": "system:serviceaccount:web:minter", "uid": "u-1",
                 "groups": ["system:authenticated"], "extra": {
                 "authentication.kubernetes.io/credential-id": ["JTI=1"],
+                "accessKeyId": ["ASIAIOSFODNN7EXAMPLE"],
                 "authentication.kubernetes.io/pod-name": ["minter-0"],
                 "authentication.kubernetes.io/pod-uid": ["p-1"],
                 "authentication.kubernetes.io/node-name": ["node-1"],
@@ -187,7 +188,8 @@ pub(super) const SAMPLES: &[Sample] = &[
         name: "cloudtrail: a token of a ServiceAccount is refused",
         format: Format::CloudTrail,
         record: r#"{
-            "eventVersion": "1.11", "userIdentity": {"type": "WebIdentityUser", "userName": "system:serviceaccount:payments:ledger"},
+            "eventVersion": "1.11", "userIdentity": {"type": "WebIdentityUser", "userName": "system:serviceaccount:payments:ledger",
+                "identityProvider": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"},
             "eventTime": "2026-07-23T10:00:05Z", "eventSource": "sts.amazonaws.com", "eventName": "AssumeRoleWithWebIdentity",
             "errorCode": "InvalidIdentityToken", "eventID": "7b7e4636-4713-3d04-b86a-cd6774cdbaee"
         }"#,
