@@ -1,0 +1,5 @@
+#![no_main]
+
+use durward_ingest::fuzz::{Target, check};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check(Target::Detect, data));

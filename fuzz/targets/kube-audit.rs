@@ -1,0 +1,6 @@
+#![no_main]
+
+use durward_ingest::Format;
+use durward_ingest::fuzz::{Target, check};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check(Target::Format(Format::KubeAudit), data));
