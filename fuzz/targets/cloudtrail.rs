@@ -1,3 +1,5 @@
+//! Fuzzes what takes `cloudtrail`: see `durward_ingest::fuzz`.
+
 #![no_main]
 
 use durward_ingest::Format;

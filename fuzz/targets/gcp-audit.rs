@@ -1,3 +1,5 @@
+//! Fuzzes what takes `gcp-audit`: see `durward_ingest::fuzz`.
+
 #![no_main]
 
 use durward_ingest::Format;

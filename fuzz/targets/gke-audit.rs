@@ -1,3 +1,5 @@
+//! Fuzzes what takes `gke-audit`: see `durward_ingest::fuzz`.
+
 #![no_main]
 
 use durward_ingest::Format;

@@ -1,3 +1,5 @@
+//! Fuzzes what takes `otlp-logs`: see `durward_ingest::fuzz`.
+
 #![no_main]
 
 use durward_ingest::fuzz::{Target, check};

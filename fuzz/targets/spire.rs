@@ -1,3 +1,5 @@
+//! Fuzzes what takes `spire`: see `durward_ingest::fuzz`.
+
 #![no_main]
 
 use durward_ingest::Format;

@@ -8,8 +8,14 @@ use super::mesh::SAMPLES as MESHES;
 use super::samples::SAMPLES;
 use crate::fuzz::{Target, check};
 
-/// Documents of the formats that map no field to a column of `accesses`.
+/// Documents of the formats that have no sample.
 const DOCUMENTS: &[(Format, &str)] = &[
+    (
+        Format::AksAudit,
+        r#"{"records":[{"category":"kube-audit","operationName":"Microsoft.ContainerService/managedClusters/diagnosticLogs/Read",
+            "time":"2026-07-23T10:00:00Z","resourceId":"/SUBSCRIPTIONS/A","properties":{"pod":"p","stream":"stdout",
+            "log":"{\"kind\":\"Event\",\"auditID\":\"a\",\"stage\":\"ResponseComplete\",\"verb\":\"get\"}"}}]}"#,
+    ),
     (
         Format::KubeList,
         r#"{"kind":"List","apiVersion":"v1","items":[{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"b",
