@@ -40,6 +40,10 @@ e2e *args:
     cargo build
     e2e/run.py "${CARGO_TARGET_DIR:-target}/debug/durward" "$@"
 
+# Every fuzz target for so many seconds each; see fuzz/README.md.
+fuzz seconds="60":
+    cd fuzz && for target in $(cargo +nightly fuzz list); do cargo +nightly fuzz run -s none "$target" -- -max_total_time="$1" -rss_limit_mb=2048 -timeout=10 || exit 1; done
+
 doc:
     RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items
 

@@ -13,6 +13,7 @@
 
 mod canonical;
 pub mod format;
+pub mod fuzz;
 mod hex;
 pub mod intake;
 pub mod keys;

@@ -1,5 +1,6 @@
 mod mapping;
 mod mesh;
+mod mutated;
 mod neutral;
 mod samples;
 mod shared;

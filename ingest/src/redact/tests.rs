@@ -1,4 +1,5 @@
 mod clouds;
+mod many;
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -312,9 +313,9 @@ impl Canaries {
         self.documents.push((Format::Vault, entry.to_string()));
     }
 
-    fn plant() -> Self {
+    fn plant(rounds: usize) -> Self {
         let mut c = Self { secrets: Vec::new(), documents: Vec::new() };
-        for _ in 0..4 {
+        for _ in 0..rounds {
             c.mesh();
             let secret = json!({"kind": "Secret", "metadata": {"name": "db", "annotations": {
                 "kubectl.kubernetes.io/last-applied-configuration": json!({"kind": "Secret", "stringData": {"p": c.secret()}}).to_string()}},
@@ -393,7 +394,7 @@ fn numbers(seed: u64) -> impl Iterator<Item = usize> {
 /// Guarantees: none of them is in any row or reject.
 #[test]
 fn no_canary_survives() {
-    let canaries = Canaries::plant();
+    let canaries = Canaries::plant(4);
     assert!(canaries.secrets.len() >= 200, "{}", canaries.secrets.len());
     let secrets = finder(&canaries.secrets);
     // One of four sets is cut; all are read whole.
@@ -416,7 +417,7 @@ fn no_canary_survives() {
 /// Guarantees: none of them is in any byte of the data directory, nor in what readers get.
 #[test]
 fn no_canary_is_written() {
-    let canaries = Canaries::plant();
+    let canaries = Canaries::plant(4);
     let secrets = finder(&canaries.secrets);
     let (dir, log, intake) =
         lab::intake(crate::LogSettings::default(), crate::IntakeSettings::default());

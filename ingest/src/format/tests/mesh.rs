@@ -11,13 +11,13 @@ use super::super::{Format, read};
 use crate::lab::with_context;
 
 /// A record with every field that its format's table names, and words that change what it means.
-struct Sample {
-    format: Format,
-    record: &'static str,
+pub(super) struct Sample {
+    pub(super) format: Format,
+    pub(super) record: &'static str,
     words: &'static [&'static str],
 }
 
-const SAMPLES: &[Sample] = &[
+pub(super) const SAMPLES: &[Sample] = &[
     Sample {
         format: Format::Envoy,
         record: r#"{"start_time":"2026-07-23T09:00:05Z","method":"GET","path":"/a","response_code":200,

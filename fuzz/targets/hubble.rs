@@ -1,0 +1,8 @@
+//! Fuzzes what takes `hubble`: see `durward_ingest::fuzz`.
+
+#![no_main]
+
+use durward_ingest::Format;
+use durward_ingest::fuzz::{Target, check};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check(Target::Format(Format::Hubble), data));
