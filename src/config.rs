@@ -4,7 +4,7 @@
 
 mod suggest;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(crate) struct Config {
     pub version: u32,
     /// Cluster of what does not say where it is from.
     pub default_cluster: Option<String>,
+    /// What is known of clusters, by name.
+    pub clusters: BTreeMap<String, Cluster>,
     /// Proxies whose word on the address before them is believed, as CIDR ranges.
     pub trusted_proxies: Vec<String>,
     /// Rows that were recorded longer ago are dropped by whole days, such as `90d`; null keeps all.
@@ -42,6 +44,7 @@ impl Default for Config {
         Self {
             version: 1,
             default_cluster: None,
+            clusters: BTreeMap::new(),
             trusted_proxies: Vec::new(),
             retention: None,
             listen: Listen::default(),
@@ -49,6 +52,14 @@ impl Default for Config {
             detect: Detect::default(),
         }
     }
+}
+
+/// What is known of one cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cluster {
+    /// The issuer of its `ServiceAccount` tokens, by which clouds name it.
+    pub issuer: String,
 }
 
 /// The doors; all on loopback unless configured.
@@ -234,6 +245,15 @@ fn check(config: &Config) -> Result<(), Failure> {
     };
     if config.version != 1 {
         return wrong(format!("version: {} is not known", config.version), "write version: 1");
+    }
+    let mut issuers = BTreeSet::new();
+    for (name, cluster) in &config.clusters {
+        if !cluster.issuer.starts_with("https://") || !issuers.insert(&cluster.issuer) {
+            return wrong(
+                format!("clusters.{name}.issuer: {} is no issuer of its own", cluster.issuer),
+                "write what `kubectl get --raw /.well-known/openid-configuration` shows as issuer",
+            );
+        }
     }
     if let Err(reason) = config.retention() {
         return wrong(format!("retention: {reason}"), "write a number of days, such as 90d");

@@ -1,5 +1,6 @@
 //! One process tree with all its doors: what `serve` runs and `demo` shows.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,6 +96,7 @@ impl Server {
             .care(Care { clock: Arc::clone(&clock), retention: config.retention().ok().flatten() });
         let settings = IntakeSettings {
             default_cluster: config.default_cluster.clone(),
+            issuers: issuers(config),
             trusted_proxies: networks,
             ..IntakeSettings::default()
         };
@@ -263,6 +265,13 @@ pub(crate) fn route(config: &Config) -> Result<Option<SlackRoute>, Failure> {
         Failure::new(Code::Config, error)
             .hint("slack.webhook_url_file names a file that holds nothing but the webhook's URL")
     })?))
+}
+
+/// Clouds name issuers without the scheme.
+fn issuers(config: &Config) -> BTreeMap<String, String> {
+    let bare =
+        |issuer: &str| issuer.trim_start_matches("https://").trim_end_matches('/').to_owned();
+    config.clusters.iter().map(|(name, cluster)| (bare(&cluster.issuer), name.clone())).collect()
 }
 
 fn networks(config: &Config) -> Result<Vec<Network>, Failure> {

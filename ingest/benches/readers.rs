@@ -4,6 +4,7 @@
 //! of the shared bench (`gen audit`, `gen otlp-spans`: exports, each behind its length in four bytes).
 //! CPU time of this thread; every round runs each step once; medians of seven rounds.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use durward_ingest::{Context, Format, Keys, Reading, read};
@@ -64,6 +65,7 @@ fn main() {
         keys: &keys,
         trusted_proxies: &[],
         default_cluster: None,
+        issuers: &const { BTreeMap::new() },
     };
     let Some(audit) = paths.next() else { return println!("readers: no file, nothing to measure") };
     kube_audit(&std::fs::read(audit).expect("a file"), &context);

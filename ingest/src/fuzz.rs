@@ -1,6 +1,7 @@
 //! What must hold of every input, whatever it is: the one entry of the fuzz targets (`fuzz/`), which
 //! the property tests of the readers share.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use durward_schemas::Time;
@@ -65,6 +66,7 @@ fn with_context(run: impl FnOnce(&Context<'_>)) {
         keys: &KEYS,
         trusted_proxies: &[],
         default_cluster: None,
+        issuers: &const { BTreeMap::new() },
     });
 }
 

@@ -13,6 +13,7 @@
 
 mod canonical;
 pub mod format;
+#[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod hex;
 pub mod intake;

@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn rows_come_back() {
         let row = |at: usize| Change { actor: format!("user {at}"), ..Change::default() };
-        let rows: Vec<Change> = (0..ROWS_A_BATCH + 1).map(row).collect();
+        let rows: Vec<Change> = (0..=ROWS_A_BATCH).map(row).collect();
         let bytes = write(&rows).expect("rows");
         assert_eq!(read::<Change>(&bytes).expect("what was written"), rows);
         assert_eq!(read::<Change>(&write::<Change>([]).expect("none")).expect("none"), []);

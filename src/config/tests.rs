@@ -28,6 +28,16 @@ fn open_doors_need_client_certificates() {
     assert!(loaded("version: 1\nlisten: {web: {address: \"0.0.0.0:80\"}}\n", &[]).is_err());
 }
 
+/// Scenario: an issuer of ServiceAccount tokens with its cluster, and something that is no issuer.
+/// Guarantees: the first is taken; the other is refused.
+#[test]
+fn issuers_are_urls() {
+    let known = "version: 1\nclusters: {shop: {issuer: \"https://oidc.example/id/1\"}}\n";
+    assert_eq!(loaded(known, &[]).expect("valid").config.clusters.len(), 1);
+    let wrong = "version: 1\nclusters: {shop: {issuer: payments}}\n";
+    assert!(loaded(wrong, &[]).unwrap_err().contains("is no issuer"));
+}
+
 /// Scenario: a value in the file and the same one set on the command line.
 /// Guarantees: the command line wins, and each value knows where it came from.
 #[test]

@@ -1,6 +1,7 @@
 //! Cloud sessions of workloads: from the ServiceAccount to the call, in one chain.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 
 use durward_detect::RuleFile;
 use durward_ingest::Format;
@@ -244,7 +245,7 @@ fn public_attacks_are_found_by_public_rules() {
             .collect();
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
         let found: Vec<String> = found.into_iter().collect();
-        lines += &format!("{name}: {}\n", found.join(", "));
+        writeln!(lines, "{name}: {}", found.join(", ")).expect("a String takes it");
     }
     insta::assert_snapshot!(lines);
 }

@@ -50,7 +50,7 @@ impl Credentials {
         // A use may have told more than the minting: what the audit policy leaves out of a body.
         let issued = Credential { version, ..with_claims_of(issued, known) };
         self.note_parent(&key, &issued);
-        self.keep(key.clone(), issued);
+        self.keep(&key, issued);
         self.rechain(&key, access)
     }
 
@@ -78,7 +78,7 @@ impl Credentials {
             evidence: Evidence::Derived,
             ..Credential::default()
         };
-        self.keep(key, seen.clone());
+        self.keep(&key, seen.clone());
         Some(seen)
     }
 
@@ -91,7 +91,7 @@ impl Credentials {
     pub(crate) fn restore(&mut self, credential: Credential) {
         let key = key_of(credential.cluster.as_deref(), &credential.credential_id);
         self.note_parent(&key, &credential);
-        self.keep(key, credential);
+        self.keep(&key, credential);
     }
 
     /// Number of credentials held.
@@ -141,10 +141,10 @@ impl Credentials {
         }
     }
 
-    fn keep(&mut self, key: Key, credential: Credential) {
-        self.unindex(&key);
-        self.put(&key, credential);
-        self.index(&key);
+    fn keep(&mut self, key: &Key, credential: Credential) {
+        self.unindex(key);
+        self.put(key, credential);
+        self.index(key);
         if self.order.len() > MOST_CREDENTIALS
             && let Some(oldest) = self.order.pop_front()
         {

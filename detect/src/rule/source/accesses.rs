@@ -25,14 +25,14 @@ pub(super) const SOURCE: LogSource = LogSource {
 };
 
 fields! {
-    "provider" => "provider", |event| known(event.row.provider.as_str());
+    "provider" => "provider", |event| Some(known(event.row.provider.as_str()));
     "format" => "format", |event| text(Some(&event.row.format));
     "source" => "source", |event| text(Some(&event.row.source));
     "cluster" => "cluster", |event| text(event.row.cluster.as_deref());
     "account" => "account", |event| text(event.row.account.as_deref());
     "region" => "region", |event| text(event.row.region.as_deref());
     "identity" => "identity", |event| text(event.row.identity.as_deref());
-    "identity_kind" => "identity_kind", |event| known(event.row.identity_kind.as_str());
+    "identity_kind" => "identity_kind", |event| Some(known(event.row.identity_kind.as_str()));
     "identity_realm" => "identity_realm", |event| text(event.row.identity_realm.as_deref());
     "groups" => "groups", |event| list(event.row.groups.as_deref());
     "namespace" => "namespace", |event| text(event.row.namespace.as_deref());
@@ -42,7 +42,7 @@ fields! {
     "credential_id" => "credential_id",
         |event| text(event.row.credential_id.as_ref().map(CredentialId::as_str));
     "credential_kind" => "credential_kind",
-        |event| event.row.credential_kind.and_then(|kind| known(kind.as_str()));
+        |event| event.row.credential_kind.map(|kind| known(kind.as_str()));
     "issued_credential_id" => "issued_credential_id",
         |event| text(event.row.issued_credential_id.as_ref().map(CredentialId::as_str));
     "minted_by" => "minted_by", |event| text(event.row.minted_by.as_deref());
@@ -53,11 +53,11 @@ fields! {
     "object_namespace" => "object_namespace", |event| text(event.row.object_namespace.as_deref());
     "object_name" => "object_name", |event| text(event.row.object_name.as_deref());
     "request_uri" => "request_uri", |event| text(event.row.request_uri.as_deref());
-    "decision" => "decision", |event| known(event.row.decision.as_str());
+    "decision" => "decision", |event| Some(known(event.row.decision.as_str()));
     "decision_reason" => "decision_reason", |event| text(event.row.decision_reason.as_deref());
     "decided_by" => "decided_by", |event| text(event.row.decided_by.as_deref());
     "decided_role" => "decided_role", |event| text(event.row.decided_role.as_deref());
-    "outcome" => "outcome", |event| known(event.row.outcome.as_str());
+    "outcome" => "outcome", |event| Some(known(event.row.outcome.as_str()));
     "status_code" => "status_code", |event| event.row.status_code.map(EventValue::Int);
     "status_reason" => "status_reason", |event| text(event.row.status_reason.as_deref());
     "source_ip" => "source_ip", |event| text(event.row.source_ip.as_deref());
@@ -71,6 +71,6 @@ fields! {
 }
 
 /// One of the known values of a column.
-fn known(value: &'static str) -> Option<EventValue<'static>> {
-    Some(EventValue::Str(value.into()))
+fn known(value: &'static str) -> EventValue<'static> {
+    EventValue::Str(value.into())
 }
