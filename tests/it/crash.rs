@@ -72,7 +72,7 @@ fn killed_at_each_place_loses_and_doubles_nothing() {
         "lake_written:5",
         "lake_committed",
         "lake_committed:7",
-        "file_written:3",
+        "file_written:2",
         "checkpoint_published",
     ] {
         let place = Place::new();

@@ -76,8 +76,8 @@ fn workload(rows: &[Access], second: i64) -> Option<(String, String)> {
     Some((text("workload"), text("workload_evidence")))
 }
 
-fn derived(name: &str) -> Option<(String, String)> {
-    Some((name.to_owned(), "derived".to_owned()))
+fn derived(name: &str) -> (String, String) {
+    (name.to_owned(), "derived".to_owned())
 }
 
 /// Scenario: a mesh and Vault name a ServiceAccount; one workload runs as it, then two, before the
@@ -87,7 +87,7 @@ fn derived(name: &str) -> Option<(String, String)> {
 fn the_only_workload_of_an_account_is_found() {
     for provider in [Provider::Envoy, Provider::Vault] {
         let one = [pod(1, "frontend", "frontend"), pod(2, "other", "other"), outside(9, provider)];
-        assert_eq!(workload(&one, 9), derived("web/frontend"));
+        assert_eq!(workload(&one, 9), Some(derived("web/frontend")));
         let two = [pod(1, "a", "frontend"), pod(2, "b", "frontend"), outside(9, provider)];
         assert_eq!(workload(&two, 9), None);
         let before = [outside(1, provider), pod(2, "frontend", "frontend")];
@@ -132,7 +132,7 @@ fn uses_of_a_session_lead_to_the_workload() {
     assert_eq!(workload(&of_pod, 9), exact);
     assert_eq!(workload(&of_pod, 2), exact);
     let of_account = [here, session(2, Some("prod"), None), used(9, Provider::Aws, None)];
-    assert_eq!(workload(&of_account, 9), derived("web/frontend"));
+    assert_eq!(workload(&of_account, 9), Some(derived("web/frontend")));
 }
 
 /// Scenario: CloudTrail, which knows no cluster, mints a session that EKS lets into a cluster.
@@ -172,7 +172,7 @@ fn a_token_of_vault_leads_to_its_login() {
     assert_eq!(lineage["minted_by"], FRONTEND);
     assert_eq!(lineage["minted_by_credential_id"], "X509SERIAL=1");
     assert_eq!(lineage["credential_expires_time"], at(62).0);
-    assert_eq!(workload(&rows, 9), derived("web/frontend"));
+    assert_eq!(workload(&rows, 9), Some(derived("web/frontend")));
 }
 
 /// Scenario: RBAC of a ServiceAccount changes before it assumes a role of a cloud.

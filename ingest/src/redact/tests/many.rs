@@ -1,6 +1,7 @@
 //! Canaries by the ten thousand, searched for in every form in which one could be read again; and
 //! what is taken for a secret and is none.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::sync::LazyLock;
 
@@ -58,7 +59,10 @@ impl Canaries {
         self.event("pods", &strings, &Value::Null);
         // Escapes hide the name and the secret from whoever looks at bytes alone.
         let secret = self.secret();
-        let escaped: String = secret.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+        let mut escaped = String::new();
+        for c in secret.chars() {
+            write!(escaped, "\\u{:04x}", u32::from(c)).expect("a String takes it");
+        }
         let event = format!(
             r#"{{"auditID":"a","stage":"s","verb":"create","requestObject":{{"kind":"\u0053ecret","stringD\u0061ta":{{"p":"{escaped}"}}}}}}"#
         );
