@@ -38,6 +38,15 @@ pub(crate) fn access(state: &mut State, access: &Access, turn: &mut Turn) -> Vec
     news
 }
 
+/// Takes what a row that decides nothing tells: the serial number of an SVID that was signed.
+pub(crate) fn beside(state: &mut State, access: &Access, turn: &mut Turn) -> Vec<News> {
+    let mut news = Vec::new();
+    if access.provider == Provider::Spire && access.outcome == Outcome::Success {
+        minting(state, access, turn, &mut news);
+    }
+    news
+}
+
 fn minting(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News>) {
     let minted = state.credentials.mint(access);
     for credential in &minted {

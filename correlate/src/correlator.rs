@@ -190,6 +190,9 @@ impl Correlator {
             } else {
                 self.later_stage(&row, turn);
             }
+        } else {
+            let news = advance::beside(&mut self.state, &row, turn);
+            self.amend(news, row.log_position, row.ingest_time, turn);
         }
         turn.accesses.push(row);
     }

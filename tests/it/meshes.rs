@@ -209,3 +209,59 @@ fn doctor_explains_each_source() {
         "{said}"
     );
 }
+
+/// Scenario: a SPIRE server at level debug signs an SVID, a sidecar logs an access by a peer with that serial
+/// number, and a pod that runs as the peer's ServiceAccount is listed; told in this order and backwards.
+/// Guarantees: the access leads back to who had the SVID signed, exactly, and to the one workload that runs as
+/// its ServiceAccount; the line of level debug is no request of its own.
+#[test]
+fn accesses_lead_back_to_the_svid() {
+    let report = "spiffe://shop.test/ns/batch/sa/report";
+    let call = json!({"service": "svid.v1.SVID", "authorized_as": "agent", "authorized_via": "datastore", "caller_id": "spiffe://shop.test/spire/agent/k8s_psat/shop/1",
+        "entry_id": "014ad8d4-112e-43d6-bc77-ebb83bcd6070", "spiffe_id": report});
+    let mut signed: Value =
+        serde_json::from_str(&spire(2, "BatchNewX509SVID", &call)).expect("JSON");
+    let audit = signed.to_string();
+    let fields = signed.as_object_mut().expect("an object");
+    for gone in ["type", "status", "caller_uid", "caller_path"] {
+        fields.remove(gone);
+    }
+    fields.insert("msg".into(), "Signed X509 SVID".into());
+    fields.insert("level".into(), "debug".into());
+    fields.insert("serial_num".into(), "255".into());
+    fields.insert("expiration".into(), "2026-07-23T11:00:00Z".into());
+    let mut access: Value =
+        serde_json::from_str(&request(15, "batch/sa/report", 200, "via_upstream")).expect("JSON");
+    access["peer_serial"] = "ff".into();
+    let pod = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"report-0","namespace":"batch","uid":"8a7c1f7e-0000-4000-8000-000000000001",
+        "creationTimestamp":"2026-07-23T09:00:00Z","ownerReferences":[{"apiVersion":"apps/v1","kind":"StatefulSet","name":"report","controller":true}]},
+        "spec":{"serviceAccountName":"report"}}"#;
+    let files = [
+        ("signed.log", signed.to_string()),
+        ("audit.log", audit),
+        ("access.log", access.to_string()),
+        ("pod.json", pod.to_owned()),
+    ];
+    for backwards in [false, true] {
+        let place = Place::new();
+        let mut files: Vec<_> = files.iter().collect();
+        if backwards {
+            files.reverse();
+        }
+        for (name, text) in files {
+            let path = place.path(name);
+            std::fs::write(&path, text).expect("a file");
+            place.ingest_paths("shop", &[&path]);
+        }
+        let rows = place.query(
+            "SELECT identity, minted_by, lineage_evidence, credential_expires_time, workload, workload_evidence \
+             FROM correlated_events WHERE format = 'envoy'",
+        );
+        let expected = json!({
+            "identity": report, "minted_by": "spiffe://shop.test/spire/agent/k8s_psat/shop/1", "lineage_evidence": "exact",
+            "credential_expires_time": "2026-07-23T11:00:00.000000Z", "workload": "batch/report", "workload_evidence": "derived",
+        });
+        assert_eq!(rows, [expected], "backwards: {backwards}");
+        assert_eq!(place.count("accesses WHERE judged AND provider = 'spire'"), 1);
+    }
+}

@@ -20,7 +20,8 @@ pub(super) fn issued(access: &Access) -> Option<Credential> {
         identity: holder.name,
         identity_kind: holder.kind,
         identity_realm: holder.realm,
-        expires_time: expires(&answer["expires_at"]),
+        // An audit line says `expires_at`, the line of level debug `expiration`.
+        expires_time: expires(&answer["expires_at"]).or_else(|| expires(&answer["expiration"])),
         ..minted
     })
 }

@@ -25,6 +25,11 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("time", "time"),
     Mapping::new("time_suspect", "time"),
     Mapping::new("claimed_time", "time"),
+    Mapping::new(
+        "stage",
+        "msg: `Signed` of a line of level debug that tells an SVID's serial number; it has no \
+         decision",
+    ),
     Mapping::new("verb", "method"),
     Mapping::new(
         "class_uid",
@@ -58,7 +63,7 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "decision_reason",
         "error, else status_message of a refusal by status, status_code, method; else \
-         authorized_via",
+         authorized_via; by msg",
     ),
     Mapping::new(
         "decided_by",
@@ -67,7 +72,7 @@ pub(super) const MAPPING: &[Mapping] = &[
     ),
     Mapping::new("decided_role", "authorized_as"),
     Mapping::new("outcome", "status, error, msg"),
-    Mapping::new("status_reason", "status_code, else error: the name of the gRPC code"),
+    Mapping::new("status_reason", "status_code, else error: the name of the gRPC code; by msg"),
     Mapping::new(
         "issued_credential_id",
         "serial_num, else csr, of X509-SVIDs; jti, else request_id, of others; by method and \
@@ -98,11 +103,16 @@ const ANSWER: &[&str] =
 const X509: &[&str] = &["BatchNewX509SVID", "MintX509SVID", "NewDownstreamX509CA", "RenewAgent"];
 const JWT: &[&str] = &["NewJWTSVID", "MintJWTSVID", "NewWITSVID", "MintWITSVID"];
 
+/// The stage of a line that tells what was signed, see [`Access::is_deciding`].
+const SIGNED: &str = "Signed";
+
 /// What a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// A call that was let in, or an item of it.
     Audit,
+    /// What a call signed, which a line of level debug tells with its serial number.
+    Signed,
     /// A call of the server's API that was refused.
     Refused,
     /// A workload that asked an agent and got nothing.
@@ -149,6 +159,7 @@ fn kind(fields: &Map<String, Value>) -> Kind {
     match text("msg") {
         "API accessed" if text("type") == "audit" => Kind::Audit,
         "Failed to authenticate caller" => Kind::Refused,
+        "Signed X509 SVID" if is_call && fields.contains_key("serial_num") => Kind::Signed,
         "No identity issued" => Kind::NoIdentity,
         _ if !is_call => Kind::Other,
         _ if text("subsystem_name") == "api" && is_refusal => Kind::Refused,
@@ -229,6 +240,12 @@ fn decide(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Fa
     let status = fields.text("status")?;
     access.decided_role = fields.text("authorized_as")?;
     let via = fields.text("authorized_via")?;
+    if kind == Kind::Signed {
+        // The line that follows tells what was decided, and who called where this one does not.
+        access.stage = Some(SIGNED.to_owned());
+        access.outcome = Outcome::Success;
+        return Ok(());
+    }
     let has_failed = kind != Kind::Audit || status.is_some_and(|status| status != "success");
     let message = fields.get("status_message").and_then(Value::as_str).map(str::to_owned);
     let code = fields.get("status_code").and_then(number).and_then(code_name);

@@ -65,6 +65,7 @@ pub(super) const SAMPLES: &[Sample] = &[
         words: &[
             "MintJWTSVID",
             "AttestAgent",
+            "Signed X509 SVID",
             "error",
             "entry.v1.Entry",
             "not authorized",
