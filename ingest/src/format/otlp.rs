@@ -196,4 +196,4 @@ fn signal_of(bytes: &[u8]) -> Result<Signal, Failure> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,3 +1,4 @@
+mod inputs;
 mod mapping;
 mod mesh;
 mod mutated;
@@ -117,45 +118,6 @@ proptest! {
             prop_assert_eq!((reading.accesses.len(), reading.items()), (good, list.len()), "{}", input);
         }
     }
-}
-
-/// Scenario: every file of a mesh's formats and of OTLP in the shared data and the recordings.
-/// Guarantees: its format is recognised, and every item is accounted for, as the table says.
-#[test]
-fn files_are_accounted_for() {
-    let Some(lab) = crate::lab::lab() else { return };
-    let folders = [
-        ("../data/hubble_flows", ".json"),
-        ("../data/otlp/examples", ".json"),
-        ("../data/otlp/jaeger", ".json"),
-        ("mesh/recordings/story-json/envoy", ".log"),
-        ("mesh/recordings/story-json/spire", ".log"),
-        ("mesh/recordings/spire-text", ".log"),
-        ("mesh/recordings/spire-rotation", ".log"),
-    ];
-    let mut table = Vec::new();
-    for (folder, ending) in folders {
-        for (name, bytes) in crate::lab::folder(&lab.join(folder), ending) {
-            let Some(format) = Format::detect(&bytes) else {
-                table.push(format!("{folder}/{name}: no format"));
-                continue;
-            };
-            let reading = with_context(|context| read(format, &bytes, context));
-            let reasons: Vec<&str> =
-                reading.rejects.iter().map(|reject| reject.reason.as_str()).collect();
-            table.push(format!(
-                "{folder}/{name}: {format}, {} accesses, {} logs, {} spans, {} metrics, rejects {reasons:?}",
-                reading.accesses.len(),
-                reading.logs.len(),
-                reading.spans.len(),
-                reading.metrics.len(),
-            ));
-            if format != Format::Otlp {
-                assert_eq!(reading.items(), crate::lab::lines(&bytes), "{name}");
-            }
-        }
-    }
-    insta::assert_snapshot!(table.join("\n"));
 }
 
 /// A good record of each format that has envelopes, as a list of its cloud holds it.

@@ -18,7 +18,7 @@ fn reading(input: &[u8]) -> Reading {
 }
 
 /// The requests of a folder of `requests.jsonl` and `bodies.bin`: path, headers, body decompressed.
-fn requests(folder: &str) -> Option<Vec<(Value, Vec<u8>)>> {
+pub(in crate::format) fn requests(folder: &str) -> Option<Vec<(Value, Vec<u8>)>> {
     let folder = lab::lab()?.join("mesh/recordings").join(folder);
     let heads = std::fs::read_to_string(folder.join("requests.jsonl")).unwrap();
     let bodies = std::fs::read(folder.join("bodies.bin")).unwrap();

@@ -9,7 +9,7 @@ use super::super::{Format, Reading, read};
 use crate::lab::{shared, with_context};
 
 /// How the items of a file are found without the code under test.
-enum Shape {
+pub(super) enum Shape {
     /// One document: a list, an object with a list under a key, or one item.
     Document,
     /// A document on each line.
@@ -19,7 +19,7 @@ enum Shape {
 }
 
 /// Files by folder and ending, and their shape.
-const FILES: &[(&str, &str, Shape)] = &[
+pub(super) const FILES: &[(&str, &str, Shape)] = &[
     ("falco_k8s_audit/traces", ".json", Shape::Lines),
     ("audit2rbac", ".log", Shape::Lines),
     ("aks_envelope", ".json", Shape::Document),
@@ -36,7 +36,7 @@ const FILES: &[(&str, &str, Shape)] = &[
 ];
 
 /// Unit tests of rules, in which each file has logs of many sorts: read as a hub that carries all.
-const MIXED: &[(&str, Format)] = &[
+pub(super) const MIXED: &[(&str, Format)] = &[
     ("aws_cloudtrail.jsonl", Format::CloudTrail),
     ("gcp_audit.jsonl", Format::GcpAudit),
     ("eks_k8s_audit.jsonl", Format::CloudWatch),
@@ -45,7 +45,7 @@ const MIXED: &[(&str, Format)] = &[
 ];
 
 /// The items of a file: each once, as text.
-fn items(text: &str, shape: &Shape) -> Vec<Value> {
+pub(super) fn items(text: &str, shape: &Shape) -> Vec<Value> {
     let text = text.trim_start_matches('\u{feff}');
     let lines = || text.lines().filter(|line| !line.trim().is_empty());
     match shape {
@@ -69,7 +69,7 @@ fn items(text: &str, shape: &Shape) -> Vec<Value> {
 }
 
 /// The input as somebody would hand it in.
-fn input(text: &str, shape: &Shape) -> Vec<u8> {
+pub(super) fn input(text: &str, shape: &Shape) -> Vec<u8> {
     match shape {
         Shape::Under(_) => {
             let lines = items(text, shape).into_iter().map(|item| item.to_string() + "\n");
@@ -79,53 +79,7 @@ fn input(text: &str, shape: &Shape) -> Vec<u8> {
     }
 }
 
-fn summary(name: &str, format: Format, reading: &Reading) -> String {
-    let mut reasons = BTreeMap::new();
-    for reject in &reading.rejects {
-        *reasons.entry(format!("{}/{}", reject.format, reject.reason)).or_insert(0) += 1;
-    }
-    let mut providers = BTreeMap::new();
-    for access in &reading.accesses {
-        *providers.entry(access.provider.as_str()).or_insert(0) += 1;
-    }
-    let logs = reading.logs.len();
-    format!("{name}: {format}: accesses {providers:?} logs {logs} rejects {reasons:?}")
-}
-
-/// Scenario: every shared file of Kubernetes audit and of the clouds, its format recognised.
-/// Guarantees: rows and rejects are its items, and what is rejected is what the snapshot says.
-#[test]
-fn every_item_is_accounted_for() {
-    let Some(data) = shared() else { return };
-    let mut lines = Vec::new();
-    for (folder, ending, shape) in FILES {
-        for path in files(&data.join(folder), ending) {
-            let name = format!("{folder}/{}", path.file_name().unwrap().to_string_lossy());
-            let text = std::fs::read_to_string(&path).unwrap();
-            let input = input(&text, shape);
-            let format = Format::detect(&input);
-            // The file door rejects the whole of a file that it does not recognise.
-            let Some(format) = format else {
-                lines.push(format!("{name}: not recognised"));
-                continue;
-            };
-            let reading = with_context(|context| read(format, &input, context));
-            assert_eq!(reading.items(), items(&text, shape).len(), "{name}");
-            lines.push(summary(&name, format, &reading));
-        }
-    }
-    for (name, format) in MIXED {
-        let text = std::fs::read_to_string(data.join("panther").join(name)).unwrap();
-        let shape = Shape::Under("log");
-        let reading = with_context(|context| read(*format, &input(&text, &shape), context));
-        assert_eq!(reading.items(), items(&text, &shape).len(), "{name}");
-        lines.push(summary(name, *format, &reading));
-    }
-    assert!(lines.len() > 90, "{}", lines.len());
-    insta::assert_snapshot!(lines.join("\n"));
-}
-
-fn files(folder: &Path, ending: &str) -> Vec<std::path::PathBuf> {
+pub(super) fn files(folder: &Path, ending: &str) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> =
         entries.filter(|path| path.to_string_lossy().ends_with(ending)).collect();
