@@ -52,12 +52,16 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "namespace",
         "protoPayload.authenticationInfo.principalEmail, \
-         else protoPayload.authenticationInfo.principalSubject",
+         else protoPayload.authenticationInfo.principalSubject, \
+         else protoPayload.authenticationInfo.serviceAccountDelegationInfo.principalSubject of the first, \
+         else protoPayload.metadata.mapped_principal",
     ),
     Mapping::new(
         "service_account",
         "protoPayload.authenticationInfo.principalEmail, \
-         else protoPayload.authenticationInfo.principalSubject",
+         else protoPayload.authenticationInfo.principalSubject, \
+         else protoPayload.authenticationInfo.serviceAccountDelegationInfo.principalSubject of the first, \
+         else protoPayload.metadata.mapped_principal",
     ),
     Mapping::new("credential_id", "protoPayload.authenticationInfo.serviceAccountKeyName"),
     Mapping::new("credential_kind", "protoPayload.authenticationInfo.serviceAccountKeyName"),
@@ -168,6 +172,7 @@ fn audit(entry: Map<String, Value>, context: &Context<'_>) -> Result<Access, Fai
             access.source_ip = google::caller(metadata);
             access.user_agent = metadata.text_if("callerSuppliedUserAgent");
         });
+        mapped(&mut access, payload.get("metadata"));
         outcome(&mut access, payload);
         bodies(&mut access, payload);
     });
@@ -210,12 +215,13 @@ fn who(access: &mut Access, info: &mut Fields) {
     let email = text("principalEmail");
     if let Some(principal) = email.or_else(|| text("principalSubject")) {
         let identity = Identity::parse(Provider::Gcp, None, &principal);
-        let account = identity.service_account();
-        access.namespace = account.map(|(namespace, _)| namespace.to_owned());
-        access.service_account = account.map(|(_, name)| name.to_owned());
+        account(access, &identity);
         access.identity_kind = identity.kind;
         access.identity_realm = identity.realm;
         access.identity = identity.name;
+    }
+    if access.service_account.is_none() {
+        behind(access, info.get("serviceAccountDelegationInfo"));
     }
     if let Some(key) = text("serviceAccountKeyName") {
         access.credential_id = Some(CredentialId(key));
@@ -224,6 +230,32 @@ fn who(access: &mut Access, info: &mut Fields) {
     let all = Value::Object(std::mem::take(info).into_inner());
     let is_empty = all.as_object().is_none_or(Map::is_empty);
     access.extra = (!is_empty).then(|| stored(&all));
+}
+
+/// The ServiceAccount that acts as a service account of Google: the first of those who delegated to it.
+/// <https://cloud.google.com/logging/docs/reference/audit/auditlog/rest/Shared.Types/AuditLog#ServiceAccountDelegationInfo>
+fn behind(access: &mut Access, delegation: Option<&Value>) {
+    let subjects = delegation.and_then(Value::as_array).into_iter().flatten();
+    let subjects = subjects.filter_map(|by| by.get("principalSubject")?.as_str());
+    let mut identities = subjects.map(|subject| Identity::parse(Provider::Gcp, None, subject));
+    if let Some(first) = identities.find(|identity| identity.service_account().is_some()) {
+        account(access, &first);
+    }
+}
+
+/// The ServiceAccount that `identity` is, if it is one.
+fn account(access: &mut Access, identity: &Identity) {
+    let account = identity.service_account();
+    access.namespace = account.map(|(namespace, _)| namespace.to_owned());
+    access.service_account = account.map(|(_, name)| name.to_owned());
+}
+
+/// Whom an exchange of a token made a subject of a pool.
+fn mapped(access: &mut Access, metadata: Option<&Value>) {
+    let principal = metadata.and_then(|metadata| metadata.get("mapped_principal")?.as_str());
+    if let Some(principal) = principal.filter(|_| access.service_account.is_none()) {
+        account(access, &Identity::parse(Provider::Gcp, None, principal));
+    }
 }
 
 /// How it ended and what was decided.

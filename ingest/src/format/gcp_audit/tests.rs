@@ -102,3 +102,29 @@ fn bigquery_names_are_known() {
     assert_eq!(row.annotations.unwrap().as_str(), r#"{"metadata":{"b":2}}"#);
     assert_eq!((row.response_object, row.unmapped), (None, None));
 }
+
+/// Scenario: a service account that a ServiceAccount of GKE acts as, through one more, a person who acts as
+/// one, and the exchange of a ServiceAccount's token for one of Google's.
+/// Guarantees: the ServiceAccount behind it is known, the service account stays who acts; a person is none.
+#[test]
+fn who_is_behind_a_service_account_is_known() {
+    let pool = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/acme.svc.id.goog/subject/ns/web/sa/frontend";
+    let delegated = |first: &str| {
+        access(&json!({"methodName": "storage.objects.get", "authenticationInfo": {
+            "principalEmail": "reader@acme.iam.gserviceaccount.com",
+            "serviceAccountDelegationInfo": [
+                {"principalSubject": first},
+                {"principalSubject": "serviceAccount:between@acme.iam.gserviceaccount.com"},
+            ],
+        }}))
+    };
+    let account = |row: &Access| Some((row.namespace.clone()?, row.service_account.clone()?));
+    let frontend = Some(("web".to_owned(), "frontend".to_owned()));
+    let row = delegated(pool);
+    assert_eq!(account(&row), frontend);
+    assert_eq!(row.identity.as_deref(), Some("reader@acme.iam.gserviceaccount.com"));
+    assert_eq!(account(&delegated("user:eve@example.com")), None);
+    let exchanged = json!({"serviceName": "sts.googleapis.com", "methodName": "google.identity.sts.v1.SecurityTokenService.ExchangeToken",
+        "authenticationInfo": {"principalSubject": "0123"}, "metadata": {"mapped_principal": pool}});
+    assert_eq!(account(&access(&exchanged)), frontend);
+}

@@ -277,6 +277,28 @@ pub(super) const SAMPLES: &[Sample] = &[
         words: &["serviceAccount:acme.svc.id.goog[a/b]"],
     },
     Sample {
+        name: "gcp-audit: a service account that a workload acts as reads an object",
+        format: Format::GcpAudit,
+        record: r#"{
+            "insertId": "i-3", "timestamp": "2026-07-23T10:00:00.131337Z",
+            "protoPayload": {"serviceName": "storage.googleapis.com", "methodName": "storage.objects.get",
+                "authenticationInfo": {"principalEmail": "reader@acme.iam.gserviceaccount.com",
+                    "serviceAccountDelegationInfo": [{"principalSubject": "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/acme.svc.id.goog/subject/ns/web/sa/frontend"}]}}
+        }"#,
+        words: &["serviceAccount:acme.svc.id.goog[a/b]"],
+    },
+    Sample {
+        name: "gcp-audit: a token of a ServiceAccount is exchanged",
+        format: Format::GcpAudit,
+        record: r#"{
+            "insertId": "i-4", "timestamp": "2026-07-23T10:00:00.131337Z",
+            "protoPayload": {"serviceName": "sts.googleapis.com", "methodName": "google.identity.sts.v1.SecurityTokenService.ExchangeToken",
+                "authenticationInfo": {"principalSubject": "0123"},
+                "metadata": {"mapped_principal": "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/acme.svc.id.goog/subject/ns/web/sa/frontend"}}
+        }"#,
+        words: &["serviceAccount:acme.svc.id.goog[a/b]"],
+    },
+    Sample {
         name: "azure-activity: a managed identity assigns a role",
         format: Format::AzureActivity,
         record: r#"{
