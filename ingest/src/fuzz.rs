@@ -118,7 +118,8 @@ fn check_redactor(data: &[u8], context: &Context<'_>) {
     let redactor = context.keys.redactor();
     let text = String::from_utf8_lossy(data);
     let (before, after) = text.split_at(text.floor_char_boundary(text.len() / 2));
-    for canary in CANARIES {
+    // What a fuzzer put there itself may be glued to letters, and then no longer is of the known form.
+    for canary in CANARIES.into_iter().filter(|canary| !text.contains(canary)) {
         let planted = format!("{before} {canary} {after}");
         let clean = |out: &str| assert!(!out.contains(canary), "{canary} is left in {out}");
         let once = redactor.text(&planted);

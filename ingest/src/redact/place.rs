@@ -70,7 +70,9 @@ impl Redactor {
     /// Redacts a text: JSON inside it as JSON, lines of settings by their names, the rest by looks.
     pub(super) fn string(&self, text: &mut String, place: Place) -> bool {
         if let Some(mut inner) = json_inside(text) {
-            let changed = self.place(&mut inner, place);
+            // Of fields of one name only the last was read, so that the text may hold what nobody saw.
+            let is_partly_read = strings_in_text(text) != strings_in(&inner);
+            let changed = self.place(&mut inner, place) | is_partly_read;
             if changed {
                 *text = canonical::sorted(&inner);
             }
@@ -247,6 +249,27 @@ fn is_key_id(value: &Value) -> bool {
 fn json_inside(text: &str) -> Option<Value> {
     let starts = text.trim_start().starts_with(['{', '[']);
     starts.then(|| serde_json::from_str(text).ok()).flatten()
+}
+
+/// How many strings and names of fields JSON text holds.
+fn strings_in_text(json: &str) -> usize {
+    let mut is_escaped = false;
+    let quotes = json.bytes().filter(|byte| {
+        let is_quote = *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+        is_quote
+    });
+    quotes.count() / 2
+}
+
+/// How many strings and names of fields a value holds.
+fn strings_in(value: &Value) -> usize {
+    match value {
+        Value::String(_) => 1,
+        Value::Array(items) => items.iter().map(strings_in).sum(),
+        Value::Object(fields) => fields.len() + fields.values().map(strings_in).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
 }
 
 fn plain(text: &str) -> Vec<u8> {
