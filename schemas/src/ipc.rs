@@ -49,7 +49,7 @@ pub fn write<'a, R: Row>(rows: impl IntoIterator<Item = &'a R>) -> Result<Vec<u8
     Ok(out.finish()?)
 }
 
-/// The rows that [`write`] wrote, perhaps in an older version of the table.
+/// The rows that [`write()`] wrote, perhaps in an older version of the table.
 ///
 /// # Errors
 /// If the bytes are damaged, or columns have other types.
