@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use durward_schemas::Time;
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::Turn;
-use durward_schemas::tables::{Access, Object, Workload};
+use durward_schemas::tables::{Access, Change, Object, Workload};
 use durward_schemas::values::{Decision, Edge, Outcome, Provider};
 
 use crate::body::{Body, Pod};
 use crate::change::{changes, effective, is_kept, told_again};
 use crate::correlator::State;
 use crate::resolve::told;
+use crate::state::cloud_policy::concerns;
 use crate::state::grants::Moment;
 use crate::state::mesh_policy::{is_decided_by_mesh, is_mesh_policy};
 use crate::state::objects::{Content, ObjectKey, Version};
@@ -72,6 +73,9 @@ fn configuration(state: &mut State, access: &Access, turn: &mut Turn, news: &mut
                 recorded_time: access.ingest_time,
             };
             keep(state, &key, version.clone(), &moment, turn, news);
+        } else {
+            state.cloud_policy.index(&made.change);
+            news.push(cloud_news(state, &made.change));
         }
         turn.changes.push(made.change);
     }
@@ -153,6 +157,19 @@ fn mesh_news(state: &State, key: &ObjectKey, from: Time) -> News {
         edge: Edge::Change,
         positions,
         reason: "an earlier change of the mesh's policy was seen",
+    }
+}
+
+/// A change of a cloud's policies concerns later calls by those whom it names.
+fn cloud_news(state: &State, change: &Change) -> News {
+    let mut positions = state.recent.after(change.time);
+    positions.retain(|position| {
+        state.recent.get(*position).is_some_and(|held| concerns(change, &held.access))
+    });
+    News {
+        edge: Edge::Change,
+        positions,
+        reason: "an earlier change of the cloud's policy was seen",
     }
 }
 

@@ -20,7 +20,7 @@ use crate::state::spans::SpanFact;
 use crate::state::workloads::{KnownPod, Owner};
 
 /// Changes with the layout of the state; an older layout is replayed from the log instead.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// A checkpoint that cannot be used; the one before it, or the log, has to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +69,7 @@ impl Correlator {
             ..State::default()
         };
         for change in sections.get_rows::<Change>("changes")? {
+            state.cloud_policy.index(&change);
             state.changes.insert(change.change_id.clone(), change);
         }
         let controllers = rest.controllers.clone();

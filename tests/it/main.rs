@@ -6,6 +6,7 @@ mod clouds;
 mod crash;
 mod guides;
 mod judgements;
+mod lost_permissions;
 mod meshes;
 mod program;
 mod readers;

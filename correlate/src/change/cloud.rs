@@ -9,7 +9,7 @@ use durward_schemas::tables::{Access, Change};
 use durward_schemas::values::{ChangeAction, ChangeKind, Decision, Outcome, Provider};
 use serde_json::Value;
 
-use super::{made_by, some};
+use super::{made_by, some, subjects};
 use crate::body;
 
 /// Words in names of calls that say what changes, the more telling ones first.
@@ -92,6 +92,7 @@ pub(super) fn change(access: &Access) -> Option<Change> {
         summary: sentence(&actor, verb, object.as_deref(), access, &added, &removed),
         grants_added: some(added),
         grants_removed: some(removed),
+        subjects: some(subjects::of(access)),
         ..made_by(access)
     })
 }
@@ -104,16 +105,17 @@ fn what(access: &Access, verb: &str) -> Option<(ChangeKind, ChangeAction)> {
             beginning(name).filter(|_| name.ends_with("Entry"))?,
         ));
     }
-    let kind = KINDS.iter().find(|(word, _)| verb.contains(word)).map(|(_, kind)| *kind)?;
+    let lower = verb.to_ascii_lowercase();
     let action = match access.provider {
         Provider::Aws if !SERVICES.contains(&access.api_group.as_deref()?) => return None,
         Provider::Aws | Provider::Gcp => beginning(method(verb))?,
-        // `Microsoft.Authorization/roleAssignments/write`.
-        Provider::Azure if verb.ends_with("/write") => ChangeAction::Update,
-        Provider::Azure if verb.ends_with("/delete") => ChangeAction::Delete,
+        // `Microsoft.Authorization/roleAssignments/write`; diagnostic settings write it in capitals.
+        Provider::Azure if lower.ends_with("/write") => ChangeAction::Update,
+        Provider::Azure if lower.ends_with("/delete") => ChangeAction::Delete,
         _ => return None,
     };
-    Some((kind, action))
+    let kind = KINDS.iter().find(|(word, _)| lower.contains(&word.to_ascii_lowercase()))?;
+    Some((kind.1, action))
 }
 
 /// The method of `google.iam.admin.v1.SetIAMPolicy`.
@@ -163,7 +165,9 @@ fn sentence(
         text = format!("{text}, which gives {}", added.join(", "));
     }
     if !removed.is_empty() {
-        text = format!("{text}, which takes {}", removed.join(", "));
+        // `ROLE to MEMBER`; neither has a space.
+        let taken: Vec<_> = removed.iter().map(|told| told.replacen(" to ", " from ", 1)).collect();
+        text = format!("{text}, which takes {}", taken.join(", "));
     }
     text
 }
@@ -210,6 +214,7 @@ mod tests {
             told(Provider::Aws, "eks.amazonaws.com", "DeletePodIdentityAssociation", "{}"),
             told(Provider::Gcp, "iam.googleapis.com", "google.iam.admin.v1.SetIAMPolicy", "{}"),
             told(Provider::Azure, "", "Microsoft.Authorization/roleAssignments/write", "{}"),
+            told(Provider::Azure, "", "MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/DELETE", "{}"),
             told(Provider::Spire, "entry.v1.Entry", "BatchCreateEntry", "{}"),
             told(Provider::Spire, "entry.v1.Entry", "BatchDeleteEntry", "{}"),
             told(Provider::Spire, "entry.v1.Entry", "SyncAuthorizedEntries", "{}"),
