@@ -44,6 +44,7 @@ impl Correlator {
         out.rows("grants", state.grants.iter());
         out.rows("credentials", state.credentials.iter());
         out.rows("workloads", state.workloads.parts().0.map(|pod| &pod.row));
+        out.rows("processes", state.workloads.processes());
         out.rows("recent", state.recent.iter().map(|held| &*held.access));
         out.rows("sources", state.sources.parts().0);
         out.finish()
@@ -85,6 +86,9 @@ impl Correlator {
             sections.get_rows::<Workload>("workloads")?.into_iter().zip(controllers)
         {
             state.workloads.restore_pod(KnownPod { row, controller });
+        }
+        for process in sections.get_rows::<Workload>("processes")? {
+            state.workloads.restore_process(process);
         }
         for (access, amended) in sections.get_rows::<Access>("recent")?.into_iter().zip(amended) {
             let known =

@@ -1,6 +1,7 @@
 //! One binary for everything that needs more than one stage.
 
 mod architecture;
+mod attestation;
 mod cli;
 mod clouds;
 mod crash;

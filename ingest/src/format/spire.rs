@@ -2,8 +2,11 @@
 //!
 //! Calls of the server's API are accesses: audit lines
 //! (<https://github.com/spiffe/spire/blob/main/doc/telemetry/auditlog.md>), and refusals, which are
-//! no audit lines but errors. So are workloads to which an agent gave no identity. The operation's
-//! fields become the request's body: of them `changes`, `credentials` and `workloads` are made.
+//! no audit lines but errors. So are workloads to which an agent gave an identity or none, and what it
+//! attested them to be, which agents tell at level debug. The operation's fields become the request's
+//! body: of them `changes`, `credentials` and `workloads` are made.
+
+mod attested;
 
 use durward_schemas::Identity;
 use durward_schemas::cell::Json;
@@ -27,8 +30,8 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("claimed_time", "time"),
     Mapping::new(
         "stage",
-        "msg: `Signed` of a line of level debug that tells an SVID's serial number; it has no \
-         decision",
+        "msg: `Signed` of a line of level debug that tells an SVID's serial number, `Attested` of \
+         one that tells of which pod a process is; they have no decision",
     ),
     Mapping::new("verb", "method"),
     Mapping::new(
@@ -46,16 +49,22 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "identity",
         "caller_id, else `uid:` and caller_uid; agent_id of who is attested, by method and \
-         status",
+         status; spiffe_id of who fetches an SVID, by msg",
     ),
     Mapping::new(
         "identity_kind",
-        "caller_id, caller_uid, agent_id, method; without any `unauthenticated` if refused, by \
+        "caller_id, caller_uid, agent_id, spiffe_id, method; without any `unauthenticated` if refused, by \
          status, status_code, status_message, error, msg, authorized_as",
     ),
-    Mapping::new("identity_realm", "caller_id, agent_id: the trust domain"),
-    Mapping::new("namespace", "caller_id: /ns/NAMESPACE/sa/NAME"),
-    Mapping::new("service_account", "caller_id: /ns/NAMESPACE/sa/NAME"),
+    Mapping::new("identity_realm", "caller_id, agent_id, spiffe_id: the trust domain"),
+    Mapping::new("namespace", "caller_id, spiffe_id: /ns/NAMESPACE/sa/NAME; selectors: k8s:ns"),
+    Mapping::new(
+        "service_account",
+        "caller_id, spiffe_id: /ns/NAMESPACE/sa/NAME; selectors: k8s:sa",
+    ),
+    Mapping::new("pod", "selectors: k8s:pod-name; by msg"),
+    Mapping::new("pod_uid", "selectors: k8s:pod-uid; by msg"),
+    Mapping::new("node", "selectors: k8s:node-name; by msg"),
     Mapping::new("credential_kind", "caller_id, caller_uid"),
     Mapping::new("source_ip", "caller_addr"),
     Mapping::new("request_id", "request_id"),
@@ -78,11 +87,15 @@ pub(super) const MAPPING: &[Mapping] = &[
         "serial_num, else csr, of X509-SVIDs; jti, else request_id, of others; by method and \
          status",
     ),
-    Mapping::new("extra", "caller_uid, caller_gid, caller_path, caller_addr, pid, registered"),
+    Mapping::new(
+        "extra",
+        "caller_uid, caller_gid, caller_path, caller_addr, pid, registered; selectors.type and \
+         selectors.value of what is attested, by msg",
+    ),
     Mapping::new(
         "request_object",
         "the fields of the operation: csr, entry_id, spiffe_id, parent_id, selectors, agent_id, \
-         trust_domain_id, local_authority_id, ttl, audience, jti and whatever else; of service \
+         trust_domain_id, local_authority_id, ttl, count, audience, jti and whatever else; of service \
          entries expires_at",
     ),
     Mapping::new(
@@ -106,6 +119,9 @@ const JWT: &[&str] = &["NewJWTSVID", "MintJWTSVID", "NewWITSVID", "MintWITSVID"]
 /// The stage of a line that tells what was signed, see [`Access::is_deciding`].
 const SIGNED: &str = "Signed";
 
+/// The stage of a line that tells of which pod a process is.
+const ATTESTED: &str = "Attested";
+
 /// What a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -117,6 +133,10 @@ enum Kind {
     Refused,
     /// A workload that asked an agent and got nothing.
     NoIdentity,
+    /// A workload that asked an agent and got an SVID.
+    Fetched,
+    /// The pod in which an agent found a process.
+    Attested,
     /// Anything else.
     Other,
 }
@@ -161,6 +181,14 @@ fn kind(fields: &Map<String, Value>) -> Kind {
         "Failed to authenticate caller" => Kind::Refused,
         "Signed X509 SVID" if is_call && fields.contains_key("serial_num") => Kind::Signed,
         "No identity issued" => Kind::NoIdentity,
+        "Fetched X.509 SVID" | "Fetched JWT SVID" if is_call && !text("spiffe_id").is_empty() => {
+            Kind::Fetched
+        }
+        "PID attested to have selectors"
+            if fields.get("selectors").is_some_and(attested::is_of_pod) =>
+        {
+            Kind::Attested
+        }
         _ if !is_call => Kind::Other,
         _ if text("subsystem_name") == "api" && is_refusal => Kind::Refused,
         _ if is_denied => Kind::NoIdentity,
@@ -240,10 +268,16 @@ fn decide(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Fa
     let status = fields.text("status")?;
     access.decided_role = fields.text("authorized_as")?;
     let via = fields.text("authorized_via")?;
-    if kind == Kind::Signed {
-        // The line that follows tells what was decided, and who called where this one does not.
-        access.stage = Some(SIGNED.to_owned());
+    // Lines that follow these tell what was decided, and who called.
+    let stage = match kind {
+        Kind::Signed => Some(SIGNED),
+        Kind::Attested => Some(ATTESTED),
+        _ => None,
+    };
+    if stage.is_some() || kind == Kind::Fetched {
+        access.stage = stage.map(str::to_owned);
         access.outcome = Outcome::Success;
+        access.decision = if stage.is_some() { Decision::Unknown } else { Decision::Allow };
         return Ok(());
     }
     let has_failed = kind != Kind::Audit || status.is_some_and(|status| status != "success");
@@ -279,6 +313,12 @@ fn who(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Failu
     }
     let attested = fields.get("agent_id").and_then(Value::as_str).map(str::to_owned);
     let attested = attested.filter(|_| access.decision == Decision::Allow);
+    if kind == Kind::Attested {
+        let selectors = fields.take("selectors").map(|value| attested::selectors(&value));
+        attested::fill(access, selectors.as_deref().unwrap_or_default());
+        extra.insert("selectors".to_owned(), selectors.into());
+    }
+    let fetched = fields.get("spiffe_id").and_then(Value::as_str).map(str::to_owned);
     match (caller, uid) {
         // Whoever is attested shows no certificate yet, and is known when the call has ended.
         (None, None) if access.verb.as_deref() == Some("AttestAgent") && attested.is_some() => {
@@ -296,6 +336,11 @@ fn who(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Failu
         }
         // At the socket of a server that does not see the process: no `hostPID`.
         (None, None) if access.decided_role.as_deref() == Some("local") => {}
+        (None, None) if kind == Kind::Attested => {}
+        (None, None) if kind == Kind::Fetched => {
+            let holder = fetched.unwrap_or_default();
+            mesh::set_identity(access, Identity::parse(Provider::Spire, None, &holder));
+        }
         (None, None) if kind == Kind::NoIdentity => {
             mesh::set_nobody(access);
         }
@@ -362,6 +407,7 @@ fn classify(access: &mut Access) {
     let method = access.verb.as_deref().unwrap_or_default();
     let service = access.api_group.as_deref().unwrap_or_default();
     let is_login = matches!(method, "AttestAgent" | "CreateJoinToken")
+        || access.stage.as_deref() == Some(ATTESTED)
         || matches!(service, "WorkloadAPI" | "SDS.v3");
     if X509.contains(&method) || JWT.contains(&method) || is_login {
         access.class_uid = normalize::AUTHENTICATION;
