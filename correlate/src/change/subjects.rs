@@ -11,10 +11,11 @@ use durward_schemas::tables::Access;
 use durward_schemas::values::Provider;
 use serde_json::Value;
 
+use super::directory;
 use crate::body;
 
 /// How the name of a `ServiceAccount` begins wherever a trust policy names it.
-const ACCOUNT: &str = "system:serviceaccount:";
+pub(super) const ACCOUNT: &str = "system:serviceaccount:";
 
 /// The canonical names of those whom the change that `access` made concerns.
 pub(super) fn of(access: &Access) -> Vec<String> {
@@ -23,7 +24,11 @@ pub(super) fn of(access: &Access) -> Vec<String> {
     let found: BTreeSet<String> = match access.provider {
         Provider::Aws => aws(access, &request, &response),
         Provider::Gcp => gcp(access),
-        Provider::Azure => [&request, &response].into_iter().flat_map(azure).collect(),
+        Provider::Azure => {
+            let mut found = [&request, &response].into_iter().flat_map(azure).collect();
+            directory::subjects(&request, &mut found);
+            found
+        }
         _ => BTreeSet::new(),
     };
     found.into_iter().collect()
@@ -154,6 +159,12 @@ mod tests {
         let azure = |request: &str, response: &str, expected: &[&str]| {
             check(Provider::Azure, "roleAssignments/1", [request, response, "{}"], expected);
         };
+        azure(
+            r#"[{"type":"User","id":"u-1","userPrincipalName":"m@example.com"},{"type":"Application","id":"a-1","modifiedProperties":[
+                {"displayName":"FederatedIdentityCredentials","oldValue":"[]","newValue":"[{\"Name\":\"shop\",\"Issuer\":\"i\",\"Subject\":\"system:serviceaccount:payments:ledger\"}]"}]}]"#,
+            "{}",
+            &["m@example.com", "oid:u-1", account],
+        );
         azure(r#"{"Properties":{"PrincipalId":"p-1"}}"#, "{}", &["oid:p-1"]);
         azure("null", r#"{"properties":{"principalId":"p-1"}}"#, &["oid:p-1"]);
         azure(
