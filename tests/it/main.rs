@@ -10,6 +10,7 @@ mod judgements;
 mod lost_permissions;
 mod meshes;
 mod program;
+mod quiet;
 mod readers;
 mod recordings;
 mod scenarios;

@@ -295,7 +295,9 @@ fn decide(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Fa
     let is_unknown = is_attestation || code == Some("Unauthenticated");
     access.decided_by = (is_refused && is_unknown).then(|| "authentication".to_owned());
     access.status_reason = code.map(str::to_owned);
-    access.decision_reason = error.or_else(|| message.filter(|_| is_refused)).or(via);
+    let no_identity = (kind == Kind::NoIdentity).then(|| "no identity issued".to_owned());
+    access.decision_reason =
+        error.or_else(|| message.filter(|_| is_refused)).or(no_identity).or(via);
     Ok(())
 }
 
