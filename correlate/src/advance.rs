@@ -134,14 +134,12 @@ fn keep(
     } else if is_mesh_policy(key) {
         news.push(mesh_news(state, key, from));
     } else if let Some(namespace) = &key.namespace {
-        let place = (key.cluster.clone(), namespace.clone());
-        // Which change a workload had last concerns only accesses of that workload.
+        // Which change a workload had last concerns only later accesses of that workload.
         let workload = format!("{namespace}/{}", key.name);
-        let mut positions = state.recent.of_namespace(&place);
+        let mut positions = state.recent.since(key.cluster.as_deref(), from);
         positions.retain(|position| {
             state.recent.get(*position).is_some_and(|held| {
-                held.access.time >= from
-                    && held.access.workload.as_ref() == Some(&workload)
+                held.access.workload.as_ref() == Some(&workload)
                     && held.access.workload_kind.as_ref() == Some(&key.kind)
             })
         });
