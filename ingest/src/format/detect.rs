@@ -30,8 +30,16 @@ fn by_line(line: &[u8]) -> Option<Format> {
         [b'{', ..] => by_keys(line, 1),
         [b'[', digit, ..] if digit.is_ascii_digit() => is_access(line).then_some(Format::Envoy),
         [b't', b'i', b'm', b'e', b'=', ..] => is_spire(line).then_some(Format::Spire),
-        _ => memchr::memmem::find(line, b"\taccess\tconnection ").map(|_| Format::Envoy),
+        _ => is_ztunnel(line).then_some(Format::Envoy),
     }
+}
+
+/// Whether a line of text is an access of Istio's ztunnel.
+fn is_ztunnel(line: &[u8]) -> bool {
+    let accesses: [&[u8]; 3] =
+        [b"\taccess\tconnection ", b" access connection ", b" access: connection "];
+    memchr::memmem::find(line, b"src.addr=").is_some()
+        && accesses.iter().any(|access| memchr::memmem::find(line, access).is_some())
 }
 
 /// Whether a line of `key=value` is SPIRE's: many programs write such lines, few name a subsystem.
@@ -60,7 +68,7 @@ fn of_gke(format: Format, text: &[u8]) -> Format {
 fn is_cloudwatch(text: &[u8]) -> bool {
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     // Container runtimes write the time and a stream.
-    if mesh::payload(line) != line.trim_ascii() {
+    if mesh::payload(line) != line.trim_ascii() || is_ztunnel(line) {
         return false;
     }
     // The first bytes suffice: the line may be longer than what is there of it.
@@ -238,6 +246,7 @@ mod tests {
         check("2026-11-23T17:41:37Z\tinfo\tready\n{\"response_flags\":\"-\"}", envoy);
         check("2026-11-23T17:41:37Z stdout F {\"flow\":{}}", Some(Format::Hubble));
         check("[2026-11-23 17:41:37.697][1][info][main] starting", None);
+        check("2026-11-23T17:41:37Z info access connection complete src.addr=1.1.1.1:1", envoy);
         check(r#"{"operationName":"GetCart","variables":{}}"#, None);
         check(r#"{"eventName":"click","eventSource":"web"}"#, None);
         check("", None);

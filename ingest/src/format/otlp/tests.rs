@@ -513,3 +513,39 @@ fn clusters_by_listener_claim_default() {
     check(&request(""), None, Some("default"), Some("default"));
     check(&request(""), None, None, None);
 }
+
+/// Scenario: an access in the body of a record whose attributes say who asked; other bodies beside
+/// other attributes.
+/// Guarantees: one access that knows both; what says nothing of an access is none.
+#[test]
+fn attributes_complete_lines_in_bodies() {
+    let read = |body: &str, attributes: Value| {
+        let attributes = attributes.as_object().unwrap().iter();
+        let attributes: Vec<Value> = attributes
+            .map(|(key, text)| json!({"key": key, "value": {"stringValue": text}}))
+            .collect();
+        let record = json!({"timeUnixNano": "1795455697000000000", "body": {"stringValue": body}, "attributes": attributes});
+        let request = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]});
+        reading(request.to_string().as_bytes())
+    };
+    let text = "[2026-11-23T17:41:37.000Z] \"GET /a HTTP/1.1\" 403 - rbac_access_denied_matched_policy[none] - \"-\" 0 19 0 - \
+        \"-\" \"curl\" \"7\" \"orders\" \"-\" inbound|80|| - 10.0.0.9:80 10.0.0.7:1 - default\n";
+    let line = json!({"response_code": 403, "response_code_details": "rbac_access_denied_matched_policy[none]",
+        "request_id": "7", "start_time": "2026-11-23T17:41:37.000Z"});
+    let who = json!({"source.principal": "spiffe://shop.test/ns/web/sa/frontend"});
+    for body in [text, &line.to_string()] {
+        let reading = read(body, who.clone());
+        assert_eq!((reading.accesses.len(), reading.items()), (1, 1), "{body}");
+        let access = &reading.accesses[0];
+        assert_eq!(access.service_account.as_deref(), Some("frontend"), "{body}");
+        let found = (access.decision, access.status_code, access.request_id.as_deref());
+        assert_eq!(found, (Decision::Deny, Some(403), Some("7")));
+    }
+    for (body, attributes) in [
+        (r#"{"method":"GET","path":"/","status":200}"#, json!({})),
+        (r#"{"method":"GET","path":"/","status":200}"#, who.clone()),
+        ("hello", who),
+    ] {
+        assert_eq!(read(body, attributes).logs.len(), 1, "{body}");
+    }
+}

@@ -55,6 +55,28 @@ pub(super) const SAMPLES: &[Sample] = &[
         words: &["-", "spiffe://b.test/x"],
     },
     Sample {
+        format: Format::Envoy,
+        record: r#"{"time":"2026-07-23T09:00:05Z","scope":"access","message":"connection complete","direction":"inbound",
+            "src.addr":"10.0.0.7:1","dst.workload":"orders-1","dst.namespace":"shop",
+            "error":"connection closed due to policy rejection: explicitly denied by: a/istio_converted_static_strict"}"#,
+        words: &["connection opened", "outbound"],
+    },
+    Sample {
+        format: Format::Envoy,
+        record: r#"{"start_time":"2026-07-23T09:00:05Z","method":"POST","path":"/a.B/C","response_code":200,"grpc_status":"OK",
+            "response_flags":"-","access_log_type":"DownstreamEnd","downstream_peer_subject":"CN=web","downstream_peer_serial":"0a",
+            "upstream_local_uri_san":"spiffe://shop.test/ns/web/sa/frontend","downstream_remote_address":"10.0.0.7:1",
+            "upstream_local_address":"10.0.0.7:2","requested_server_name":"a.example"}"#,
+        words: &["16", "UAEX", "DownstreamStart", "-", "10.0.0.9:1", "CN=b"],
+    },
+    Sample {
+        format: Format::Envoy,
+        record: r#"{"start_time":"2026-07-23T09:00:05Z","response_flags":"-","source_principal":"-",
+            "upstream_local_uri_san":"spiffe://shop.test/ns/web/sa/frontend","downstream_remote_address":"10.0.0.7:1",
+            "upstream_local_address":"10.0.0.7:2"}"#,
+        words: &["10.0.0.9:1", "UAEX"],
+    },
+    Sample {
         format: Format::Spire,
         record: r#"{"time":"2026-07-23T09:00:05Z","level":"info","msg":"API accessed","type":"audit","subsystem_name":"api",
             "method":"BatchNewX509SVID","service":"svid.v1.SVID","request_id":"7","status":"success","status_code":0,
