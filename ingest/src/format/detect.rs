@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Format, envelope, envoy, mesh};
+use super::{Format, envelope, envoy, mesh, vault};
 use crate::redact::decode_base64;
 use durward_schemas::Time;
 
@@ -30,7 +30,8 @@ fn by_line(line: &[u8]) -> Option<Format> {
         [b'{', ..] => by_keys(line, 1),
         [b'[', digit, ..] if digit.is_ascii_digit() => is_access(line).then_some(Format::Envoy),
         [b't', b'i', b'm', b'e', b'=', ..] => is_spire(line).then_some(Format::Spire),
-        _ => is_ztunnel(line).then_some(Format::Envoy),
+        _ if is_ztunnel(line) => Some(Format::Envoy),
+        _ => by_keys(vault::behind_prefix(line), 1).filter(|format| *format == Format::Vault),
     }
 }
 
@@ -116,7 +117,13 @@ fn by_key(key: &str) -> Option<Format> {
         "resourceSpans" | "resourceLogs" | "resourceMetrics" => Some(Format::Otlp),
         "auditID" => Some(Format::KubeAudit),
         "objects" => Some(Format::KubeList),
-        "flow" | "verdict" | "lost_events" | "trace_observation_point" => Some(Format::Hubble),
+        "flow"
+        | "verdict"
+        | "lost_events"
+        | "trace_observation_point"
+        | "agent_event"
+        | "debug_event"
+        | "node_status" => Some(Format::Hubble),
         "subsystem_name" => Some(Format::Spire),
         key if envoy::is_telling(key) => Some(Format::Envoy),
         "logEvents" | "awslogs" | "kinesis" | "Sns" => Some(Format::CloudWatch),
@@ -235,6 +242,10 @@ mod tests {
         check(r#"{"time":"x","verdict":"DROPPED","IP":{}}"#, Some(Format::Hubble));
         check(r#"{"time":"x","type":"request","auth":{"type":"audit"},"#, Some(Format::Vault));
         check(r#"{"auth":{"x":1},"request":{"id":"7"},"type":"response"}"#, Some(Format::Vault));
+        check(r#"@cee: {"time":"x","type":"request","request":{"id":"7"}}"#, Some(Format::Vault));
+        check(r#"Nov 23 17:41:37 a vault[7]: {"time":"x","type":"request""#, Some(Format::Vault));
+        check(r#"Nov 23 17:41:37 a app[7]: {"verdict":"x","type":"y"}"#, None);
+        check(r#"{"node_status":{"state_change":"NODE_CONNECTED"}}"#, Some(Format::Hubble));
         check(r#"{"level":"info","msg":"x"}{"level":"info","subsystem_name":"api"}"#, spire);
         check(r#"{"level":"info","msg":"API accessed","type":"audit"}"#, spire);
         check("time=\"2026-11-23T17:54:18Z\" level=info msg=x", None);

@@ -134,6 +134,11 @@ pub(super) const SAMPLES: &[Sample] = &[
     },
     Sample {
         format: Format::Hubble,
+        record: r#"{"flow":{"verdict":"DROPPED","drop_reason":133,"Type":"L3_L4","egress_denied_by":[{"name":"no","kind":"CiliumNetworkPolicy"}]}}"#,
+        words: &["FORWARDED"],
+    },
+    Sample {
+        format: Format::Hubble,
         record: r#"{"flow":{"verdict":"FORWARDED","l7":{"kafka":{"api_key":"produce","topic":"t","error_code":3}}}}"#,
         words: &[],
     },
@@ -161,6 +166,20 @@ pub(super) const SAMPLES: &[Sample] = &[
             "response":{"auth":{"accessor":"a","display_name":"cert-web","entity_id":"e","metadata":{"cert_name":"web","role":"r",
                 "serial_number":"255"}}}}"#,
         words: &["jwt", "kubernetes", "secret/a", "jwt-spiffe://a/b"],
+    },
+    Sample {
+        format: Format::Vault,
+        record: r#"{"time":"2026-07-23T09:00:05Z","type":"response","auth":{"client_token":"c","display_name":"token"},
+            "request":{"id":"7","operation":"read","path":"secret/a","client_token_accessor":"a"},
+            "response":{"wrap_info":{"accessor":"b","wrapped_accessor":"d"}}}"#,
+        words: &["a", "d"],
+    },
+    Sample {
+        format: Format::Vault,
+        record: r#"{"time":"2026-07-23T09:00:05Z","type":"response",
+            "request":{"id":"7","operation":"update","mount_type":"approle","mount_point":"auth/approle/","path":"auth/approle/login"},
+            "response":{"auth":{"accessor":"a","display_name":"approle","metadata":{"role_name":"ci"}}}}"#,
+        words: &[],
     },
     Sample {
         format: Format::Vault,
