@@ -13,7 +13,7 @@ use durward_schemas::time::Time;
 use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
 use serde_json::{Map, Value};
 
-use super::fields::Fields;
+use super::fields::{Fields, wrong_type};
 use super::mapping::Mapping;
 use super::mesh::{self, Line};
 use super::{Context, Failure, Format, Reading};
@@ -135,6 +135,7 @@ pub(super) fn read(
         pairs.ok_or_else(not_logfmt)?
     };
     mesh::mask_broken(&mut fields);
+    number_code(&mut fields);
     match kind(&fields) {
         Kind::Other => reading.logs.push(log(fields, context)?),
         kind => reading.accesses.push(access(kind, fields, context)?),
@@ -205,13 +206,14 @@ fn access(
         format: Format::Spire.name().to_owned(),
         verb: fields.text("method")?,
         api_group: fields.text("service")?,
-        request_id: fields.text("request_id")?,
+        // Text does not tell a word of digits from a number.
+        request_id: taken(&mut fields, "request_id")?,
         ..Access::default()
     };
     for said in ["level", "msg", "type", "subsystem_name"] {
         fields.take(said);
     }
-    let claim = fields.text("time")?;
+    let claim = taken(&mut fields, "time")?;
     let for_ids = mesh::set_time(&mut access, claim.as_deref(), context);
     access.resource = access.api_group.as_deref().and_then(resource);
     decide(kind, &mut access, &mut fields)?;
@@ -225,6 +227,7 @@ fn access(
 
 /// `entry.v1.Entry` is `entries`.
 fn resource(service: &str) -> Option<String> {
+    let service = service.strip_prefix("spire.api.server.").unwrap_or(service);
     let name = service.split('.').next().filter(|_| service.contains(".v1."))?;
     Some(match name {
         "entry" => "entries".to_owned(),
@@ -255,8 +258,14 @@ fn decide(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Fa
     let is_refused = kind != Kind::Audit
         || (has_failed && (is_attestation || says_refused))
         || matches!(code, Some("PermissionDenied" | "Unauthenticated"));
+    // Whoever should have decided of an attestation could not.
+    let is_broken = is_attestation && code.is_some_and(|code| BROKEN.contains(&code));
     access.outcome = if has_failed { Outcome::Failure } else { Outcome::Success };
-    access.decision = if is_refused { Decision::Deny } else { Decision::Allow };
+    access.decision = match is_refused {
+        true if is_broken => Decision::Error,
+        true => Decision::Deny,
+        false => Decision::Allow,
+    };
     // Who is not who he says, or says nothing, is refused by authentication; the others by policy.
     let is_unknown = is_attestation || code == Some("Unauthenticated");
     access.decided_by = (is_refused && is_unknown).then(|| "authentication".to_owned());
@@ -320,8 +329,8 @@ fn bodies(access: &mut Access, mut fields: Fields) -> String {
             answer.insert((*name).to_owned(), value);
         }
     }
-    let said = |name: &&str| fields.get(name)?.as_str().filter(|text| !text.is_empty());
-    let first = |names: &[&str]| names.iter().find_map(said).map(str::to_owned);
+    let said = |name: &&str| fields.get(name).and_then(word).filter(|text| !text.is_empty());
+    let first = |names: &[&str]| names.iter().find_map(said);
     access.object_name = first(match access.resource.as_deref() {
         Some("svids") => &["spiffe_id", "entry_id"],
         _ => &["entry_id", "spiffe_id", "agent_id", "trust_domain_id", "local_authority_id"],
@@ -344,10 +353,10 @@ fn bodies(access: &mut Access, mut fields: Fields) -> String {
 /// agent's first SVID nothing is logged but the call.
 fn issued(access: &Access, fields: &Fields, answer: &Map<String, Value>) -> Option<CredentialId> {
     let method = access.verb.as_deref()?;
-    let text = |name: &str| answer.get(name).or_else(|| fields.get(name))?.as_str();
+    let text = |name: &str| answer.get(name).or_else(|| fields.get(name)).and_then(word);
     if X509.contains(&method) {
         let csr = || text("csr").map(|csr| CredentialId(format!("X509CSR={csr}")));
-        return text("serial_num").and_then(mesh::serial_of_decimal).or_else(csr);
+        return text("serial_num").as_deref().and_then(mesh::serial_of_decimal).or_else(csr);
     }
     if !JWT.contains(&method) && method != "AttestAgent" {
         return None;
@@ -392,6 +401,31 @@ fn request_key(access: &Access, item: &str, context: &Context<'_>) -> RequestKey
     )
 }
 
+/// A word, which may be one of digits.
+fn word(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Takes a word; an empty one says nothing.
+fn taken(fields: &mut Fields, name: &str) -> Result<Option<String>, Failure> {
+    let Some(value) = fields.take(name) else { return Ok(None) };
+    let word = word(&value).ok_or_else(|| wrong_type(name, "a text or a number"))?;
+    Ok(Some(word).filter(|word| !word.is_empty()))
+}
+
+/// Gives the code of a status its number: JSON has it, text has the code's name.
+fn number_code(fields: &mut Map<String, Value>) {
+    let Some(code) = fields.get_mut("status_code") else { return };
+    let named = code.as_str().and_then(|name| CODES.iter().position(|known| *known == name));
+    if let Some(number) = named {
+        *code = number.into();
+    }
+}
+
 fn number(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
@@ -405,6 +439,9 @@ fn code_of(error: &str) -> Option<&'static str> {
 fn code_name(code: i64) -> Option<&'static str> {
     CODES.get(usize::try_from(code).ok()?).copied()
 }
+
+/// Codes that say that no decision was reached.
+const BROKEN: &[&str] = &["Canceled", "DeadlineExceeded", "Internal", "Unavailable"];
 
 /// <https://grpc.io/docs/guides/status-codes/#the-full-list-of-status-codes>, as Go spells them.
 const CODES: &[&str] = &[
