@@ -115,6 +115,7 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
 fn by_key(key: &str) -> Option<Format> {
     match key {
         "resourceSpans" | "resourceLogs" | "resourceMetrics" => Some(Format::Otlp),
+        "resource_spans" | "resource_logs" | "resource_metrics" => Some(Format::Otlp),
         "auditID" => Some(Format::KubeAudit),
         "objects" => Some(Format::KubeList),
         "flow"
@@ -208,6 +209,7 @@ mod tests {
         check(r#"{"kind":"EventList","apiVersion":"v1","items":[]}"#, list);
         check(r#"{"time": "2026-11-23T17:56:54Z", "objects": {"/api/v1/pods": []}}"#, list);
         check("\u{feff} {\"resourceLogs\":[{", otlp);
+        check(r#"{"resource_spans":[{"#, otlp);
         check("\u{a}\u{2}\u{3}", otlp);
         check("E1124 12:00:00 klog", None);
         let cloudtrail = Some(Format::CloudTrail);

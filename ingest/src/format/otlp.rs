@@ -84,7 +84,7 @@ pub(super) fn read_item(
         return read_protobuf(signal_of(&item.bytes)?, &item.bytes, context, reading);
     }
     let document: Value = serde_json::from_slice(&item.bytes)?;
-    let has = |signal: &Signal| document.get(signal.levels()[0]).is_some();
+    let has = |signal: &Signal| json::get(&document, signal.levels()[0]).is_some();
     let signals: Vec<Signal> = Signal::ALL.into_iter().filter(has).collect();
     if signals.is_empty() {
         return Err(Failure::new("not_otlp", "the document is no export request of OTLP"));

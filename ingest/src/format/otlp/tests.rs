@@ -549,3 +549,138 @@ fn attributes_complete_lines_in_bodies() {
         assert_eq!(read(body, attributes).logs.len(), 1, "{body}");
     }
 }
+
+/// A request in JSON with one item of a signal.
+fn request_of(signal: Signal, item: &Value) -> Value {
+    let [resources, scopes, items] = signal.levels();
+    let resource =
+        json!({"attributes": [{"key": "service.name", "value": {"stringValue": "orders"}}]});
+    json!({resources: [{"resource": resource, scopes: [{"scope": {"name": "s"}, items: [item]}]}]})
+}
+
+/// The same with names as protobuf has them.
+fn snake(value: &Value) -> Value {
+    let name = |key: &str| {
+        key.chars().fold(String::new(), |mut out, c| {
+            if c.is_ascii_uppercase() {
+                out.push('_');
+            }
+            out.push(c.to_ascii_lowercase());
+            out
+        })
+    };
+    match value {
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| (name(key), snake(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(snake).collect(),
+        other => other.clone(),
+    }
+}
+
+/// Scenario: one span, log record and metric as OTLP has them in JSON, and as JSON of protobuf may be:
+/// names of enums, ids in base64, names with `_`, numbers as texts or doubles, scopes as libraries,
+/// and fields of later versions.
+/// Guarantees: the same row under the same id, whatever the form.
+#[test]
+fn forms_of_json_are_one() {
+    let ids = json!({"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174"});
+    let same = |signal: Signal, item: Value, forms: &[(&str, Value)]| {
+        let rows = |request: &Value| {
+            let bytes = request.to_string();
+            assert_eq!(Format::detect(bytes.as_bytes()), Some(Format::Otlp), "{request}");
+            let reading = reading(bytes.as_bytes());
+            assert_eq!((reading.items(), reading.rejects.len()), (1, 0), "{request}");
+            (reading.spans, reading.logs, reading.metrics)
+        };
+        let mut item = item;
+        if signal != Signal::Metrics {
+            item.as_object_mut().unwrap().extend(ids.as_object().unwrap().clone());
+        }
+        let request = request_of(signal, &item);
+        let expect = rows(&request);
+        assert_eq!(rows(&snake(&request)), expect);
+        let old = request.to_string();
+        let old = old.replace("\"scope\":", "\"instrumentationLibrary\":");
+        let old = old.replace("\"scope", "\"instrumentationLibrary");
+        assert_eq!(rows(&serde_json::from_str(&old).unwrap()), expect);
+        for (pointer, form) in forms {
+            let mut item = item.clone();
+            *item.pointer_mut(pointer).unwrap() = form.clone();
+            assert_eq!(rows(&request_of(signal, &item)), expect, "{pointer} {form}");
+        }
+    };
+    same(
+        Signal::Traces,
+        json!({"name": "GET /", "kind": 2, "startTimeUnixNano": "1795455697000000000", "endTimeUnixNano": "1795455698000000000",
+            "status": {"code": 2}, "attributes": [{"key": "n", "value": {"intValue": "5"}}]}),
+        &[
+            ("/kind", json!("SPAN_KIND_SERVER")),
+            ("/kind", json!("2")),
+            ("/status/code", json!("STATUS_CODE_ERROR")),
+            ("/traceId", json!("W47/95gDgQPSabYzgT/GDA==")),
+            ("/traceId", json!("5B8EFFF798038103D269B633813FC60C")),
+            ("/spanId", json!("7uGbfsPBsXQ=")),
+            ("/startTimeUnixNano", json!(1_795_455_697_000_000_000_i64)),
+            ("/startTimeUnixNano", json!(1.795_455_697e18)),
+            ("/attributes/0/value/intValue", json!(5)),
+            ("/attributes/0/value/intValue", json!(5.0)),
+            ("/attributes/0/value", json!({"intValue": 5, "later": {"x": 1}, "newValue": 1})),
+        ],
+    );
+    same(
+        Signal::Logs,
+        json!({"timeUnixNano": "1795455697000000000", "severityNumber": 18, "body": {"stringValue": "x"},
+            "attributes": [{"key": "d", "value": {"doubleValue": 1.5}}]}),
+        &[
+            ("/severityNumber", json!("SEVERITY_NUMBER_ERROR2")),
+            ("/severityNumber", json!("18")),
+            ("/attributes/0/value/doubleValue", json!("1.5")),
+            ("/body", json!({"stringValue": "x", "later": [1]})),
+        ],
+    );
+    same(
+        Signal::Metrics,
+        json!({"name": "s", "sum": {"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": [
+            {"asInt": "5", "timeUnixNano": "1795455697000000000"}]}}),
+        &[
+            ("/sum/aggregationTemporality", json!("AGGREGATION_TEMPORALITY_CUMULATIVE")),
+            ("/sum/dataPoints/0/asInt", json!(5)),
+            ("/sum/dataPoints/0/asInt", json!(5.0)),
+        ],
+    );
+    same(
+        Signal::Metrics,
+        json!({"name": "h", "histogram": {"aggregationTemporality": 1, "dataPoints": [{"count": "3", "sum": 6.5, "min": 1.0,
+            "bucketCounts": ["1", "2"], "explicitBounds": [1.0], "timeUnixNano": "1795455697000000000"}]}}),
+        &[
+            ("/histogram/aggregationTemporality", json!("AGGREGATION_TEMPORALITY_DELTA")),
+            ("/histogram/dataPoints/0/bucketCounts", json!([1, 2.0])),
+            ("/histogram/dataPoints/0/explicitBounds", json!([1])),
+            ("/histogram/dataPoints/0/sum", json!("6.5")),
+            ("/histogram/dataPoints/0/count", json!(3)),
+        ],
+    );
+}
+
+/// Scenario: words that no version knows, ids that are none, and doubles that are no numbers.
+/// Guarantees: what is unknown is unspecified; a broken id rejects its item only; a double of JSON is
+/// the text that it is of protobuf.
+#[test]
+fn unknown_words_are_unspecified() {
+    let span = |kind: &str, id: &str| {
+        let span = json!({"name": "x", "kind": kind, "traceId": id, "startTimeUnixNano": "1795455697000000000"});
+        reading(request_of(Signal::Traces, &span).to_string().as_bytes())
+    };
+    assert_eq!(
+        span("SPAN_KIND_LATER", "5b8efff798038103d269b633813fc60c").spans[0].kind,
+        "unspecified"
+    );
+    assert_eq!(span("SPAN_KIND_SERVER", "no id").rejects.len(), 1);
+    for (double, expect) in [("NaN", "NaN"), ("Infinity", "inf"), ("-Infinity", "-inf")] {
+        let record = json!({"timeUnixNano": "1795455697000000000", "attributes": [{"key": "d", "value": {"doubleValue": double}}]});
+        let reading = reading(request_of(Signal::Logs, &record).to_string().as_bytes());
+        let attributes = reading.logs[0].attributes.as_str();
+        assert!(attributes.starts_with(&format!("{{\"d\":\"{expect}\"")), "{attributes}");
+    }
+}
