@@ -684,3 +684,56 @@ fn unknown_words_are_unspecified() {
         assert!(attributes.starts_with(&format!("{{\"d\":\"{expect}\"")), "{attributes}");
     }
 }
+
+/// Scenario: a client's bytes that are no text in attributes, in their names, in a resource and in
+/// bodies, in protobuf and in JSON, whose signal is named or not.
+/// Guarantees: each item is a row; only the broken texts are gone, and the value of a broken name with
+/// it; a line of a proxy in such a body is still an access.
+#[test]
+fn broken_texts_cost_themselves() {
+    let pair = |key: &str, text: &str| json!({"key": key, "value": {"stringValue": text}});
+    let read = |request: &Value, signal: Option<Signal>| {
+        let text = request.to_string();
+        let break_it = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            let at: Vec<usize> = memchr::memmem::find_iter(&bytes, b"~~").collect();
+            assert!(!at.is_empty());
+            at.iter().for_each(|at| bytes[*at] = 0xff);
+            bytes
+        };
+        let encoded = match signal {
+            Some(Signal::Logs) => {
+                serde_json::from_str::<ExportLogsServiceRequest>(&text).unwrap().encode_to_vec()
+            }
+            _ => serde_json::from_str::<ExportTraceServiceRequest>(&text).unwrap().encode_to_vec(),
+        };
+        [reading(&break_it(text.as_bytes())), reading(&break_it(&encoded))]
+    };
+    let span = json!({"name": "x", "traceId": "5b8efff798038103d269b633813fc60c", "kind": 2,
+        "attributes": [pair("http.target", "/a~~b"), pair("pass~~word", "s3cr3t"), pair("kept", "yes")],
+        "events": [{"name": "e", "attributes": [pair("why", "be~~cause")]}]});
+    let mut request = request_of(Signal::Traces, &span);
+    let resource = &mut request["resourceSpans"][0]["resource"]["attributes"];
+    resource.as_array_mut().unwrap().push(pair("host.name", "n~~"));
+    for reading in read(&request, None) {
+        assert_eq!((reading.spans.len(), reading.items()), (1, 1), "{:?}", reading.rejects);
+        let span = &reading.spans[0];
+        assert_eq!((span.service.as_deref(), span.kind.as_str()), (Some("orders"), "server"));
+        assert!(span.attributes.as_str().contains(r#""kept":"yes""#));
+        assert!(!format!("{span:?}").contains("s3cr3t"));
+    }
+    let line = "[2026-11-23T17:41:37.000Z] \"GET /a HTTP/1.1\" 403 - rbac_access_denied_matched_policy[none] - \"-\" 0 19 0 - \
+        \"-\" \"cu~~rl\" \"7\" \"orders\" \"-\" inbound|80|| - 10.0.0.9:80 10.0.0.7:1 - default\n";
+    let record = |body: &str| {
+        let record = json!({"timeUnixNano": "1795455697000000000", "body": {"stringValue": body}, "attributes": [pair("a", "b~~")]});
+        read(&request_of(Signal::Logs, &record), Some(Signal::Logs))
+    };
+    for reading in record(line) {
+        assert_eq!((reading.accesses.len(), reading.items()), (1, 1), "{:?}", reading.rejects);
+        assert_eq!(reading.accesses[0].decision, Decision::Deny);
+    }
+    for reading in record("hello") {
+        assert_eq!((reading.logs.len(), reading.items()), (1, 1));
+        assert_eq!(reading.logs[0].body.as_deref(), Some("hello"));
+    }
+}
