@@ -31,7 +31,11 @@ fn by_line(line: &[u8]) -> Option<Format> {
         [b'[', digit, ..] if digit.is_ascii_digit() => is_access(line).then_some(Format::Envoy),
         [b't', b'i', b'm', b'e', b'=', ..] => is_spire(line).then_some(Format::Spire),
         _ if is_ztunnel(line) => Some(Format::Envoy),
-        _ => by_keys(vault::behind_prefix(line), 1).filter(|format| *format == Format::Vault),
+        // Behind a prefix it has to say more.
+        _ if memchr::memmem::find(line, b"\"request\":{").is_some() => {
+            by_keys(vault::behind_prefix(line), 1).filter(|format| *format == Format::Vault)
+        }
+        _ => None,
     }
 }
 
@@ -114,8 +118,8 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
 
 fn by_key(key: &str) -> Option<Format> {
     match key {
-        "resourceSpans" | "resourceLogs" | "resourceMetrics" => Some(Format::Otlp),
-        "resource_spans" | "resource_logs" | "resource_metrics" => Some(Format::Otlp),
+        "resourceSpans" | "resourceLogs" | "resourceMetrics" | "resource_spans"
+        | "resource_logs" | "resource_metrics" => Some(Format::Otlp),
         "auditID" => Some(Format::KubeAudit),
         "objects" => Some(Format::KubeList),
         "flow"
@@ -145,6 +149,10 @@ fn by_value(key: &str, value: &str) -> Option<Format> {
         "type" if matches!(value, "request" | "response") => Some(Format::Vault),
         "type" if value == "audit" => Some(Format::Spire),
         "scope" if value == "access" => Some(Format::Envoy),
+        // A line as Docker keeps it, which is not to hold another.
+        "log" if !value.starts_with("{\"log\":") => by_line(value.as_bytes()).filter(|format| {
+            matches!(format, Format::Envoy | Format::Spire | Format::Hubble | Format::Vault)
+        }),
         "category" | "Category" => envelope::of_category(value),
         "subscription" if value.starts_with("projects/") => Some(Format::GcpAudit),
         "eventSource" | "eventsource" if value.ends_with(".amazonaws.com") => {
@@ -209,7 +217,6 @@ mod tests {
         check(r#"{"kind":"EventList","apiVersion":"v1","items":[]}"#, list);
         check(r#"{"time": "2026-11-23T17:56:54Z", "objects": {"/api/v1/pods": []}}"#, list);
         check("\u{feff} {\"resourceLogs\":[{", otlp);
-        check(r#"{"resource_spans":[{"#, otlp);
         check("\u{a}\u{2}\u{3}", otlp);
         check("E1124 12:00:00 klog", None);
         let cloudtrail = Some(Format::CloudTrail);
@@ -244,10 +251,10 @@ mod tests {
         check(r#"{"time":"x","verdict":"DROPPED","IP":{}}"#, Some(Format::Hubble));
         check(r#"{"time":"x","type":"request","auth":{"type":"audit"},"#, Some(Format::Vault));
         check(r#"{"auth":{"x":1},"request":{"id":"7"},"type":"response"}"#, Some(Format::Vault));
-        check(r#"@cee: {"time":"x","type":"request","request":{"id":"7"}}"#, Some(Format::Vault));
-        check(r#"Nov 23 17:41:37 a vault[7]: {"time":"x","type":"request""#, Some(Format::Vault));
-        check(r#"Nov 23 17:41:37 a app[7]: {"verdict":"x","type":"y"}"#, None);
-        check(r#"{"node_status":{"state_change":"NODE_CONNECTED"}}"#, Some(Format::Hubble));
+        check(
+            r#"Nov 23 17:41:37 a vault[7]: {"time":"x","type":"request","request":{"#,
+            Some(Format::Vault),
+        );
         check(r#"{"level":"info","msg":"x"}{"level":"info","subsystem_name":"api"}"#, spire);
         check(r#"{"level":"info","msg":"API accessed","type":"audit"}"#, spire);
         check("time=\"2026-11-23T17:54:18Z\" level=info msg=x", None);
@@ -259,9 +266,32 @@ mod tests {
         check("2026-11-23T17:41:37Z\tinfo\tready\n{\"response_flags\":\"-\"}", envoy);
         check("2026-11-23T17:41:37Z stdout F {\"flow\":{}}", Some(Format::Hubble));
         check("[2026-11-23 17:41:37.697][1][info][main] starting", None);
-        check("2026-11-23T17:41:37Z info access connection complete src.addr=1.1.1.1:1", envoy);
         check(r#"{"operationName":"GetCart","variables":{}}"#, None);
         check(r#"{"eventName":"click","eventSource":"web"}"#, None);
         check("", None);
+    }
+
+    /// Scenario: the first bytes of forms that few senders write.
+    /// Guarantees: the format, or none.
+    #[test]
+    fn rare_forms_are_told() {
+        let check = |head: &str, expect: Option<Format>| {
+            assert_eq!(detect(head.as_bytes()), expect, "{head}");
+        };
+        let (envoy, otlp) = (Some(Format::Envoy), Some(Format::Otlp));
+        check(r#"{"resource_spans":[{"#, otlp);
+        check(
+            r#"{"log":"[2026-11-23T17:41:37.697Z] \"GET / HTTP/1.1\" 200 - x\n","stream":"#,
+            envoy,
+        );
+        check(
+            r#"{"log":"started"}{"log":"{\"flow\":{}}","stream":"stdout"}"#,
+            Some(Format::Hubble),
+        );
+        check(r#"{"log":"{\"log\":\"{\\\"flow\\\":{}}\"}"}"#, None);
+        check(r#"@cee: {"time":"x","type":"request","request":{"id":"7"}}"#, Some(Format::Vault));
+        check(r#"Nov 23 17:41:37 a app[7]: {"verdict":"x","type":"request"}"#, None);
+        check(r#"{"node_status":{"state_change":"NODE_CONNECTED"}}"#, Some(Format::Hubble));
+        check("2026-11-23T17:41:37Z info access connection complete src.addr=1.1.1.1:1", envoy);
     }
 }

@@ -32,11 +32,11 @@ pub(super) fn read(
     context: &Context<'_>,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
-    let line = mesh::payload(bytes);
+    let line = mesh::unwrapped(bytes);
     if matches!(line.first(), Some(b'{' | b'"')) {
-        return read_object(mesh::fields(line)?, context, reading);
+        return read_object(mesh::fields(&line)?, context, reading);
     }
-    let line = String::from_utf8_lossy(line);
+    let line = String::from_utf8_lossy(&line);
     if let Some(mut fields) = text::access(&line) {
         mesh::mask_broken(&mut fields);
         reading.accesses.push(read_fields(fields, context));
@@ -316,7 +316,7 @@ fn who(access: &mut Access, fields: &mut Named, handshake: Handshake) {
 /// Whom a certificate names: its only SPIFFE ID, since an SVID has one
 /// (<https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md#2-spiffe-id>), else its name.
 fn principal(fields: &mut Named, names: &[&str]) -> Option<Identity> {
-    let text = fields.peek(names)?;
+    let text = fields.peek(names).filter(|text| *text != "unknown")?;
     let mut ids = text.split(',').map(str::trim).filter_map(spiffe);
     let identity = match (ids.next(), ids.next()) {
         (Some(id), None) => id,
@@ -379,7 +379,11 @@ fn addresses(access: &mut Access, fields: &mut Named, context: &Context<'_>) {
     let forwarded = forwarded.split(',').map(|hop| hop.trim().to_owned());
     let mut hops: Vec<String> = forwarded.filter(|hop| !hop.is_empty()).collect();
     // The port stays where it was: it tells connections apart.
-    hops.extend(fields.peek(names::REMOTE).and_then(mesh::ip));
+    let remote = fields.peek(names::REMOTE);
+    let ip = remote.and_then(mesh::ip);
+    // Without a port it is one of the hops, as which it stands there already.
+    let is_hop = remote.is_some_and(|remote| remote.ends_with(":0")) && hops.last() == ip.as_ref();
+    hops.extend(ip.filter(|_| !is_hop));
     let (sender, others) = normalize::sender(&hops, context.trusted_proxies);
     access.source_ip = sender;
     access.forwarded_for = Some(others).filter(|others| !others.is_empty());

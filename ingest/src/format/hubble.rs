@@ -171,7 +171,7 @@ pub(super) fn read(
     context: &Context<'_>,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
-    let mut event = mesh::fields(mesh::payload(bytes))?;
+    let mut event = mesh::fields(&mesh::unwrapped(bytes))?;
     let wrapped = event.get("flow").and_then(Value::as_object);
     let is_wrapped =
         wrapped.is_some_and(|flow| WRAPPED.iter().any(|field| flow.contains_key(*field)));

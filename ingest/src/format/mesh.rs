@@ -5,6 +5,7 @@ mod logfmt;
 mod named;
 mod trace;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -38,6 +39,23 @@ pub(super) fn payload(line: &[u8]) -> &[u8] {
     let is_time = || std::str::from_utf8(time).is_ok_and(|time| Time::parse(time).is_some());
     let is_prefix = matches!(stream, b"stdout" | b"stderr") && matches!(tag, [b'F' | b'P', ..]);
     if is_prefix && is_time() { rest.trim_ascii() } else { line }
+}
+
+/// As [`payload`]; Docker keeps each line as a text in JSON.
+/// <https://docs.docker.com/engine/logging/drivers/json-file/>
+pub(super) fn unwrapped(line: &[u8]) -> Cow<'_, [u8]> {
+    let line = payload(line);
+    let is_wrapped = line.starts_with(b"{\"log\":");
+    let kept = is_wrapped.then(|| serde_json::from_slice::<Kept>(line).ok()).flatten();
+    kept.map_or(Cow::Borrowed(line), |kept| Cow::Owned(payload(kept.log.as_bytes()).to_vec()))
+}
+
+/// A line as Docker keeps it.
+#[derive(serde::Deserialize)]
+struct Kept {
+    log: String,
+    #[serde(rename = "stream")]
+    _stream: String,
 }
 
 /// The fields of a line of JSON; a text that holds the line, as Kafka exporters send it, counts as
@@ -313,6 +331,9 @@ mod tests {
         check("2026-11-25T00:00:00.123456789Z stdout F {\"a\": 1}\n", "{\"a\": 1}");
         check("2026-11-25T00:00:00.123456789+01:00 stderr P [x] y z", "[x] y z");
         check("soon stdout F x", "soon stdout F x");
+        let docker = br#"{"log":"[x] y \"z\"\n","stream":"stdout","time":"2026-11-25T00:00:00Z"}"#;
+        assert_eq!(unwrapped(docker).as_ref(), b"[x] y \"z\"");
+        assert_eq!(unwrapped(br#"{"log":"x"}"#).as_ref(), br#"{"log":"x"}"#);
         check("  [2026] \"GET / HTTP/1.1\" 200 ", "[2026] \"GET / HTTP/1.1\" 200");
     }
 

@@ -9,6 +9,7 @@ mod mend;
 mod origin;
 mod wire;
 
+pub(super) use mend::is_binary;
 pub(super) use origin::{Origin, Told, add, add_scope, attributes, flag, hex, text, told, value};
 
 use std::borrow::Cow;

@@ -26,7 +26,7 @@ pub(super) fn accesses(
 ) -> Option<Reading> {
     let body = record.body.as_ref().and_then(|body| body.value.as_ref());
     let in_body = match body {
-        Some(Any::StringValue(_)) if says_more(record) => None,
+        Some(Any::StringValue(_) | Any::BytesValue(_)) if says_more(record) => None,
         Some(Any::StringValue(text)) => in_text(text.as_bytes(), context),
         Some(Any::BytesValue(bytes)) => in_text(bytes, context),
         Some(Any::KvlistValue(_)) => {
@@ -56,6 +56,7 @@ fn says_more(record: &LogRecord) -> bool {
 fn line_in_body(record: &LogRecord) -> Option<Map<String, Value>> {
     match record.body.as_ref()?.value.as_ref()? {
         Any::StringValue(text) => envoy::line(text.as_bytes()),
+        Any::BytesValue(bytes) => envoy::line(bytes),
         _ => None,
     }
 }

@@ -127,11 +127,11 @@ pub(super) fn read(
     context: &Context<'_>,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
-    let line = mesh::payload(bytes);
+    let line = mesh::unwrapped(bytes);
     let mut fields = if matches!(line.first(), Some(b'{' | b'"')) {
-        mesh::fields(line)?
+        mesh::fields(&line)?
     } else {
-        let pairs = mesh::pairs(&String::from_utf8_lossy(line)).filter(is_log);
+        let pairs = mesh::pairs(&String::from_utf8_lossy(&line)).filter(is_log);
         pairs.ok_or_else(not_logfmt)?
     };
     mesh::mask_broken(&mut fields);

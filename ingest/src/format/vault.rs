@@ -133,7 +133,7 @@ pub(super) fn read(
     context: &Context<'_>,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
-    let entry = mesh::fields(behind_prefix(mesh::payload(bytes)))?;
+    let entry = mesh::fields(behind_prefix(&mesh::unwrapped(bytes)))?;
     reading.accesses.push(access(entry, context)?);
     Ok(())
 }

@@ -233,6 +233,7 @@ fn form_does_not_change_the_id() {
         format!("2026-11-25T00:00:00Z stdout F {line}"),
         Value::from(line.to_string()).to_string(),
         line.to_string().replace("200", "\"200\"").replace("\"-\"", "null"),
+        json!({"log": format!("{line}\n"), "stream": "stdout", "time": "x"}).to_string(),
     ] {
         assert_eq!(ids(&form), expect, "{form}");
     }
@@ -423,11 +424,29 @@ fn whose_identity_it_is() {
     let shown = json!({"downstream_peer_subject": "CN=web,O=acme", "source_principal": "-"});
     assert_eq!(who(shown), subject);
     assert_eq!(who(json!({"downstream_peer_subject": "O=SPIRE,C=US"})), nobody);
+    assert_eq!(who(json!({"source_principal": "unknown"})), nobody);
     assert_eq!(who(json!({"downstream_peer_subject": "CN=web", "source_principal": own})), svid);
     let failed = who(
         json!({"downstream_peer_subject": "CN=web", "downstream_transport_failure_reason": "TLS_error:x"}),
     );
     assert_eq!((failed.0, failed.1), (None, IdentityKind::Unauthenticated));
+}
+
+/// Scenario: addresses that a proxy took from a header, which have no port, and such as it saw.
+/// Guarantees: the former are not told twice.
+#[test]
+fn addresses_of_headers_are_told_once() {
+    let addresses = |forwarded: &str, remote: &str| {
+        let line = json!({"response_flags": "-", "x_forwarded_for": forwarded, "downstream_remote_address": remote});
+        let access = access(&line);
+        (access.source_ip.unwrap(), access.forwarded_for.unwrap_or_default())
+    };
+    let one = |ip: &str, hops: &[&str]| {
+        (ip.to_owned(), hops.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(addresses("192.0.2.1", "192.0.2.1:0"), one("192.0.2.1", &[]));
+    assert_eq!(addresses("192.0.2.1", "10.0.0.7:1"), one("10.0.0.7", &["192.0.2.1"]));
+    assert_eq!(addresses("192.0.2.1", "10.0.0.7:0"), one("10.0.0.7", &["192.0.2.1"]));
 }
 
 /// Scenario: names of services with ports, of hosts that only TLS names, and of other meshes.

@@ -61,12 +61,14 @@ pub(super) fn rename(event: &mut Map<String, Value>) {
     if let (Some(reason), None | Some(Value::Number(_))) = (reason, described) {
         flow.insert("drop_reason_desc".to_owned(), reason.into());
     }
-    lift(flow.get_mut("l4"), "Protocol", |name| name);
+    if let Some(Value::Object(l4)) = flow.get_mut("l4") {
+        lift(l4, "Protocol", |name| name);
+    }
     if let Some(Value::Object(l7)) = flow.get_mut("l7") {
         if let Some(kind) = l7.get_mut("type") {
             name_of(kind, LAYER7_TYPES);
         }
-        lift_into(l7, "Record", |name| name.to_ascii_lowercase());
+        lift(l7, "Record", |name| name.to_ascii_lowercase());
     }
 }
 
@@ -84,14 +86,8 @@ fn time_of(time: &Value) -> Option<Time> {
     seconds.checked_add(part("nanos").unwrap_or_default() / 1000).map(Time)
 }
 
-fn lift(fields: Option<&mut Value>, choice: &str, name: impl Fn(String) -> String) {
-    if let Some(Value::Object(fields)) = fields {
-        lift_into(fields, choice, name);
-    }
-}
-
 /// Puts what stands under the name of a choice in its place.
-fn lift_into(fields: &mut Map<String, Value>, choice: &str, name: impl Fn(String) -> String) {
+fn lift(fields: &mut Map<String, Value>, choice: &str, name: impl Fn(String) -> String) {
     let Some(Value::Object(chosen)) = fields.remove(choice) else { return };
     fields.extend(chosen.into_iter().map(|(key, value)| (name(key), value)));
 }

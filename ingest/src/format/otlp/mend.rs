@@ -4,7 +4,8 @@
 //! byte of it must not hide a request. Other texts are the sender's own; an item in which one of
 //! them is broken stays a reject. Such a body becomes bytes, so that it is read as a file would be.
 
-use serde_json::{Map, Value};
+use base64::Engine as _;
+use serde_json::{Map, Value, json};
 
 use super::wire::varint;
 use crate::redact::mask_unparsed;
@@ -63,13 +64,12 @@ impl Shape {
             (Self::ScopeSpans, 2) => Self::Span,
             (Self::ScopeRecords, 2) => Self::Record,
             (Self::ScopeMetrics, 2) => Self::Metric,
-            (Self::Resource, 1)
+            (Self::Resource | Self::Exponential | Self::List, 1)
             | (Self::Scope | Self::Event, 3)
             | (Self::Span | Self::Histogram, 9)
             | (Self::Record, 6)
             | (Self::Link, 4)
-            | (Self::Number | Self::Exemplar, 7)
-            | (Self::Exponential | Self::List, 1) => Self::Pair,
+            | (Self::Number | Self::Exemplar, 7) => Self::Pair,
             (Self::Span, 11) => Self::Event,
             (Self::Span, 13) => Self::Link,
             (Self::Record, 5) => Self::Body,
@@ -118,7 +118,10 @@ fn message(shape: Shape, mut bytes: &[u8], depth: usize) -> Option<Vec<u8>> {
         let is_broken = || std::str::from_utf8(content).is_err();
         match (shape, number) {
             _ if tag & 7 != 2 => out.extend_from_slice(whole),
-            (Shape::Body, TEXT) if is_broken() => put(&mut out, BYTES, content),
+            (Shape::Body, TEXT) if is_broken() => match as_bytes(content) {
+                Ok(bytes) => put(&mut out, BYTES, bytes),
+                Err(masked) => put(&mut out, TEXT, masked.as_bytes()),
+            },
             (Shape::Any, TEXT) if is_broken() => {
                 put(&mut out, TEXT, mask_unparsed(content).as_bytes());
             }
@@ -141,6 +144,17 @@ fn message(shape: Shape, mut bytes: &[u8], depth: usize) -> Option<Vec<u8>> {
     Some(pair)
 }
 
+/// A body as bytes, for readers that know broken texts; one that is hardly a text is masked.
+fn as_bytes(body: &[u8]) -> Result<&[u8], String> {
+    let masked = mask_unparsed(body);
+    if is_binary(&masked) { Err(masked) } else { Ok(body) }
+}
+
+/// Whether what was masked is no text.
+pub(in crate::format) fn is_binary(masked: &str) -> bool {
+    masked.starts_with("binary: ")
+}
+
 /// Writes a field that has a length.
 fn put(out: &mut Vec<u8>, number: u64, content: &[u8]) {
     prost::encoding::encode_varint((number << 3) | 2, out);
@@ -148,8 +162,7 @@ fn put(out: &mut Vec<u8>, number: u64, content: &[u8]) {
     out.extend_from_slice(content);
 }
 
-/// The same of JSON: masks texts that hold what stands for broken characters. A body stays, to be read
-/// as a file would be.
+/// The same of JSON: masks texts that hold what stands for broken characters.
 pub(super) fn mask(value: &mut Value) {
     let is_broken = |text: &str| text.contains(char::REPLACEMENT_CHARACTER);
     match value {
@@ -162,14 +175,27 @@ pub(super) fn mask(value: &mut Value) {
                 ]);
             }
             for (name, value) in fields.iter_mut() {
-                let is_text = value.get("stringValue").is_some();
-                if !(name == "body" && is_text) {
-                    mask(value);
+                let body = value.get("stringValue").filter(|_| name == "body");
+                let body = body.and_then(Value::as_str).filter(|text| is_broken(text));
+                match body.map(of_body) {
+                    Some(bytes) => *value = bytes,
+                    None => mask(value),
                 }
             }
         }
         Value::Array(items) => items.iter_mut().for_each(mask),
         Value::String(text) if is_broken(text) => *text = mask_unparsed(text.as_bytes()),
         _ => {}
+    }
+}
+
+/// A broken body as it is of protobuf: what is no text is none again.
+fn of_body(text: &str) -> Value {
+    let parts: Vec<&[u8]> = text.split(char::REPLACEMENT_CHARACTER).map(str::as_bytes).collect();
+    match as_bytes(&parts.join(&0xff)) {
+        Ok(bytes) => {
+            json!({"bytesValue": base64::engine::general_purpose::STANDARD.encode(bytes)})
+        }
+        Err(masked) => json!({"stringValue": masked}),
     }
 }

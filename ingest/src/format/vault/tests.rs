@@ -222,7 +222,7 @@ fn prefixes_are_cut_off() {
         ["@cee: ", "<13>Nov 23 17:41:37 node-1 vault[7]: ", "2026-11-25T00:00:00Z stdout F "]
     {
         let reading = reading(&format!("{prefix}{entry}"));
-        assert_eq!(reading.accesses, [expect.clone()], "{prefix}");
+        assert_eq!(reading.accesses, std::slice::from_ref(&expect), "{prefix}");
     }
     assert_eq!(reading("@cee: nope").rejects.len(), 1);
 }
