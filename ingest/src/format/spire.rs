@@ -46,17 +46,17 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "identity",
         "caller_id, else `uid:` and caller_uid; agent_id of who is attested, by method and \
-         status",
+         status; by msg default_id of who is no delegate",
     ),
     Mapping::new(
         "identity_kind",
-        "caller_id, caller_uid, agent_id, method; without any `unauthenticated` if refused, by \
+        "caller_id, caller_uid, agent_id, default_id, method; without any `unauthenticated` if refused, by \
          status, status_code, status_message, error, msg, authorized_as",
     ),
-    Mapping::new("identity_realm", "caller_id, agent_id: the trust domain"),
-    Mapping::new("namespace", "caller_id: /ns/NAMESPACE/sa/NAME"),
-    Mapping::new("service_account", "caller_id: /ns/NAMESPACE/sa/NAME"),
-    Mapping::new("credential_kind", "caller_id, caller_uid"),
+    Mapping::new("identity_realm", "caller_id, agent_id, default_id, by msg: the trust domain"),
+    Mapping::new("namespace", "caller_id, default_id, by msg: /ns/NAMESPACE/sa/NAME"),
+    Mapping::new("service_account", "caller_id, default_id, by msg: /ns/NAMESPACE/sa/NAME"),
+    Mapping::new("credential_kind", "caller_id, caller_uid, default_id, by msg"),
     Mapping::new("source_ip", "caller_addr"),
     Mapping::new("request_id", "request_id"),
     Mapping::new("decision", "status, status_code, status_message, error, msg, method"),
@@ -117,6 +117,8 @@ enum Kind {
     Refused,
     /// A workload that asked an agent and got nothing.
     NoIdentity,
+    /// A workload that asked an agent for what others get, and may not.
+    NoDelegate,
     /// Anything else.
     Other,
 }
@@ -162,6 +164,8 @@ fn kind(fields: &Map<String, Value>) -> Kind {
         "Failed to authenticate caller" => Kind::Refused,
         "Signed X509 SVID" if is_call && fields.contains_key("serial_num") => Kind::Signed,
         "No identity issued" => Kind::NoIdentity,
+        "no identity issued" if is_call => Kind::NoIdentity,
+        message if message.contains("not configured as an authorized delegate") => Kind::NoDelegate,
         _ if !is_call => Kind::Other,
         _ if text("subsystem_name") == "api" && is_refusal => Kind::Refused,
         _ if is_denied => Kind::NoIdentity,
@@ -286,9 +290,18 @@ fn who(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Failu
             extra.insert((*name).to_owned(), value);
         }
     }
+    // Whom the agent knows the caller to be, who showed nothing.
+    let delegate = match kind {
+        Kind::NoDelegate => taken(fields, "default_id")?,
+        _ => None,
+    };
     let attested = fields.get("agent_id").and_then(Value::as_str).map(str::to_owned);
     let attested = attested.filter(|_| access.decision == Decision::Allow);
     match (caller, uid) {
+        (None, None) if let Some(delegate) = &delegate => {
+            access.credential_kind = Some(CredentialKind::None);
+            mesh::set_identity(access, Identity::parse(Provider::Spire, None, delegate));
+        }
         // Whoever is attested shows no certificate yet, and is known when the call has ended.
         (None, None) if access.verb.as_deref() == Some("AttestAgent") && attested.is_some() => {
             let agent = attested.unwrap_or_default();

@@ -241,3 +241,24 @@ fn attestations_that_nobody_judged() {
         assert_eq!(decision(code.clone()), expect, "{code}");
     }
 }
+
+/// Scenario: workloads that ask an agent for the identities of others, known to it and unknown.
+/// Guarantees: each is denied, and is whom the agent knows it to be.
+#[test]
+fn who_is_no_delegate_is_denied() {
+    let line = json!({"level": "error", "time": "2026-11-23T17:54:38Z", "method": "SubscribeToX509SVIDs",
+        "service": "agent.delegatedidentity.v1.DelegatedIdentity", "subsystem_name": "admin_api",
+        "msg": "Permission denied; caller not configured as an authorized delegate.", "num_registered_entries": 1,
+        "default_id": "spiffe://shop.test/ns/web/sa/frontend"});
+    let known = access(&line);
+    assert_eq!((known.decision, known.outcome), (Decision::Deny, Outcome::Failure));
+    assert_eq!(known.service_account.as_deref(), Some("frontend"));
+    let mut line = line;
+    line["msg"] = json!("no identity issued");
+    let unknown = access(&line);
+    assert_eq!(
+        (unknown.decision, unknown.identity_kind),
+        (Decision::Deny, IdentityKind::Unauthenticated)
+    );
+    assert_eq!(unknown.identity, None);
+}

@@ -102,6 +102,12 @@ pub(super) const SAMPLES: &[Sample] = &[
         words: &["rpc error: code = Unauthenticated desc = x"],
     },
     Sample {
+        format: Format::Spire,
+        record: r#"{"time":"2026-07-23T09:00:05Z","level":"error","method":"SubscribeToX509SVIDs","service":"x",
+            "msg":"Permission denied; caller not configured as an authorized delegate.","default_id":"spiffe://shop.test/ns/a/sa/b"}"#,
+        words: &["spiffe://b.test/x"],
+    },
+    Sample {
         format: Format::Hubble,
         record: r#"{"flow":{"time":"2026-07-23T09:00:05Z","uuid":"u","verdict":"DROPPED","drop_reason_desc":"POLICY_DENIED",
             "auth_type":"SPIRE","is_reply":false,"IP":{"source":"10.0.0.7","destination":"10.0.0.9"},
