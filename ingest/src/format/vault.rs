@@ -360,6 +360,10 @@ fn identity<'a>(
 /// Methods by which people log in, and the token that everything began with.
 const PEOPLE: &[&str] = &["userpass", "ldap", "oidc", "github", "okta", "radius", "root"];
 
+/// What says that a policy refused, or that a token is none.
+const REFUSED: &[&str] =
+    &["permission denied", "invalid token", "bad token", "missing client token"];
+
 /// What says of a login that whoever should have decided could not: Vault, the API server that reviews
 /// tokens, or a directory.
 const BROKEN: &[&str] = &[
@@ -388,16 +392,20 @@ fn decide(
     let has_failed = error.is_some() || in_data;
     let results = auth.get("policy_results");
     let is_allowed = results.and_then(|results| results.get("allowed")?.as_bool());
-    let is_refusal = error.as_deref().is_some_and(|error| error.contains("permission denied"));
+    let says = |reasons: &[&str]| {
+        error.as_deref().is_some_and(|error| reasons.iter().any(|reason| error.contains(reason)))
+    };
     let is_waiting = kind == "request" && !has_failed;
     access.stage = Some(if is_waiting { "RequestReceived" } else { kind }.to_owned());
     access.outcome = if has_failed { Outcome::Failure } else { Outcome::Success };
-    let is_broken =
-        error.as_deref().is_some_and(|text| BROKEN.iter().any(|why| text.contains(why)));
     access.decision = match (is_waiting, has_failed) {
         (true, _) => Decision::Unknown,
-        (_, true) if login.is_some() && is_broken => Decision::Error,
-        (_, true) if login.is_some() || is_refusal || is_allowed == Some(false) => Decision::Deny,
+        (_, true) if login.is_some() && says(BROKEN) => Decision::Error,
+        // Whoever asks too often is let in later.
+        (_, true) if login.is_some() && says(&["quota exceeded"]) => Decision::Unknown,
+        (_, true) if login.is_some() || says(REFUSED) || is_allowed == Some(false) => {
+            Decision::Deny
+        }
         (_, true) if is_allowed == Some(true) => Decision::Allow,
         (_, true) => Decision::Unknown,
         (_, false) => Decision::Allow,

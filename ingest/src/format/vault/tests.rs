@@ -134,6 +134,10 @@ fn errors_are_decided() {
         Decision::Deny,
         None,
     );
+    for error in ["bad token", "missing client token", "1 error occurred:\n\t* invalid token\n\n"] {
+        let entry = use_of(json!({"error": error, "auth": {"token_type": "default"}}));
+        check(entry, Decision::Deny, Some("authentication"));
+    }
     check(use_of(json!({"error": "unsupported path", "auth": auth(true)})), Decision::Allow, None);
     check(
         use_of(json!({"response": {"data": {"error": hashed('d')}}})),
@@ -288,6 +292,8 @@ fn operations_and_mounts() {
     );
     let denied = json!({"error": "invalid role or secret ID"});
     assert_eq!(login("auth/team/approle/", denied), by(Decision::Deny, "authentication"));
+    let limited = json!({"error": "rate limit quota exceeded"});
+    assert_eq!(login("auth/kubernetes/", limited), (Decision::Unknown, None));
     let broken = json!({"error": "Post \"https://10.96.0.1\": context deadline exceeded"});
     assert_eq!(login("auth/kubernetes/", broken), (Decision::Error, None));
 }
