@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use durward_schemas::Time;
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::Turn;
-use durward_schemas::tables::{Access, Object, Workload};
+use durward_schemas::tables::{Access, Change, Object, Workload};
 use durward_schemas::values::{Decision, Edge, Outcome, Provider};
 
 use crate::body::{Body, Pod};
 use crate::change::{changes, effective, is_kept, told_again};
 use crate::correlator::State;
 use crate::resolve::told;
+use crate::state::attested;
+use crate::state::cloud_policy::concerns;
 use crate::state::grants::Moment;
 use crate::state::mesh_policy::{is_decided_by_mesh, is_mesh_policy};
 use crate::state::objects::{Content, ObjectKey, Version};
@@ -34,17 +36,46 @@ pub(crate) fn access(state: &mut State, access: &Access, turn: &mut Turn) -> Vec
         minting(state, access, turn, &mut news);
         configuration(state, access, turn, &mut news);
         pods(state, access, turn, &mut news);
+        let process = attested::process(access, cause_of(access));
+        turn.workloads.extend(process.and_then(|process| state.workloads.process(process)));
     }
     news
 }
 
-/// Takes what a row that decides nothing tells: the serial number of an SVID that was signed.
+/// Takes what a row that decides nothing tells: the serial number of an SVID that was signed, and the pod
+/// in which an agent of SPIRE found a process.
 pub(crate) fn beside(state: &mut State, access: &Access, turn: &mut Turn) -> Vec<News> {
     let mut news = Vec::new();
     if access.provider == Provider::Spire && access.outcome == Outcome::Success {
         minting(state, access, turn, &mut news);
+        attested_pod(state, access, turn, &mut news);
     }
     news
+}
+
+fn attested_pod(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News>) {
+    let Some((pod, namespace)) = attested::pod(access).zip(access.namespace.clone()) else {
+        return;
+    };
+    let place = (access.cluster.clone(), namespace);
+    let rows = state.workloads.attested(&place, &pod, cause_of(access));
+    if let Some(row) = rows {
+        news.push(of_holders(state, std::slice::from_ref(&row)));
+        news.push(News {
+            edge: Edge::Workload,
+            positions: state.recent.of_namespace(&place),
+            reason: "its pod was attested",
+        });
+        turn.workloads.push(row);
+    }
+}
+
+fn cause_of(access: &Access) -> Cause {
+    Cause {
+        log_position: access.log_position,
+        recorded_time: access.ingest_time,
+        time: effective(access),
+    }
 }
 
 fn minting(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News>) {
@@ -72,6 +103,9 @@ fn configuration(state: &mut State, access: &Access, turn: &mut Turn, news: &mut
                 recorded_time: access.ingest_time,
             };
             keep(state, &key, version.clone(), &moment, turn, news);
+        } else {
+            state.cloud_policy.index(&made.change);
+            news.push(cloud_news(state, &made.change));
         }
         turn.changes.push(made.change);
     }
@@ -156,6 +190,19 @@ fn mesh_news(state: &State, key: &ObjectKey, from: Time) -> News {
     }
 }
 
+/// A change of a cloud's policies concerns later calls by those whom it names.
+fn cloud_news(state: &State, change: &Change) -> News {
+    let mut positions = state.recent.after(change.time);
+    positions.retain(|position| {
+        state.recent.get(*position).is_some_and(|held| concerns(change, &held.access))
+    });
+    News {
+        edge: Edge::Change,
+        positions,
+        reason: "an earlier change of the cloud's policy was seen",
+    }
+}
+
 fn is_policy(key: &ObjectKey) -> bool {
     is_binding(key) || matches!(key.kind.as_str(), "Role" | "ClusterRole")
 }
@@ -163,11 +210,7 @@ fn is_policy(key: &ObjectKey) -> bool {
 fn pods(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News>) {
     let Some(namespace) = access.object_namespace.clone() else { return };
     let place: Place = (access.cluster.clone(), namespace);
-    let cause = Cause {
-        log_position: access.log_position,
-        recorded_time: access.ingest_time,
-        time: effective(access),
-    };
+    let cause = cause_of(access);
     let verb = access.verb.as_deref().unwrap_or_default();
     let resource = access.resource.as_deref().unwrap_or_default();
     let (rows, is_news) = match (resource, access.subresource.as_deref(), verb) {

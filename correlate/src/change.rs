@@ -3,6 +3,8 @@
 //! Failed and dry-run requests change nothing, and the life of pods is no change.
 
 mod cloud;
+mod directory;
+mod subjects;
 
 use durward_schemas::cell::Json;
 use durward_schemas::ids::ChangeId;

@@ -20,7 +20,7 @@ use crate::state::spans::SpanFact;
 use crate::state::workloads::{KnownPod, Owner};
 
 /// Changes with the layout of the state; an older layout is replayed from the log instead.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// A checkpoint that cannot be used; the one before it, or the log, has to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +44,7 @@ impl Correlator {
         out.rows("grants", state.grants.iter());
         out.rows("credentials", state.credentials.iter());
         out.rows("workloads", state.workloads.parts().0.map(|pod| &pod.row));
+        out.rows("processes", state.workloads.processes());
         out.rows("recent", state.recent.iter().map(|held| &*held.access));
         out.rows("sources", state.sources.parts().0);
         out.finish()
@@ -69,6 +70,7 @@ impl Correlator {
             ..State::default()
         };
         for change in sections.get_rows::<Change>("changes")? {
+            state.cloud_policy.index(&change);
             state.changes.insert(change.change_id.clone(), change);
         }
         let controllers = rest.controllers.clone();
@@ -84,6 +86,9 @@ impl Correlator {
             sections.get_rows::<Workload>("workloads")?.into_iter().zip(controllers)
         {
             state.workloads.restore_pod(KnownPod { row, controller });
+        }
+        for process in sections.get_rows::<Workload>("processes")? {
+            state.workloads.restore_process(process);
         }
         for (access, amended) in sections.get_rows::<Access>("recent")?.into_iter().zip(amended) {
             let known =

@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::correlator::State;
 use crate::state::credentials;
+use crate::state::mesh_policy;
 use crate::state::objects::ObjectKey;
+use crate::state::policy::Cause;
 use crate::state::recent::{self, pod_place};
 use crate::state::workloads::Ownership;
 
@@ -89,7 +91,7 @@ fn lineage(state: &State, access: &mut Access) {
 }
 
 fn change(state: &State, access: &mut Access) {
-    let cause = state.policy.cause(&state.objects, access);
+    let cause = cause(state, access);
     let told = cause.as_ref().and_then(|cause| state.changes.get(&cause.change));
     access.change_evidence = cause.as_ref().map(|cause| cause.evidence);
     access.change_time = told.map(|told| told.time);
@@ -97,6 +99,19 @@ fn change(state: &State, access: &mut Access) {
     access.change_summary = told.map(|told| told.summary.clone());
     access.change_actor = told.map(|told| told.actor.clone());
     access.change_id = cause.map(|cause| cause.change);
+}
+
+/// The latest earlier change of what decides on such accesses.
+fn cause(state: &State, access: &Access) -> Option<Cause> {
+    match access.provider {
+        Provider::Kubernetes => state.policy.cause(&state.objects, access),
+        Provider::Envoy | Provider::Istio | Provider::Cilium => {
+            mesh_policy::cause(&state.objects, access)
+        }
+        Provider::Aws | Provider::Gcp | Provider::Azure => state.cloud_policy.cause(access),
+        // What these decide by is in no change that is known.
+        Provider::Spire | Provider::Vault | Provider::Otlp => None,
+    }
 }
 
 fn trace(state: &State, access: &mut Access) {
@@ -185,14 +200,14 @@ pub(crate) fn evidence(edge: Edge, access: &Access) -> Option<Evidence> {
     }
 }
 
-/// What an edge to a change shows of it; the bodies stay in the table.
+/// What an edge to a change shows of it, and whom a cloud's change concerns; the bodies stay in the table.
 pub(crate) fn told(change: &Change) -> Change {
     Change {
         before: None,
         after: None,
         grants_added: None,
         grants_removed: None,
-        subjects: None,
+        subjects: change.subjects.clone().filter(|_| change.provider != Provider::Kubernetes),
         ..change.clone()
     }
 }

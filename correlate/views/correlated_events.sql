@@ -202,13 +202,21 @@ SELECT
     CAST(date_part('epoch', a.time) - date_part('epoch', a.credential_issued_time) AS BIGINT) AS credential_age_seconds,
     CAST(date_part('epoch', a.time) - date_part('epoch', a.change_time) AS BIGINT) AS seconds_since_change,
     CASE
-        WHEN a.decided_by = 'authentication' THEN 'refused by authentication: no valid credential was shown'
-        WHEN a.decision = 'deny' AND a.change_evidence = 'exact'
+        WHEN a.decision = 'deny' AND a.decided_by = 'authentication'
+            THEN 'refused by authentication: ' || coalesce(left(a.decision_reason, 300), 'no valid credential was shown')
+        -- Bindings are known, and so is which one is missing.
+        WHEN a.decision = 'deny' AND a.provider = 'kubernetes' AND a.change_evidence = 'exact'
             THEN 'refused: ' || a.change_summary || ', which took what had allowed it'
-        WHEN a.decision = 'deny' THEN 'refused: no binding that was seen grants it'
+        WHEN a.decision = 'deny' AND a.provider = 'kubernetes' THEN 'refused: no binding that was seen grants it'
+        -- Others say why, or which policy it was; before it something may have changed.
+        WHEN a.decision = 'deny'
+            THEN 'refused' || coalesce(' by ' || a.decided_by, ': ' || left(a.decision_reason, 300), '; the source does not say why')
+                || coalesce(CASE WHEN a.change_evidence = 'exact' THEN ', since ' ELSE ', perhaps since ' END || a.change_summary, '')
         WHEN a.decision = 'allow' AND a.decided_by IS NOT NULL
             THEN 'allowed by ' || a.decided_by || coalesce(' of ' || a.decided_role, '') || coalesce(' to ' || a.decided_subject, '')
-        WHEN a.decision = 'allow' THEN 'allowed; the authorizer gave no reason, as for system:masters'
+        WHEN a.decision = 'allow' AND a.provider = 'kubernetes'
+            THEN 'allowed; the authorizer gave no reason, as for system:masters'
+        WHEN a.decision = 'allow' THEN 'allowed; the source does not say by what'
         ELSE 'the source does not say how it was decided'
     END AS decision_explained,
     coalesce(found.finding_count, 0) AS finding_count,

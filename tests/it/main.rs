@@ -1,13 +1,16 @@
 //! One binary for everything that needs more than one stage.
 
 mod architecture;
+mod attestation;
 mod cli;
 mod clouds;
 mod crash;
 mod guides;
 mod judgements;
+mod lost_permissions;
 mod meshes;
 mod program;
+mod quiet;
 mod readers;
 mod recordings;
 mod scenarios;

@@ -33,6 +33,17 @@ fn request(second: u32, from: &str, code: u32, details: &str) -> String {
     .to_string()
 }
 
+/// A row of `correlated_events`: decision, who or what decided, whose change it may be, and the sentence.
+fn row(
+    decision: &str,
+    by: Option<&str>,
+    actor: Option<&str>,
+    evidence: Option<&str>,
+    why: &str,
+) -> Value {
+    json!({"decision": decision, "decided_by": by, "change_actor": actor, "change_evidence": evidence, "decision_explained": why})
+}
+
 /// Scenario: policies of a mesh are written, requests are let in, refused since none allows them any
 /// more, and refused by a policy; the audit log comes first, and then the access log does.
 /// Guarantees: each refusal names its policy, who changed it and how that is known, in either order;
@@ -54,7 +65,7 @@ fn refusals_lead_to_the_policy_and_its_change() {
             "rbac_access_denied_matched_policy[ns[shop]-policy[no-export]-rule[0]]",
         ),
     ];
-    let row = |decision: &str, by: Option<&str>, actor: Option<&str>, evidence: Option<&str>| json!({"decision": decision, "decided_by": by, "change_actor": actor, "change_evidence": evidence});
+    let named = "AuthorizationPolicy/shop/no-export";
     for is_audit_first in [true, false] {
         let place = Place::new();
         let [audit_log, access_log] = [place.path("audit.jsonl"), place.path("access.jsonl")];
@@ -68,13 +79,25 @@ fn refusals_lead_to_the_policy_and_its_change() {
             place.ingest_paths("shop", &[file]);
         }
         let rows = place.query(
-            "SELECT decision, decided_by, change_actor, change_evidence FROM correlated_events \
+            "SELECT decision, decided_by, change_actor, change_evidence, decision_explained FROM correlated_events \
              WHERE format = 'envoy' ORDER BY time",
         );
         let expected = [
-            row("allow", None, None, None),
-            row("deny", None, Some("bob"), Some("derived")),
-            row("deny", Some("AuthorizationPolicy/shop/no-export"), Some("carol"), Some("exact")),
+            row("allow", None, None, None, "allowed; the source does not say by what"),
+            row(
+                "deny",
+                None,
+                Some("bob"),
+                Some("derived"),
+                "refused: rbac_access_denied_matched_policy[none], perhaps since bob changed AuthorizationPolicy shop/orders-allow",
+            ),
+            row(
+                "deny",
+                Some(named),
+                Some("carol"),
+                Some("exact"),
+                "refused by AuthorizationPolicy/shop/no-export, since carol created AuthorizationPolicy shop/no-export",
+            ),
         ];
         assert_eq!(rows, expected, "audit first: {is_audit_first}");
         let refused = place.query(

@@ -9,7 +9,7 @@ use durward_schemas::tables::{Access, Change};
 use durward_schemas::values::{ChangeAction, ChangeKind, Decision, Outcome, Provider};
 use serde_json::Value;
 
-use super::{made_by, some};
+use super::{directory, made_by, some, subjects};
 use crate::body;
 
 /// Words in names of calls that say what changes, the more telling ones first.
@@ -83,15 +83,23 @@ pub(super) fn change(access: &Access) -> Option<Change> {
     let path = format!("{kind}/{}", object.as_deref().unwrap_or("?"));
     let actor = access.who().short();
     let (added, removed) = deltas(access);
+    let subjects = subjects::of(access);
+    let mut summary = sentence(&actor, verb, object.as_deref(), access, &added, &removed);
+    let accounts = subjects.iter().filter(|name| name.starts_with(subjects::ACCOUNT));
+    let trusted: Vec<&str> = accounts.map(String::as_str).collect();
+    if kind == ChangeKind::TrustPolicy && !trusted.is_empty() {
+        summary = format!("{summary}, which names {}", trusted.join(", "));
+    }
     Some(Change {
         change_id: ChangeId::of(access.cluster.as_deref(), access.event_id.as_str(), &path),
         kind,
         action,
         name: object.clone(),
         after: access.request_object.clone(),
-        summary: sentence(&actor, verb, object.as_deref(), access, &added, &removed),
+        summary,
         grants_added: some(added),
         grants_removed: some(removed),
+        subjects: some(subjects),
         ..made_by(access)
     })
 }
@@ -104,16 +112,20 @@ fn what(access: &Access, verb: &str) -> Option<(ChangeKind, ChangeAction)> {
             beginning(name).filter(|_| name.ends_with("Entry"))?,
         ));
     }
-    let kind = KINDS.iter().find(|(word, _)| verb.contains(word)).map(|(_, kind)| *kind)?;
+    if let Some(kind) = directory::kind(access) {
+        return Some((kind, beginning(verb).unwrap_or(ChangeAction::Update)));
+    }
+    let lower = verb.to_ascii_lowercase();
     let action = match access.provider {
         Provider::Aws if !SERVICES.contains(&access.api_group.as_deref()?) => return None,
         Provider::Aws | Provider::Gcp => beginning(method(verb))?,
-        // `Microsoft.Authorization/roleAssignments/write`.
-        Provider::Azure if verb.ends_with("/write") => ChangeAction::Update,
-        Provider::Azure if verb.ends_with("/delete") => ChangeAction::Delete,
+        // `Microsoft.Authorization/roleAssignments/write`; diagnostic settings write it in capitals.
+        Provider::Azure if lower.ends_with("/write") => ChangeAction::Update,
+        Provider::Azure if lower.ends_with("/delete") => ChangeAction::Delete,
         _ => return None,
     };
-    Some((kind, action))
+    let kind = KINDS.iter().find(|(word, _)| lower.contains(&word.to_ascii_lowercase()))?;
+    Some((kind.1, action))
 }
 
 /// The method of `google.iam.admin.v1.SetIAMPolicy`.
@@ -147,7 +159,9 @@ fn sentence(
     removed: &[String],
 ) -> String {
     let call = if access.provider == Provider::Gcp { method(verb) } else { verb };
-    let mut text = format!("{actor} called {call}");
+    // Activities of Entra are named in words.
+    let quote = if call.contains(' ') { "\"" } else { "" };
+    let mut text = format!("{actor} called {quote}{call}{quote}");
     if let Some(object) = object {
         text = format!("{text} for {object}");
     }
@@ -163,7 +177,9 @@ fn sentence(
         text = format!("{text}, which gives {}", added.join(", "));
     }
     if !removed.is_empty() {
-        text = format!("{text}, which takes {}", removed.join(", "));
+        // `ROLE to MEMBER`; neither has a space.
+        let taken: Vec<_> = removed.iter().map(|told| told.replacen(" to ", " from ", 1)).collect();
+        text = format!("{text}, which takes {}", taken.join(", "));
     }
     text
 }
@@ -210,9 +226,19 @@ mod tests {
             told(Provider::Aws, "eks.amazonaws.com", "DeletePodIdentityAssociation", "{}"),
             told(Provider::Gcp, "iam.googleapis.com", "google.iam.admin.v1.SetIAMPolicy", "{}"),
             told(Provider::Azure, "", "Microsoft.Authorization/roleAssignments/write", "{}"),
+            told(Provider::Azure, "", "MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/DELETE", "{}"),
             told(Provider::Spire, "entry.v1.Entry", "BatchCreateEntry", "{}"),
             told(Provider::Spire, "entry.v1.Entry", "BatchDeleteEntry", "{}"),
             told(Provider::Spire, "entry.v1.Entry", "SyncAuthorizedEntries", "{}"),
+            told(Provider::Azure, "Core Directory", "Add member to role", "[]"),
+            told(
+                Provider::Azure,
+                "Core Directory",
+                "Update application",
+                r#"[{"modifiedProperties":[{"displayName":"FederatedIdentityCredentials","newValue":"[{\"Subject\":\"system:serviceaccount:payments:ledger\"}]"}]}]"#,
+            ),
+            told(Provider::Azure, "PIM", "Add member to role in PIM requested (permanent)", "[]"),
+            told(Provider::Azure, "Core Directory", "Update user", "[]"),
             told(Provider::Aws, iam, "GetRolePolicy", "{}"),
             told(Provider::Aws, "s3.amazonaws.com", "PutBucketPolicy", "{}"),
             told(Provider::Azure, "", "Microsoft.Authorization/roleAssignments/read", "{}"),

@@ -228,14 +228,20 @@ fn decided(access: &Fields) -> Line {
 fn changed(access: &Fields, known: Option<&Fields>) -> Option<Line> {
     if let Some(summary) = some(access, "change_summary") {
         let ago = number(access, "seconds_since_change").map(span).unwrap_or_default();
-        let how = match (text(access, "change_evidence"), text(access, "decision")) {
-            ("exact", "deny") => "exact: it took away what had allowed this",
-            ("exact", _) => "exact: it touched the deciding binding or its role",
+        let grades = ["change_evidence", "provider", "decision"].map(|key| text(access, key));
+        let how = match grades {
+            ["exact", "kubernetes", "deny"] => "exact: it took away what had allowed this",
+            ["exact", "kubernetes", _] => "exact: it touched the deciding binding or its role",
+            ["exact", ..] => "exact: it touched the policy that decided",
+            [_, "envoy" | "istio" | "cilium", _] => "derived: a policy of the same namespace",
             _ => "derived: other policy of this identity",
         };
         return Some(line("changed", format!("{summary}, {ago} before ({how})")));
     }
-    if text(access, "decision") != "deny" || text(access, "decided_by") == "authentication" {
+    // Of other authorizers too little is known to say that nothing changed.
+    let is_of_bindings = text(access, "provider") == "kubernetes";
+    let is_refused = text(access, "decision") == "deny";
+    if !is_refused || !is_of_bindings || text(access, "decided_by") == "authentication" {
         return None;
     }
     let seen = known.filter(|row| number(row, "grants").unwrap_or_default() > 0);

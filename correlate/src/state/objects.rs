@@ -8,6 +8,7 @@ use durward_schemas::cell::Json;
 use durward_schemas::ids::{ChangeId, LogPosition};
 
 use crate::body::Body;
+use crate::change::is_kept;
 
 /// An object that is written more often than this keeps its latest versions; the lake has them all.
 const MOST_VERSIONS: usize = 64;
@@ -32,21 +33,15 @@ impl ObjectKey {
 
     /// The object that a `decided_by` or `decided_role` names.
     pub(crate) fn parse(cluster: Option<&str>, path: &str) -> Option<Self> {
-        let (kind, rest) = path.split_once('/')?;
-        let (namespace, name) = match (kind, rest.split_once('/')) {
-            (
-                "Role"
-                | "RoleBinding"
-                | "AuthorizationPolicy"
-                | "CiliumNetworkPolicy"
-                | "NetworkPolicy",
-                Some((namespace, name)),
-            ) => (Some(namespace), name),
-            ("ClusterRole" | "ClusterRoleBinding" | "CiliumClusterwideNetworkPolicy", _) => {
-                (None, rest)
-            }
+        let parts: Vec<&str> = path.split('/').collect();
+        let (kind, namespace, name) = match parts[..] {
+            [kind, namespace, name] => (kind, Some(namespace), name),
+            [kind, name] => (kind, None, name),
             _ => return None,
         };
+        if !is_kept(kind) {
+            return None;
+        }
         Some(Self {
             cluster: cluster.map(Into::into),
             kind: kind.into(),

@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use durward_schemas::Time;
 use durward_schemas::ids::ChangeId;
 use durward_schemas::tables::Access;
-use durward_schemas::values::{Decision, Evidence, Provider};
+use durward_schemas::values::{Decision, Evidence};
 
 use crate::body::Rule;
 use crate::rbac::{Question, SubjectKey};
-use crate::state::mesh_policy::{self, is_decided_by_mesh};
 use crate::state::objects::{Content, ObjectKey, Objects, Version};
 
 /// Groups that everybody is in: a change for them is no change of one identity.
@@ -43,13 +42,6 @@ impl Policy {
 
     /// Answers for one access over `objects` as they were at its time.
     pub(crate) fn cause(&self, objects: &Objects, access: &Access) -> Option<Cause> {
-        if is_decided_by_mesh(access) {
-            return mesh_policy::cause(objects, access);
-        }
-        // What others decide no binding of a cluster can alter, though the row names the cluster.
-        if access.provider != Provider::Kubernetes {
-            return None;
-        }
         let question = Question::of(access)?;
         let cluster = access.cluster.as_deref();
         let exact = match access.decision {

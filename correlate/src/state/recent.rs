@@ -111,11 +111,17 @@ impl Recent {
 
     /// Accesses of `cluster` at or after `time`.
     pub(crate) fn since(&self, cluster: Option<&str>, time: Time) -> Vec<LogPosition> {
-        let from = self.by_time.range((time, LogPosition::MIN)..).map(|(_, position)| *position);
         let here = |position: &LogPosition| {
             self.rows.get(position).is_some_and(|held| held.access.cluster.as_deref() == cluster)
         };
-        from.filter(here).collect()
+        let mut from = self.after(time);
+        from.retain(here);
+        from
+    }
+
+    /// Accesses anywhere at or after `time`.
+    pub(crate) fn after(&self, time: Time) -> Vec<LogPosition> {
+        self.by_time.range((time, LogPosition::MIN)..).map(|(_, position)| *position).collect()
     }
 
     /// The access at a position, to look at.

@@ -21,7 +21,7 @@ pub(crate) type Account = (Place, String);
 /// Kind and name of what a pod belongs to.
 type Kept = (Option<String>, Option<String>);
 
-/// Pods by UID, and the owners of each namespace.
+/// Pods by UID, the owners of each namespace, and processes that hold SVIDs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Workloads {
     pods: BTreeMap<(Option<String>, String), KnownPod>,
@@ -29,6 +29,7 @@ pub(crate) struct Workloads {
     /// The cluster of each UID, for those who know no cluster: clouds.
     clusters: BTreeMap<String, Option<String>>,
     owners: BTreeMap<Place, BTreeMap<String, Owner>>,
+    processes: BTreeMap<(Place, String), Workload>,
     /// Which workloads run as a `ServiceAccount`, and the UIDs of their pods.
     accounts: BTreeMap<Account, BTreeMap<Kept, BTreeSet<String>>>,
 }
@@ -111,7 +112,7 @@ impl Workloads {
             node: pod.spec.node_name.clone().or_else(|| old?.node.clone()),
             ip: pod.status.pod_ip.clone().or_else(|| old?.ip.clone()),
             images: Some(pod.images()),
-            valid_from: created.or(Some(cause.time)),
+            valid_from: created.or_else(|| old?.valid_from).or(Some(cause.time)),
             valid_to: old.and_then(|old| old.valid_to),
             evidence: Evidence::Exact,
         };
@@ -120,6 +121,37 @@ impl Workloads {
         }
         self.keep(key, KnownPod { row: row.clone(), controller });
         Some(row)
+    }
+
+    /// Takes a pod that SPIRE attested, unless its object or an earlier attestation said as much.
+    pub(crate) fn attested(&mut self, place: &Place, pod: &Pod, cause: Cause) -> Option<Workload> {
+        let key = (place.0.clone(), pod.metadata.uid.clone()?);
+        if self.pods.contains_key(&key) {
+            return None;
+        }
+        self.pod(place, pod, cause)
+    }
+
+    /// Takes a process that holds an SVID; its row, if that is new. The earliest time counts.
+    pub(crate) fn process(&mut self, row: Workload) -> Option<Workload> {
+        let key = ((row.cluster.clone(), row.namespace.clone()), row.pod.clone());
+        let known = self.processes.get(&key);
+        if known.is_some_and(|known| known.valid_from <= row.valid_from) {
+            return None;
+        }
+        let version = known.map_or(1, |known| known.version + 1);
+        // Who is forgotten is told again, from then on.
+        if known.is_none() && self.processes.len() >= MOST_PODS {
+            self.processes.pop_first();
+        }
+        let row = Workload { version, ..row };
+        self.processes.insert(key, row.clone());
+        Some(row)
+    }
+
+    /// Processes, for a checkpoint.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = &Workload> {
+        self.processes.values()
     }
 
     /// Takes note that a controller makes pods for `owner`; true if that is new.
@@ -238,6 +270,12 @@ impl Workloads {
         self.keep((pod.row.cluster.clone(), uid), pod);
     }
 
+    /// Takes back a process from a checkpoint.
+    pub(crate) fn restore_process(&mut self, row: Workload) {
+        let key = ((row.cluster.clone(), row.namespace.clone()), row.pod.clone());
+        self.processes.insert(key, row);
+    }
+
     /// Takes back an owner from a checkpoint.
     pub(crate) fn restore_owner(&mut self, place: Place, name: String, owner: Owner) {
         self.owners.entry(place).or_default().insert(name, owner);
@@ -319,7 +357,6 @@ fn same(old: &Workload, new: &Workload) -> bool {
         version: old.version,
         recorded_time: old.recorded_time,
         log_position: old.log_position,
-        valid_from: old.valid_from,
         ..new.clone()
     };
     *old == told

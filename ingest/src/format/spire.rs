@@ -2,8 +2,12 @@
 //!
 //! Calls of the server's API are accesses: audit lines
 //! (<https://github.com/spiffe/spire/blob/main/doc/telemetry/auditlog.md>), and refusals, which are
-//! no audit lines but errors. So are workloads to which an agent gave no identity. The operation's
-//! fields become the request's body: of them `changes`, `credentials` and `workloads` are made.
+//! no audit lines but errors. So are workloads to which an agent gave an identity or none, and what it
+//! attested them to be, which agents tell at level debug. The operation's fields become the request's
+//! body: of them `changes`, `credentials` and `workloads` are made.
+
+mod attested;
+mod words;
 
 use durward_schemas::Identity;
 use durward_schemas::cell::Json;
@@ -13,7 +17,8 @@ use durward_schemas::time::Time;
 use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, wrong_type};
+use self::words::{BROKEN, code_name, code_of, number, number_code, taken, word};
+use super::fields::Fields;
 use super::mapping::Mapping;
 use super::mesh::{self, Line};
 use super::{Context, Failure, Format, Reading};
@@ -27,8 +32,8 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("claimed_time", "time"),
     Mapping::new(
         "stage",
-        "msg: `Signed` of a line of level debug that tells an SVID's serial number; it has no \
-         decision",
+        "msg: `Signed` of a line of level debug that tells an SVID's serial number, `Attested` of \
+         one that tells of which pod a process is; they have no decision",
     ),
     Mapping::new("verb", "method"),
     Mapping::new(
@@ -46,16 +51,29 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "identity",
         "caller_id, else `uid:` and caller_uid; agent_id of who is attested, by method and \
-         status; by msg default_id of who is no delegate",
+         status; by msg spiffe_id of who fetches an SVID, default_id of who is no delegate",
     ),
     Mapping::new(
         "identity_kind",
-        "caller_id, caller_uid, agent_id, default_id, method; without any `unauthenticated` if refused, by \
-         status, status_code, status_message, error, msg, authorized_as",
+        "caller_id, caller_uid, agent_id, spiffe_id, default_id, method; without any \
+         `unauthenticated` if refused, by status, status_code, status_message, error, msg, \
+         authorized_as",
     ),
-    Mapping::new("identity_realm", "caller_id, agent_id, default_id, by msg: the trust domain"),
-    Mapping::new("namespace", "caller_id, default_id, by msg: /ns/NAMESPACE/sa/NAME"),
-    Mapping::new("service_account", "caller_id, default_id, by msg: /ns/NAMESPACE/sa/NAME"),
+    Mapping::new(
+        "identity_realm",
+        "caller_id, agent_id, spiffe_id, default_id, by msg: the trust domain",
+    ),
+    Mapping::new(
+        "namespace",
+        "caller_id, spiffe_id, default_id, by msg: /ns/NAMESPACE/sa/NAME; selectors: k8s:ns",
+    ),
+    Mapping::new(
+        "service_account",
+        "caller_id, spiffe_id, default_id, by msg: /ns/NAMESPACE/sa/NAME; selectors: k8s:sa",
+    ),
+    Mapping::new("pod", "selectors: k8s:pod-name; by msg"),
+    Mapping::new("pod_uid", "selectors: k8s:pod-uid; by msg"),
+    Mapping::new("node", "selectors: k8s:node-name; by msg"),
     Mapping::new("credential_kind", "caller_id, caller_uid, default_id, by msg"),
     Mapping::new("source_ip", "caller_addr"),
     Mapping::new("request_id", "request_id"),
@@ -78,11 +96,15 @@ pub(super) const MAPPING: &[Mapping] = &[
         "serial_num, else csr, of X509-SVIDs; jti, else request_id, of others; by method and \
          status",
     ),
-    Mapping::new("extra", "caller_uid, caller_gid, caller_path, caller_addr, pid, registered"),
+    Mapping::new(
+        "extra",
+        "caller_uid, caller_gid, caller_path, caller_addr, pid, registered; selectors.type and \
+         selectors.value of what is attested, by msg",
+    ),
     Mapping::new(
         "request_object",
         "the fields of the operation: csr, entry_id, spiffe_id, parent_id, selectors, agent_id, \
-         trust_domain_id, local_authority_id, ttl, audience, jti and whatever else; of service \
+         trust_domain_id, local_authority_id, ttl, count, audience, jti and whatever else; of service \
          entries expires_at",
     ),
     Mapping::new(
@@ -106,6 +128,9 @@ const JWT: &[&str] = &["NewJWTSVID", "MintJWTSVID", "NewWITSVID", "MintWITSVID"]
 /// The stage of a line that tells what was signed, see [`Access::is_deciding`].
 const SIGNED: &str = "Signed";
 
+/// The stage of a line that tells of which pod a process is.
+const ATTESTED: &str = "Attested";
+
 /// What a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -117,6 +142,10 @@ enum Kind {
     Refused,
     /// A workload that asked an agent and got nothing.
     NoIdentity,
+    /// A workload that asked an agent and got an SVID.
+    Fetched,
+    /// The pod in which an agent found a process.
+    Attested,
     /// A workload that asked an agent for what others get, and may not.
     NoDelegate,
     /// Anything else.
@@ -164,6 +193,14 @@ fn kind(fields: &Map<String, Value>) -> Kind {
         "Failed to authenticate caller" => Kind::Refused,
         "Signed X509 SVID" if is_call && fields.contains_key("serial_num") => Kind::Signed,
         "No identity issued" => Kind::NoIdentity,
+        "Fetched X.509 SVID" | "Fetched JWT SVID" if is_call && !text("spiffe_id").is_empty() => {
+            Kind::Fetched
+        }
+        "PID attested to have selectors"
+            if fields.get("selectors").is_some_and(attested::is_of_pod) =>
+        {
+            Kind::Attested
+        }
         "no identity issued" if is_call => Kind::NoIdentity,
         message if message.contains("not configured as an authorized delegate") => Kind::NoDelegate,
         _ if !is_call => Kind::Other,
@@ -247,10 +284,16 @@ fn decide(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Fa
     let status = fields.text("status")?;
     access.decided_role = fields.text("authorized_as")?;
     let via = fields.text("authorized_via")?;
-    if kind == Kind::Signed {
-        // The line that follows tells what was decided, and who called where this one does not.
-        access.stage = Some(SIGNED.to_owned());
+    // Lines that follow these tell what was decided, and who called.
+    let stage = match kind {
+        Kind::Signed => Some(SIGNED),
+        Kind::Attested => Some(ATTESTED),
+        _ => None,
+    };
+    if stage.is_some() || kind == Kind::Fetched {
+        access.stage = stage.map(str::to_owned);
         access.outcome = Outcome::Success;
+        access.decision = if stage.is_some() { Decision::Unknown } else { Decision::Allow };
         return Ok(());
     }
     let has_failed = kind != Kind::Audit || status.is_some_and(|status| status != "success");
@@ -274,7 +317,9 @@ fn decide(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Fa
     let is_unknown = is_attestation || code == Some("Unauthenticated");
     access.decided_by = (is_refused && is_unknown).then(|| "authentication".to_owned());
     access.status_reason = code.map(str::to_owned);
-    access.decision_reason = error.or_else(|| message.filter(|_| is_refused)).or(via);
+    let no_identity = (kind == Kind::NoIdentity).then(|| "no identity issued".to_owned());
+    access.decision_reason =
+        error.or_else(|| message.filter(|_| is_refused)).or(no_identity).or(via);
     Ok(())
 }
 
@@ -297,6 +342,12 @@ fn who(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Failu
     };
     let attested = fields.get("agent_id").and_then(Value::as_str).map(str::to_owned);
     let attested = attested.filter(|_| access.decision == Decision::Allow);
+    if kind == Kind::Attested {
+        let selectors = fields.take("selectors").map(|value| attested::selectors(&value));
+        attested::fill(access, selectors.as_deref().unwrap_or_default());
+        extra.insert("selectors".to_owned(), selectors.into());
+    }
+    let fetched = fields.get("spiffe_id").and_then(Value::as_str).map(str::to_owned);
     match (caller, uid) {
         (None, None) if let Some(delegate) = &delegate => {
             access.credential_kind = Some(CredentialKind::None);
@@ -318,6 +369,11 @@ fn who(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Failu
         }
         // At the socket of a server that does not see the process: no `hostPID`.
         (None, None) if access.decided_role.as_deref() == Some("local") => {}
+        (None, None) if kind == Kind::Attested => {}
+        (None, None) if kind == Kind::Fetched => {
+            let holder = fetched.unwrap_or_default();
+            mesh::set_identity(access, Identity::parse(Provider::Spire, None, &holder));
+        }
         (None, None) if kind == Kind::NoIdentity => {
             mesh::set_nobody(access);
         }
@@ -384,6 +440,7 @@ fn classify(access: &mut Access) {
     let method = access.verb.as_deref().unwrap_or_default();
     let service = access.api_group.as_deref().unwrap_or_default();
     let is_login = matches!(method, "AttestAgent" | "CreateJoinToken")
+        || access.stage.as_deref() == Some(ATTESTED)
         || matches!(service, "WorkloadAPI" | "SDS.v3");
     if X509.contains(&method) || JWT.contains(&method) || is_login {
         access.class_uid = normalize::AUTHENTICATION;
@@ -413,69 +470,6 @@ fn request_key(access: &Access, item: &str, context: &Context<'_>) -> RequestKey
         &context.keys.redactor().without_markers(item),
     )
 }
-
-/// A word, which may be one of digits.
-fn word(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-/// Takes a word; an empty one says nothing.
-fn taken(fields: &mut Fields, name: &str) -> Result<Option<String>, Failure> {
-    let Some(value) = fields.take(name) else { return Ok(None) };
-    let word = word(&value).ok_or_else(|| wrong_type(name, "a text or a number"))?;
-    Ok(Some(word).filter(|word| !word.is_empty()))
-}
-
-/// Gives the code of a status its number: JSON has it, text has the code's name.
-fn number_code(fields: &mut Map<String, Value>) {
-    let Some(code) = fields.get_mut("status_code") else { return };
-    let named = code.as_str().and_then(|name| CODES.iter().position(|known| *known == name));
-    if let Some(number) = named {
-        *code = number.into();
-    }
-}
-
-fn number(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.parse().ok())
-}
-
-/// The code in `rpc error: code = PermissionDenied desc = ...`.
-fn code_of(error: &str) -> Option<&'static str> {
-    let name = error.split_once("code = ")?.1.split(' ').next()?;
-    CODES.iter().find(|known| **known == name).copied()
-}
-
-fn code_name(code: i64) -> Option<&'static str> {
-    CODES.get(usize::try_from(code).ok()?).copied()
-}
-
-/// Codes that say that no decision was reached.
-const BROKEN: &[&str] = &["Canceled", "DeadlineExceeded", "Internal", "Unavailable"];
-
-/// <https://grpc.io/docs/guides/status-codes/#the-full-list-of-status-codes>, as Go spells them.
-const CODES: &[&str] = &[
-    "OK",
-    "Canceled",
-    "Unknown",
-    "InvalidArgument",
-    "DeadlineExceeded",
-    "NotFound",
-    "AlreadyExists",
-    "PermissionDenied",
-    "ResourceExhausted",
-    "FailedPrecondition",
-    "Aborted",
-    "OutOfRange",
-    "Unimplemented",
-    "Internal",
-    "Unavailable",
-    "DataLoss",
-    "Unauthenticated",
-];
 
 #[cfg(test)]
 mod tests;

@@ -205,12 +205,12 @@ impl Access {
     }
 
     /// Whether this stage carries a decision; `RequestReceived` never does (DESIGN decision 6), nor
-    /// does the beginning of an operation of Azure, or what SPIRE says of an SVID beside its audit line.
+    /// does the beginning of an operation of Azure, or what SPIRE says of an SVID or a process besides.
     #[must_use]
     pub fn is_deciding(&self) -> bool {
         !matches!(
             self.stage.as_deref(),
-            Some("RequestReceived" | "Start" | "Started" | "BeginRequest" | "Signed")
+            Some("RequestReceived" | "Start" | "Started" | "BeginRequest" | "Signed" | "Attested")
         )
     }
 }

@@ -117,9 +117,9 @@ table! {
     Workload = "workloads_versions", recorded: recorded_time {
         /// The Kubernetes cluster.
         cluster: Option<String>,
-        /// Namespace of the pod.
+        /// Namespace of the pod; empty for a process whose SPIFFE ID names none.
         namespace: String,
-        /// Name of the pod.
+        /// Name of the pod; `pid:NUMBER/PATH` for a process that got the SVID with that path from SPIRE.
         pod: String,
         /// UID of the pod.
         pod_uid: Option<String>,
@@ -129,9 +129,9 @@ table! {
         recorded_time: Time,
         /// The ordinal of the row's cause in the log.
         log_position: LogPosition,
-        /// Deployment, `DaemonSet`, `StatefulSet`, Job, Pod and so on.
+        /// Deployment, `DaemonSet`, `StatefulSet`, Job, Pod and so on; `Process` for one that holds an SVID.
         workload_kind: Option<String>,
-        /// Name of the owner.
+        /// Name of the owner; the SPIFFE ID of a process.
         workload: Option<String>,
         /// `ServiceAccount` that the pod runs as.
         service_account: Option<String>,

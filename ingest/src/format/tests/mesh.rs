@@ -97,6 +97,19 @@ pub(super) const SAMPLES: &[Sample] = &[
     },
     Sample {
         format: Format::Spire,
+        record: r#"{"time":"2026-07-23T09:00:05Z","level":"debug","msg":"PID attested to have selectors","pid":7,
+            "subsystem_name":"workload_attestor","selectors":[{"type":"k8s","value":"ns:a"},{"type":"k8s","value":"sa:b"},
+            {"type":"k8s","value":"pod-name:c"},{"type":"k8s","value":"pod-uid:d"},{"type":"k8s","value":"pod-uid:d"},{"type":"k8s","value":"node-name:e"}]}"#,
+        words: &["Fetched"],
+    },
+    Sample {
+        format: Format::Spire,
+        record: r#"{"time":"2026-07-23T09:00:05Z","level":"debug","msg":"Fetched X.509 SVID","pid":7,"count":1,"registered":true,
+            "method":"FetchX509SVID","service":"WorkloadAPI","spiffe_id":"spiffe://shop.test/ns/a/sa/b","ttl":37.1}"#,
+        words: &["Fetched JWT SVID", "spiffe://b.test/x"],
+    },
+    Sample {
+        format: Format::Spire,
         record: r#"{"time":"2026-07-23T09:00:05Z","level":"error","msg":"Failed to authenticate caller","method":"BanAgent",
             "service":"agent.v1.Agent","error":"rpc error: code = PermissionDenied desc = x"}"#,
         words: &["rpc error: code = Unauthenticated desc = x"],

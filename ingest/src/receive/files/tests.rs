@@ -250,7 +250,7 @@ fn logs_of_a_mesh_come_in_order() {
         recordings.join("spire"),
     ];
     let (found, records) = run(&paths, &settings());
-    assert_eq!((found.accesses, found.logs), (863 + 602 + 220, 39 + 720 + 85 + 121));
+    assert_eq!((found.accesses, found.logs), (863 + 602 + 432, 39 + 508 + 85 + 121));
     assert_eq!((found.files, found.rejects), (6, 0));
     let kinds: Vec<_> = receipts(&records).into_iter().map(|receipt| receipt.kind).collect();
     assert_eq!(kinds.iter().filter(|kind| *kind == "envoy").count(), 2);

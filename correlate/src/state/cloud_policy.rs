@@ -1,0 +1,202 @@
+//! Which change of a cloud's policies could alter the decision on a call.
+//!
+//! Clouds do not say which policy refused, and hold more policies than their logs ever name. The latest
+//! change of what the caller may do, or of who may become the role that was asked for, is therefore
+//! derived; exact is only a role assignment that Azure itself names as the one that let in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use durward_schemas::Time;
+use durward_schemas::ids::ChangeId;
+use durward_schemas::tables::{Access, Change};
+use durward_schemas::values::{ChangeKind, Evidence, Provider};
+
+use crate::state::policy::Cause;
+
+/// What a change is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    /// What this principal may do.
+    Holder(String),
+    /// Who may become this role.
+    Trust(String),
+    /// This assignment of a role.
+    Assignment(String),
+}
+
+/// Changes by what they are about. Derived from the changes that the state holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct CloudPolicy {
+    changes: BTreeMap<About, BTreeSet<(Time, ChangeId)>>,
+}
+
+impl CloudPolicy {
+    /// Takes note of whom a change concerns.
+    pub(crate) fn index(&mut self, change: &Change) {
+        for about in about_change(change) {
+            let entry = self.changes.entry(about).or_default();
+            entry.insert((change.time, change.change_id.clone()));
+        }
+    }
+
+    /// The latest change before `access` of what decides on it.
+    pub(crate) fn cause(&self, access: &Access) -> Option<Cause> {
+        let latest = |about: &About| {
+            // CloudTrail tells whole seconds: what is of the same one is not known to be earlier.
+            self.changes.get(about)?.iter().rev().find(|(time, _)| *time < access.time)
+        };
+        if access.decided_by.as_deref() == Some("authentication") {
+            return None;
+        }
+        let named = assignment(access.decided_by.as_deref());
+        if let Some((_, change)) = named.as_ref().and_then(latest) {
+            return Some(Cause { change: change.clone(), evidence: Evidence::Exact });
+        }
+        let about = about_access(access);
+        let (_, change) = about.iter().filter_map(latest).max()?;
+        Some(Cause { change: change.clone(), evidence: Evidence::Derived })
+    }
+}
+
+/// Whether a cloud decides on accesses like this.
+pub(crate) fn is_decided_by_cloud(access: &Access) -> bool {
+    matches!(access.provider, Provider::Aws | Provider::Gcp | Provider::Azure)
+}
+
+/// Whether `change` could alter the decision on `access`.
+pub(crate) fn concerns(change: &Change, access: &Access) -> bool {
+    let about = about_change(change);
+    let named = assignment(access.decided_by.as_deref());
+    change.time < access.time
+        && is_decided_by_cloud(access)
+        && about_access(access).iter().chain(&named).any(|it| about.contains(it))
+}
+
+fn about_change(change: &Change) -> Vec<About> {
+    let subjects = change.subjects.iter().flatten().map(|subject| principal(subject));
+    match (change.provider, change.kind) {
+        // Who may enter a cluster is for the cluster to decide.
+        (_, ChangeKind::AuthenticationConfig) => Vec::new(),
+        (Provider::Aws, ChangeKind::TrustPolicy) => {
+            let is_role = |name: &str| name.contains(":role/");
+            subjects
+                .map(|name| if is_role(&name) { About::Trust(name) } else { About::Holder(name) })
+                .collect()
+        }
+        // A role that is made or deleted is one that can or cannot be assumed.
+        (Provider::Aws, ChangeKind::CloudRole) => {
+            subjects.flat_map(|name| [About::Holder(name.clone()), About::Trust(name)]).collect()
+        }
+        (Provider::Aws | Provider::Gcp | Provider::Azure, _) => {
+            subjects.map(About::Holder).chain(assignment(change.name.as_deref())).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn about_access(access: &Access) -> Vec<About> {
+    let who = access.identity.as_deref().map(principal);
+    // Azure assigns roles to objects of its directory, and logs may call them by other names.
+    let object = access.identity_uid.as_deref().filter(|_| access.provider == Provider::Azure);
+    let mut about: Vec<About> = who
+        .into_iter()
+        .chain(object.map(|id| principal(&format!("oid:{id}"))))
+        .map(About::Holder)
+        .collect();
+    if access.verb.as_deref().is_some_and(|verb| verb.starts_with("AssumeRole")) {
+        about.extend(access.object_name.as_deref().map(|role| About::Trust(principal(role))));
+    }
+    about
+}
+
+/// One name for a principal: AWS leaves out the path of a role in the ARN of its sessions.
+fn principal(name: &str) -> String {
+    let parts: Vec<&str> = name.splitn(6, ':').collect();
+    match parts[..] {
+        ["arn", _, "iam", _, account, resource] => {
+            let sort = resource.split('/').next().unwrap_or_default();
+            let last = resource.rsplit('/').next().unwrap_or_default();
+            format!("{account}:{sort}/{last}")
+        }
+        _ => name.to_ascii_lowercase(),
+    }
+}
+
+/// The assignment in `roleAssignments/ID`, at the end of the path of a resource.
+fn assignment(path: Option<&str>) -> Option<About> {
+    let (rest, id) = path?.rsplit_once('/')?;
+    let sort = rest.rsplit('/').next()?;
+    sort.eq_ignore_ascii_case("roleAssignments").then(|| About::Assignment(id.to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(id: &str, at: i64, kind: ChangeKind, name: &str, subject: &str) -> Change {
+        Change {
+            change_id: ChangeId(id.into()),
+            time: Time(at),
+            provider: if subject.starts_with("oid:") { Provider::Azure } else { Provider::Aws },
+            kind,
+            name: Some(name.into()),
+            subjects: Some(vec![subject.into()]),
+            ..Change::default()
+        }
+    }
+
+    /// Scenario: changes of what a role may do, of who may become it, and of a role assignment; calls by the
+    /// role, of the role, in the same instant, without a valid credential, and let in by the assignment.
+    /// Guarantees: each call leads to the latest change of what decides on it, and only an assignment that is
+    /// named is exact; news of a change concerns the calls whose cause it may be.
+    #[test]
+    fn calls_lead_to_what_decides_on_them() {
+        let role = "arn:aws:iam::1:role/ledger";
+        let changes = [
+            change("policy", 10, ChangeKind::CloudPolicy, "ledger", role),
+            change("trust", 20, ChangeKind::TrustPolicy, "ledger", role),
+            change("entry", 30, ChangeKind::AuthenticationConfig, "ledger", role),
+            change("assigned", 40, ChangeKind::CloudPolicy, "/x/roleAssignments/A1", "oid:p"),
+            change("other", 50, ChangeKind::CloudPolicy, "/x/roleAssignments/b2", "oid:p"),
+        ];
+        let mut state = CloudPolicy::default();
+        for change in &changes {
+            state.index(change);
+        }
+        let call = |provider, who: &str, verb: &str, object: &str, by: Option<&str>, at| Access {
+            provider,
+            identity: Some(who.into()),
+            verb: Some(verb.into()),
+            object_name: Some(object.into()),
+            decided_by: by.map(Into::into),
+            time: Time(at),
+            ..Access::default()
+        };
+        let aws = |verb, object, by, at| {
+            call(Provider::Aws, "arn:aws:iam::1:role/apps/ledger", verb, object, by, at)
+        };
+        let azure = |by, at| call(Provider::Azure, "OID:P", "read", "vault", by, at);
+        let path = "arn:aws:iam::1:role/apps/ledger";
+        let cases = [
+            (aws("GetObject", "b", None, 60), Some(("policy", Evidence::Derived))),
+            (aws("GetObject", "b", None, 10), None),
+            (aws("GetObject", "b", Some("authentication"), 60), None),
+            (aws("AssumeRole", path, None, 60), Some(("trust", Evidence::Derived))),
+            (
+                aws("AssumeRole", "arn:aws:iam::2:role/ledger", None, 60),
+                Some(("policy", Evidence::Derived)),
+            ),
+            (azure(None, 60), Some(("other", Evidence::Derived))),
+            (azure(Some("roleAssignments/a1"), 60), Some(("assigned", Evidence::Exact))),
+        ];
+        for (access, expected) in cases {
+            let cause = state.cause(&access);
+            let found = cause.as_ref().map(|cause| (cause.change.as_str(), cause.evidence));
+            assert_eq!(found, expected, "{access:?}");
+            let news = changes.iter().any(|change| {
+                concerns(change, &access) && Some(change.change_id.as_str()) == found.map(|it| it.0)
+            });
+            assert_eq!(news, expected.is_some(), "{access:?}");
+        }
+    }
+}
