@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Format, envelope, envoy, mesh};
+use super::{Format, envelope, envoy, mesh, vault};
 use crate::redact::decode_base64;
 use durward_schemas::Time;
 
@@ -30,8 +30,21 @@ fn by_line(line: &[u8]) -> Option<Format> {
         [b'{', ..] => by_keys(line, 1),
         [b'[', digit, ..] if digit.is_ascii_digit() => is_access(line).then_some(Format::Envoy),
         [b't', b'i', b'm', b'e', b'=', ..] => is_spire(line).then_some(Format::Spire),
-        _ => memchr::memmem::find(line, b"\taccess\tconnection ").map(|_| Format::Envoy),
+        _ if is_ztunnel(line) => Some(Format::Envoy),
+        // Behind a prefix it has to say more.
+        _ if memchr::memmem::find(line, b"\"request\":{").is_some() => {
+            by_keys(vault::behind_prefix(line), 1).filter(|format| *format == Format::Vault)
+        }
+        _ => None,
     }
+}
+
+/// Whether a line of text is an access of Istio's ztunnel.
+fn is_ztunnel(line: &[u8]) -> bool {
+    let accesses: [&[u8]; 3] =
+        [b"\taccess\tconnection ", b" access connection ", b" access: connection "];
+    memchr::memmem::find(line, b"src.addr=").is_some()
+        && accesses.iter().any(|access| memchr::memmem::find(line, access).is_some())
 }
 
 /// Whether a line of `key=value` is SPIRE's: many programs write such lines, few name a subsystem.
@@ -60,7 +73,7 @@ fn of_gke(format: Format, text: &[u8]) -> Format {
 fn is_cloudwatch(text: &[u8]) -> bool {
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     // Container runtimes write the time and a stream.
-    if mesh::payload(line) != line.trim_ascii() {
+    if mesh::payload(line) != line.trim_ascii() || is_ztunnel(line) {
         return false;
     }
     // The first bytes suffice: the line may be longer than what is there of it.
@@ -105,10 +118,17 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
 
 fn by_key(key: &str) -> Option<Format> {
     match key {
-        "resourceSpans" | "resourceLogs" | "resourceMetrics" => Some(Format::Otlp),
+        "resourceSpans" | "resourceLogs" | "resourceMetrics" | "resource_spans"
+        | "resource_logs" | "resource_metrics" => Some(Format::Otlp),
         "auditID" => Some(Format::KubeAudit),
         "objects" => Some(Format::KubeList),
-        "flow" | "verdict" | "lost_events" | "trace_observation_point" => Some(Format::Hubble),
+        "flow"
+        | "verdict"
+        | "lost_events"
+        | "trace_observation_point"
+        | "agent_event"
+        | "debug_event"
+        | "node_status" => Some(Format::Hubble),
         "subsystem_name" => Some(Format::Spire),
         key if envoy::is_telling(key) => Some(Format::Envoy),
         "logEvents" | "awslogs" | "kinesis" | "Sns" => Some(Format::CloudWatch),
@@ -129,6 +149,10 @@ fn by_value(key: &str, value: &str) -> Option<Format> {
         "type" if matches!(value, "request" | "response") => Some(Format::Vault),
         "type" if value == "audit" => Some(Format::Spire),
         "scope" if value == "access" => Some(Format::Envoy),
+        // A line as Docker keeps it, which is not to hold another.
+        "log" if !value.starts_with("{\"log\":") => by_line(value.as_bytes()).filter(|format| {
+            matches!(format, Format::Envoy | Format::Spire | Format::Hubble | Format::Vault)
+        }),
         "category" | "Category" => envelope::of_category(value),
         "subscription" if value.starts_with("projects/") => Some(Format::GcpAudit),
         "eventSource" | "eventsource" if value.ends_with(".amazonaws.com") => {
@@ -227,6 +251,10 @@ mod tests {
         check(r#"{"time":"x","verdict":"DROPPED","IP":{}}"#, Some(Format::Hubble));
         check(r#"{"time":"x","type":"request","auth":{"type":"audit"},"#, Some(Format::Vault));
         check(r#"{"auth":{"x":1},"request":{"id":"7"},"type":"response"}"#, Some(Format::Vault));
+        check(
+            r#"Nov 23 17:41:37 a vault[7]: {"time":"x","type":"request","request":{"#,
+            Some(Format::Vault),
+        );
         check(r#"{"level":"info","msg":"x"}{"level":"info","subsystem_name":"api"}"#, spire);
         check(r#"{"level":"info","msg":"API accessed","type":"audit"}"#, spire);
         check("time=\"2026-11-23T17:54:18Z\" level=info msg=x", None);
@@ -241,5 +269,29 @@ mod tests {
         check(r#"{"operationName":"GetCart","variables":{}}"#, None);
         check(r#"{"eventName":"click","eventSource":"web"}"#, None);
         check("", None);
+    }
+
+    /// Scenario: the first bytes of forms that few senders write.
+    /// Guarantees: the format, or none.
+    #[test]
+    fn rare_forms_are_told() {
+        let check = |head: &str, expect: Option<Format>| {
+            assert_eq!(detect(head.as_bytes()), expect, "{head}");
+        };
+        let (envoy, otlp) = (Some(Format::Envoy), Some(Format::Otlp));
+        check(r#"{"resource_spans":[{"#, otlp);
+        check(
+            r#"{"log":"[2026-11-23T17:41:37.697Z] \"GET / HTTP/1.1\" 200 - x\n","stream":"#,
+            envoy,
+        );
+        check(
+            r#"{"log":"started"}{"log":"{\"flow\":{}}","stream":"stdout"}"#,
+            Some(Format::Hubble),
+        );
+        check(r#"{"log":"{\"log\":\"{\\\"flow\\\":{}}\"}"}"#, None);
+        check(r#"@cee: {"time":"x","type":"request","request":{"id":"7"}}"#, Some(Format::Vault));
+        check(r#"Nov 23 17:41:37 a app[7]: {"verdict":"x","type":"request"}"#, None);
+        check(r#"{"node_status":{"state_change":"NODE_CONNECTED"}}"#, Some(Format::Hubble));
+        check("2026-11-23T17:41:37Z info access connection complete src.addr=1.1.1.1:1", envoy);
     }
 }

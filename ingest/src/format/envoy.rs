@@ -10,11 +10,13 @@ mod decide;
 mod names;
 mod text;
 
+use std::net::IpAddr;
+
 use durward_schemas::Identity;
 use durward_schemas::ids::{CredentialId, EventId, RequestKey};
 use durward_schemas::tables::Access;
 use durward_schemas::time::Time;
-use durward_schemas::values::{CredentialKind, IdentityKind, Outcome, Provider};
+use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
 use serde_json::{Map, Value};
 
 use self::decide::{Facts, decide};
@@ -30,11 +32,11 @@ pub(super) fn read(
     context: &Context<'_>,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
-    let line = mesh::payload(bytes);
+    let line = mesh::unwrapped(bytes);
     if matches!(line.first(), Some(b'{' | b'"')) {
-        return read_object(mesh::fields(line)?, context, reading);
+        return read_object(mesh::fields(&line)?, context, reading);
     }
-    let line = String::from_utf8_lossy(line);
+    let line = String::from_utf8_lossy(&line);
     if let Some(mut fields) = text::access(&line) {
         mesh::mask_broken(&mut fields);
         reading.accesses.push(read_fields(fields, context));
@@ -90,7 +92,14 @@ fn unknown_text() -> Failure {
 /// Whether fields are those of an access log.
 pub(super) fn is_access(fields: &Map<String, Value>) -> bool {
     let is_ztunnel = fields.get("scope").is_some_and(|scope| scope == "access");
-    is_ztunnel || fields.keys().any(|name| is_telling(name))
+    is_ztunnel || fields.keys().any(|name| is_telling(name)) || is_request(fields)
+}
+
+/// Whether fields are those of a request and its answer, in a format that says little else.
+fn is_request(fields: &Map<String, Value>) -> bool {
+    let has =
+        |names: &[&str]| fields.keys().any(|name| names.contains(&mesh::spelled(name).as_str()));
+    has(names::CODES) && has(names::METHODS) && has(names::PATHS)
 }
 
 /// Whether Istio's ztunnel says that a line is an access.
@@ -102,6 +111,25 @@ fn is_ztunnel(fields: &Named) -> bool {
 /// Whether only access logs of proxies have a field of this name.
 pub(super) fn is_telling(name: &str) -> bool {
     names::TELLING.contains(&mesh::spelled(name).as_str())
+}
+
+/// Whether a field of this name says whom a certificate names, which no default format has.
+pub(super) fn says_who(name: &str) -> bool {
+    let name = mesh::spelled(name);
+    let lists = [names::PEERS, names::LOCALS, names::UPSTREAM_PEERS, names::UPSTREAM_LOCALS];
+    lists.iter().any(|names| names.contains(&name.as_str()))
+}
+
+/// The fields of an access in one line, JSON or text.
+pub(super) fn line(bytes: &[u8]) -> Option<Map<String, Value>> {
+    let line = bytes.trim_ascii();
+    if line.first() == Some(&b'{') {
+        let is_telling = |fields: &Map<String, Value>| fields.keys().any(|name| is_telling(name));
+        return mesh::fields(line).ok().filter(is_telling);
+    }
+    let mut fields = text::access(&String::from_utf8_lossy(line))?;
+    mesh::mask_broken(&mut fields);
+    Some(fields)
 }
 
 /// Reads the fields of a line.
@@ -161,7 +189,15 @@ fn plain(fields: &Map<String, Value>) -> Value {
 /// Istio's proxies are Envoys; what its control plane names gives them away, and its default format.
 /// Nothing that a client can write counts.
 fn provider(fields: &Named) -> Provider {
-    const NAMES: &[&str] = &["outbound|", "inbound|", "InboundPassthroughCluster"];
+    const NAMES: &[&str] = &[
+        "outbound|",
+        "outbound_.",
+        "inbound|",
+        "inbound-vip|",
+        "InboundPassthroughCluster",
+        "PassthroughCluster",
+        "BlackHoleCluster",
+    ];
     const NODES: &[&str] = &["sidecar~", "router~", "waypoint~"];
     let begins = |text: &str, with: &[&str]| with.iter().any(|name| text.starts_with(name));
     let of_cluster = fields.peek(names::CLUSTERS).is_some_and(|name| begins(name, NAMES));
@@ -172,9 +208,10 @@ fn provider(fields: &Named) -> Provider {
         let text = found.to_string();
         text.contains("istio_dry_run_") || text.contains("\"ns[")
     });
-    let node = fields.get(&["resource"]).and_then(|resource| resource.get("node_name")?.as_str());
-    let of_node = node.is_some_and(|name| begins(name, NODES));
-    let is_default = text::ISTIO.iter().all(|name| fields.speaks_of(&[name]));
+    let of_node = node(fields).is_some_and(|name| begins(name, NODES));
+    // Consul's default format has the same names, and clusters of its own.
+    let of_consul = fields.peek(names::CLUSTERS).is_some_and(|name| name.ends_with(".consul"));
+    let is_default = !of_consul && text::ISTIO.iter().all(|name| fields.speaks_of(&[name]));
     if is_default || is_ztunnel(fields) || of_cluster || of_policy || of_filter || of_node {
         Provider::Istio
     } else {
@@ -182,27 +219,39 @@ fn provider(fields: &Named) -> Provider {
     }
 }
 
+/// What a proxy that sends OTLP is called.
+fn node(fields: &Named) -> Option<&str> {
+    fields.get(&["resource"])?.get("node_name")?.as_str()
+}
+
 /// How it ended and who decided so; gives which handshakes failed.
 fn outcome(access: &mut Access, fields: &mut Named) -> Handshake {
     let code = fields.integer(names::CODES);
     access.status_code = code.filter(|code| *code > 0);
     access.status_reason = fields.text(names::FLAGS);
-    let grpc = fields.peek(names::GRPC).map(str::to_owned);
+    let grpc = fields.get(names::GRPC).map(|status| match status {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    });
     let flags = access.status_reason.clone();
     let facts = Facts {
         code: access.status_code,
         flags: flags.as_deref(),
+        grpc: grpc.as_deref(),
         details: fields.peek(names::DETAILS),
         termination: fields.peek(names::TERMINATION),
         downstream_failure: fields.peek(names::DOWNSTREAM_FAILURE),
         upstream_failure: fields.peek(names::UPSTREAM_FAILURE),
         error: fields.peek(names::ERRORS).filter(|_| is_ztunnel(fields)),
         has_upstream: fields.peek(names::UPSTREAM_HOSTS).is_some(),
+        is_local: fields.speaks_of(names::UPSTREAM_HOSTS)
+            && fields.get(names::UPSTREAM_HOSTS).is_none(),
+        is_beginning: is_beginning(fields),
         rbac: decide::rbac(fields),
     };
     let decided = decide(&facts);
-    let failed_rpc = grpc.is_some_and(|status| !matches!(status.as_str(), "0" | "OK" | "Ok"));
-    let has_failed = facts.has_failed() || failed_rpc;
+    // Who is sent to log in is refused, too.
+    let has_failed = facts.has_failed() || decided.decision == Decision::Deny;
     let handshake = Handshake {
         has_failed: facts.has_failed_handshake(),
         has_failed_upstream: facts.upstream_failure.is_some(),
@@ -214,6 +263,14 @@ fn outcome(access: &mut Access, fields: &mut Named) -> Handshake {
     access.decided_by = decided.by;
     access.decision_reason = fields.text(taken);
     handshake
+}
+
+/// Whether a line is written when a request or a connection begins, beside the one at its end.
+/// <https://www.envoyproxy.io/docs/envoy/latest/api-v3/data/accesslog/v3/accesslog.proto#enum-data-accesslog-v3-accesslogtype>
+fn is_beginning(fields: &Named) -> bool {
+    const TYPES: &[&str] = &["DownstreamStart", "TcpConnectionStart"];
+    fields.peek(names::LOG_TYPES).is_some_and(|name| TYPES.contains(&name))
+        || (is_ztunnel(fields) && fields.peek(names::MESSAGES) == Some("connection opened"))
 }
 
 /// Which handshakes beside a line failed.
@@ -235,13 +292,15 @@ fn who(access: &mut Access, fields: &mut Named, handshake: Handshake) {
         fields.peek(names::CLUSTERS).is_some_and(|name| name.starts_with("outbound|"))
             || fields.get(names::UPSTREAM_PEERS).is_some()
             || fields.get(names::UPSTREAM_LOCALS).is_some();
-    let says_nobody = fields.speaks_of(names::PEERS) && !is_outbound;
-    if let Some(peer) = principal(fields, names::PEERS) {
+    // ztunnel leaves out whom nobody proved to be.
+    let is_inbound = is_ztunnel(fields) && fields.peek(names::DIRECTIONS) == Some("inbound");
+    let says_nobody = (fields.speaks_of(names::PEERS) && !is_outbound) || is_inbound;
+    if let Some(peer) = principal(fields, names::PEERS).or_else(|| subject(fields)) {
         credential(access, &peer, fields);
         mesh::set_identity(access, peer);
     } else if fields.get(names::PEERS).is_some() {
         // Two names: neither is known to be the peer.
-    } else if let Some(local) = principal(fields, names::UPSTREAM_LOCALS) {
+    } else if let Some(local) = sender(fields) {
         access.credential_kind = Some(CredentialKind::SvidX509);
         mesh::set_identity(access, local);
     } else if says_nobody {
@@ -257,7 +316,7 @@ fn who(access: &mut Access, fields: &mut Named, handshake: Handshake) {
 /// Whom a certificate names: its only SPIFFE ID, since an SVID has one
 /// (<https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md#2-spiffe-id>), else its name.
 fn principal(fields: &mut Named, names: &[&str]) -> Option<Identity> {
-    let text = fields.peek(names)?;
+    let text = fields.peek(names).filter(|text| *text != "unknown")?;
     let mut ids = text.split(',').map(str::trim).filter_map(spiffe);
     let identity = match (ids.next(), ids.next()) {
         (Some(id), None) => id,
@@ -267,6 +326,32 @@ fn principal(fields: &mut Named, names: &[&str]) -> Option<Identity> {
     };
     fields.take(names);
     Some(identity)
+}
+
+/// Whom a certificate without URIs names.
+fn subject(fields: &mut Named) -> Option<Identity> {
+    let subject = fields.peek(names::SUBJECTS).filter(|subject| subject.contains("CN="))?;
+    let identity = Identity::parse(Provider::Envoy, None, subject);
+    let is_other = fields.get(names::PEERS).is_none();
+    is_other.then(|| fields.take(names::SUBJECTS)).flatten().map(|_| identity)
+}
+
+/// Who sends what a sidecar forwards: the program beside it. What a gateway forwards somebody else
+/// sent, from another address.
+fn sender(fields: &mut Named) -> Option<Identity> {
+    let ip = |names: &[&str]| fields.peek(names).and_then(mesh::ip)?.parse::<IpAddr>().ok();
+    let ends = ip(names::REMOTE).zip(ip(names::UPSTREAM_LOCAL_ADDRESSES));
+    let is_elsewhere = ends.is_some_and(|(remote, local)| {
+        remote != local && !remote.is_loopback() && !local.is_loopback()
+    });
+    let is_claim = fields.peek(names::REMOTE).is_some_and(|remote| remote.ends_with(":0"));
+    let of_gateway = ["router~", "waypoint~"]
+        .iter()
+        .any(|kind| node(fields).is_some_and(|name| name.starts_with(kind)));
+    if of_gateway || (is_elsewhere && !is_claim) {
+        return None;
+    }
+    principal(fields, names::UPSTREAM_LOCALS)
 }
 
 /// A SPIFFE ID, which Istio's policies write without its scheme.
@@ -294,7 +379,11 @@ fn addresses(access: &mut Access, fields: &mut Named, context: &Context<'_>) {
     let forwarded = forwarded.split(',').map(|hop| hop.trim().to_owned());
     let mut hops: Vec<String> = forwarded.filter(|hop| !hop.is_empty()).collect();
     // The port stays where it was: it tells connections apart.
-    hops.extend(fields.peek(names::REMOTE).and_then(mesh::ip));
+    let remote = fields.peek(names::REMOTE);
+    let ip = remote.and_then(mesh::ip);
+    // Without a port it is one of the hops, as which it stands there already.
+    let is_hop = remote.is_some_and(|remote| remote.ends_with(":0")) && hops.last() == ip.as_ref();
+    hops.extend(ip.filter(|_| !is_hop));
     let (sender, others) = normalize::sender(&hops, context.trusted_proxies);
     access.source_ip = sender;
     access.forwarded_for = Some(others).filter(|others| !others.is_empty());
@@ -307,8 +396,15 @@ fn destination(access: &mut Access, fields: &Named) {
     let of_sni = fields.peek(names::SERVER_NAMES).and_then(|name| name.rsplit_once("_._."));
     let named = of_cluster.map(|(_, host)| host).filter(|host| !host.is_empty());
     let named = named.or(of_sni.map(|(_, host)| host));
-    let Some(host) = named.or_else(|| fields.peek(names::AUTHORITIES)) else { return };
-    let mut parts = host.split('.');
+    let named = named.or_else(|| fields.peek(names::AUTHORITIES));
+    if let (None, Some(workload)) = (named, fields.peek(names::WORKLOADS)) {
+        access.object_name = Some(workload.to_owned());
+        access.object_namespace = fields.peek(names::NAMESPACES).map(str::to_owned);
+        return;
+    }
+    let Some(host) = named.or_else(|| fields.peek(names::SERVER_NAMES)) else { return };
+    let bare = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+    let mut parts = bare.map_or(host, |(bare, _)| bare).split('.');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(name), Some(namespace), Some("svc")) => {
             access.object_name = Some(name.to_owned());
@@ -341,7 +437,12 @@ fn classify(access: &mut Access, fields: &mut Named) {
     }
     let is_request = access.verb.is_some() || access.status_code.is_some();
     let connection = || (!is_request).then(|| "connection".to_owned());
-    access.stage = fields.text(names::LOG_TYPES).or_else(connection);
+    access.stage = if is_beginning(fields) {
+        // The line at the end has the decision; which line this is stays in its field.
+        Some("RequestReceived".to_owned())
+    } else {
+        fields.text(names::LOG_TYPES).or_else(connection)
+    };
     access.class_uid =
         if is_request { normalize::HTTP_ACTIVITY } else { normalize::NETWORK_ACTIVITY };
     access.activity_id = match access.verb.as_deref() {
@@ -363,8 +464,11 @@ fn request_key(
     fields: &Named,
     context: &Context<'_>,
 ) -> RequestKey {
-    let connection = || fields.peek(names::CONNECTIONS);
-    let id = access.request_id.as_deref().or_else(connection);
+    let connection = fields.get(names::CONNECTIONS).map(|id| match id {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    });
+    let id = access.request_id.as_deref().or(connection.as_deref());
     let uri = access.request_uri.as_deref().unwrap_or_default();
     RequestKey::of(
         context.cluster,

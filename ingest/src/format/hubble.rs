@@ -6,6 +6,7 @@
 
 mod endpoint;
 mod layer7;
+mod older;
 
 use durward_schemas::ids::{EventId, RequestKey};
 use durward_schemas::tables::Access;
@@ -59,7 +60,10 @@ pub(super) const MAPPING: &[Mapping] = &[
         "identity_uid",
         "of the client, by flow.is_reply: flow.source.identity, flow.destination.identity",
     ),
-    Mapping::new("credential_kind", "flow.auth_type: SPIRE"),
+    Mapping::new(
+        "credential_kind",
+        "flow.auth_type: SPIRE, unless flow.drop_reason_desc is AUTH_REQUIRED",
+    ),
     Mapping::new(
         "pod",
         "of the client, by flow.is_reply: flow.source.pod_name, flow.destination.pod_name",
@@ -120,13 +124,16 @@ pub(super) const MAPPING: &[Mapping] = &[
         "forwarded_for",
         "flow.l7.http.headers: X-Forwarded-For; flow.IP by flow.is_reply of trusted proxies",
     ),
-    Mapping::new("decision", "flow.verdict, flow.drop_reason_desc, flow.l7"),
-    Mapping::new("decision_reason", "flow.drop_reason_desc, else flow.verdict"),
+    Mapping::new("decision", "flow.verdict, flow.drop_reason_desc, else flow.drop_reason, flow.l7"),
+    Mapping::new(
+        "decision_reason",
+        "flow.drop_reason_desc, else flow.drop_reason, else flow.verdict",
+    ),
     Mapping::new(
         "decided_by",
         "flow.egress_denied_by, flow.ingress_denied_by, flow.egress_allowed_by, \
          flow.ingress_allowed_by: kind/namespace/name of the first, by flow.verdict, \
-         flow.drop_reason_desc",
+         flow.drop_reason_desc, else flow.drop_reason",
     ),
     Mapping::new(
         "outcome",
@@ -144,10 +151,13 @@ const REFUSALS: &[&str] = &[
     "INVALID_SOURCE_MAC",
     "INVALID_SOURCE_IP",
     "INVALID_IDENTITY",
+    "DENIED_BY_LB_SRC_RANGE_CHECK",
+    "UNENCRYPTED_TRAFFIC",
 ];
 
-/// Fields of which a flow has at least one.
+/// Fields of which a flow has at least one, and those that tell one in its wrapper.
 const FLOWS: &[&str] = &["verdict", "IP", "l4", "l7", "traffic_direction", "event_type"];
+const WRAPPED: &[&str] = &["source", "destination", "Type", "uuid", "ethernet", "drop_reason_desc"];
 
 /// Events that are no flows.
 const OTHERS: &[&str] = &["lost_events", "agent_event", "debug_event", "node_status"];
@@ -161,9 +171,12 @@ pub(super) fn read(
     context: &Context<'_>,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
-    let mut event = mesh::fields(mesh::payload(bytes))?;
-    let flow = event.get("flow").and_then(Value::as_object).unwrap_or(&event);
-    if FLOWS.iter().any(|field| flow.contains_key(*field)) {
+    let mut event = mesh::fields(&mesh::unwrapped(bytes))?;
+    let wrapped = event.get("flow").and_then(Value::as_object);
+    let is_wrapped =
+        wrapped.is_some_and(|flow| WRAPPED.iter().any(|field| flow.contains_key(*field)));
+    let flow = wrapped.unwrap_or(&event);
+    if is_wrapped || FLOWS.iter().any(|field| flow.contains_key(*field)) {
         reading.accesses.push(access(event, context)?);
         return Ok(());
     }
@@ -182,6 +195,7 @@ pub(super) fn read(
 }
 
 fn access(mut event: Map<String, Value>, context: &Context<'_>) -> Result<Access, Failure> {
+    older::rename(&mut event);
     layer7::redact(&mut event, context);
     let told = context.text_of_fields(&event);
     let mut event = Fields::new(event);
@@ -279,7 +293,9 @@ fn ends(access: &mut Access, flow: &mut Fields, context: &Context<'_>) -> Result
     access.workload = of_client.workload;
     access.workload_kind = of_client.workload_kind;
     access.peer_identity.clone_from(&of_server.identity.name);
-    let is_proven = flow.get("auth_type").and_then(Value::as_str) == Some("SPIRE");
+    // The policy asks for it; who is refused for want of it has proven nothing.
+    let says = |key: &str, what: &str| flow.get(key).and_then(Value::as_str) == Some(what);
+    let is_proven = says("auth_type", "SPIRE") && !says("drop_reason_desc", "AUTH_REQUIRED");
     access.credential_kind = is_proven.then_some(CredentialKind::SvidX509);
     Ok(Ends { server: of_server, connection })
 }

@@ -5,6 +5,7 @@ mod logfmt;
 mod named;
 mod trace;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -38,6 +39,23 @@ pub(super) fn payload(line: &[u8]) -> &[u8] {
     let is_time = || std::str::from_utf8(time).is_ok_and(|time| Time::parse(time).is_some());
     let is_prefix = matches!(stream, b"stdout" | b"stderr") && matches!(tag, [b'F' | b'P', ..]);
     if is_prefix && is_time() { rest.trim_ascii() } else { line }
+}
+
+/// As [`payload`]; Docker keeps each line as a text in JSON.
+/// <https://docs.docker.com/engine/logging/drivers/json-file/>
+pub(super) fn unwrapped(line: &[u8]) -> Cow<'_, [u8]> {
+    let line = payload(line);
+    let is_wrapped = line.starts_with(b"{\"log\":");
+    let kept = is_wrapped.then(|| serde_json::from_slice::<Kept>(line).ok()).flatten();
+    kept.map_or(Cow::Borrowed(line), |kept| Cow::Owned(payload(kept.log.as_bytes()).to_vec()))
+}
+
+/// A line as Docker keeps it.
+#[derive(serde::Deserialize)]
+struct Kept {
+    log: String,
+    #[serde(rename = "stream")]
+    _stream: String,
 }
 
 /// The fields of a line of JSON; a text that holds the line, as Kafka exporters send it, counts as
@@ -95,14 +113,46 @@ pub(super) fn ip(address: &str) -> Option<String> {
     bare.parse::<IpAddr>().ok().map(|ip| ip.to_string())
 }
 
-/// A time as logs write it: RFC 3339, with a space for its `T`, or seconds, milliseconds,
-/// microseconds or nanoseconds since 1970.
+/// A time as logs write it: RFC 3339, or with a space for its `T`, slashes in its date and no colon in
+/// its offset, or as web servers write it, or seconds, milliseconds, microseconds or nanoseconds since
+/// 1970. Without an offset it is UTC.
 pub(super) fn time(text: &str) -> Option<Time> {
-    let spaced = || {
-        let zone = if text.ends_with('Z') || text.contains('+') { "" } else { "Z" };
-        Time::parse(&format!("{}{zone}", text.replacen(' ', "T", 1).replace('/', "-")))
-    };
-    Time::parse(text).or_else(spaced).or_else(|| epoch(text))
+    Time::parse(text).or_else(|| written(text.trim())).or_else(|| epoch(text))
+}
+
+/// A time as `strftime` writes it.
+fn written(text: &str) -> Option<Time> {
+    let (stamp, offset) = offset(text.strip_suffix(" UTC").unwrap_or(text));
+    let stamp = stamp.trim_end();
+    let stamp =
+        of_web_server(stamp).unwrap_or_else(|| stamp.replacen(' ', "T", 1).replace('/', "-"));
+    Time::parse(&format!("{stamp}{offset}"))
+}
+
+/// A time and its offset: a sign behind the date begins one.
+fn offset(text: &str) -> (&str, String) {
+    if let Some(stamp) = text.strip_suffix('Z') {
+        return (stamp, "Z".to_owned());
+    }
+    let at = text.rfind(['+', '-']).filter(|at| *at > "2026-11-23".len());
+    let parts = at.and_then(|at| text.split_at_checked(at));
+    let offset = parts.and_then(|(stamp, offset)| {
+        let digits = offset.replace(':', "");
+        let (hours, minutes) = digits.split_at_checked(3)?;
+        let is_whole = minutes.len() == 2 && offset.len() <= "+00:00".len();
+        is_whole.then(|| (stamp, format!("{hours}:{minutes}")))
+    });
+    offset.unwrap_or_else(|| (text, "Z".to_owned()))
+}
+
+/// `23/Nov/2026:17:41:37`: <https://httpd.apache.org/docs/current/mod/mod_log_config.html#formats>, `%t`
+fn of_web_server(stamp: &str) -> Option<String> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let (date, clock) = stamp.split_once(':')?;
+    let mut parts = date.split('/');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    let month = MONTHS.find(month).filter(|at| at % 3 == 0 && month.len() == 3)? / 3 + 1;
+    Some(format!("{year}-{month:02}-{day}T{clock}"))
 }
 
 fn epoch(text: &str) -> Option<Time> {
@@ -281,6 +331,9 @@ mod tests {
         check("2026-11-25T00:00:00.123456789Z stdout F {\"a\": 1}\n", "{\"a\": 1}");
         check("2026-11-25T00:00:00.123456789+01:00 stderr P [x] y z", "[x] y z");
         check("soon stdout F x", "soon stdout F x");
+        let docker = br#"{"log":"[x] y \"z\"\n","stream":"stdout","time":"2026-11-25T00:00:00Z"}"#;
+        assert_eq!(unwrapped(docker).as_ref(), b"[x] y \"z\"");
+        assert_eq!(unwrapped(br#"{"log":"x"}"#).as_ref(), br#"{"log":"x"}"#);
         check("  [2026] \"GET / HTTP/1.1\" 200 ", "[2026] \"GET / HTTP/1.1\" 200");
     }
 
@@ -294,6 +347,11 @@ mod tests {
             "2026-11-23T18:41:37.697+01:00",
             "2026-11-23 17:41:37.697",
             "2026/11/23 17:41:37.697",
+            "2026/11/23T17:41:37.697+0000",
+            "2026-11-23T12:41:37.697-0500",
+            "2026-11-23 23:11:37.697 +05:30",
+            "2026-11-23 17:41:37.697 +0000 UTC",
+            "23/Nov/2026:18:41:37.697 +0100",
             "1795455697.697",
             "1795455697697",
             "1795455697697000",
@@ -301,7 +359,7 @@ mod tests {
         ] {
             assert_eq!(time(text), expect, "{text}");
         }
-        for text in ["", "soon", "1.x", "-", "99999999999999999999"] {
+        for text in ["", "soon", "1.x", "-", "99999999999999999999", "23/Nox/2026:18:41:37 +0100"] {
             assert_eq!(time(text), None, "{text}");
         }
     }

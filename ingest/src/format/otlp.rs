@@ -1,14 +1,18 @@
 //! Format `otlp`: an export request in, protobuf or JSON, spans, log records and metric points out.
 //!
-//! A request is taken apart before it is decoded, item by item, so that one that cannot be read (a
-//! text that is not UTF-8 is enough) costs only itself. All three signals have one shape: resources
+//! A request is taken apart before it is decoded, item by item, so that one that cannot be read costs
+//! only itself; of attributes and bodies that are not UTF-8 only what is broken is lost. All three signals have one shape: resources
 //! hold scopes hold items. <https://opentelemetry.io/docs/specs/otlp/>
 
 mod json;
+mod mend;
 mod origin;
 mod wire;
 
+pub(super) use mend::is_binary;
 pub(super) use origin::{Origin, Told, add, add_scope, attributes, flag, hex, text, told, value};
+
+use std::borrow::Cow;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -18,6 +22,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 use serde_json::Value;
 
+use self::mend::Shape;
 use super::{Context, Failure, Format, MAX_ITEM, Reading, otlp_logs, otlp_metrics, otlp_traces};
 use crate::split::Item;
 
@@ -83,8 +88,8 @@ pub(super) fn read_item(
     if item.bytes.first() != Some(&b'{') {
         return read_protobuf(signal_of(&item.bytes)?, &item.bytes, context, reading);
     }
-    let document: Value = serde_json::from_slice(&item.bytes)?;
-    let has = |signal: &Signal| document.get(signal.levels()[0]).is_some();
+    let document = document(&item.bytes)?;
+    let has = |signal: &Signal| json::get(&document, signal.levels()[0]).is_some();
     let signals: Vec<Signal> = Signal::ALL.into_iter().filter(has).collect();
     if signals.is_empty() {
         return Err(Failure::new("not_otlp", "the document is no export request of OTLP"));
@@ -103,9 +108,15 @@ pub(crate) fn read_protobuf(
     reading: &mut Reading,
 ) -> Result<(), Failure> {
     match signal {
-        Signal::Traces => read_groups(wire::groups(bytes)?, otlp_traces::read, context, reading),
-        Signal::Logs => read_groups(wire::groups(bytes)?, otlp_logs::read, context, reading),
-        Signal::Metrics => read_groups(wire::groups(bytes)?, otlp_metrics::read, context, reading),
+        Signal::Traces => {
+            read_groups(wire::groups(Shape::Span, bytes)?, otlp_traces::read, context, reading);
+        }
+        Signal::Logs => {
+            read_groups(wire::groups(Shape::Record, bytes)?, otlp_logs::read, context, reading);
+        }
+        Signal::Metrics => {
+            read_groups(wire::groups(Shape::Metric, bytes)?, otlp_metrics::read, context, reading);
+        }
     }
     Ok(())
 }
@@ -120,12 +131,22 @@ pub(crate) fn read_json(
     if bytes.trim_ascii().is_empty() {
         return Ok(());
     }
-    let document: Value = serde_json::from_slice(bytes)?;
+    let document = document(bytes)?;
     if !document.is_object() {
         return Err(Failure::new("not_otlp", "the body is no export request of OTLP"));
     }
     read_document(signal, &document, bytes.len(), context, reading);
     Ok(())
+}
+
+/// A document. One byte that is no text costs no more than the value in which it stands.
+fn document(bytes: &[u8]) -> Result<Value, Failure> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut document = serde_json::from_str(&text)?;
+    if let Cow::Owned(_) = text {
+        mend::mask(&mut document);
+    }
+    Ok(document)
 }
 
 fn read_document(
@@ -179,13 +200,16 @@ fn read_groups<T>(
 /// The signal of a request in protobuf. All three look alike; as the right one it loses least when it
 /// is coded again, where default values that somebody wrote out are all that is lost.
 fn signal_of(bytes: &[u8]) -> Result<Signal, Failure> {
-    fn lost<M: Message + Default>(bytes: &[u8]) -> Option<usize> {
-        M::decode(bytes).ok().map(|message| bytes.len().abs_diff(message.encoded_len()))
+    fn lost<M: Message + Default>(shape: Shape, bytes: &[u8]) -> Option<usize> {
+        let lost = |bytes: &[u8]| {
+            M::decode(bytes).ok().map(|message| bytes.len().abs_diff(message.encoded_len()))
+        };
+        lost(bytes).or_else(|| lost(&mend::mended(shape, bytes)?))
     }
     let lost = |signal: &Signal| match signal {
-        Signal::Traces => lost::<ExportTraceServiceRequest>(bytes),
-        Signal::Logs => lost::<ExportLogsServiceRequest>(bytes),
-        Signal::Metrics => lost::<ExportMetricsServiceRequest>(bytes),
+        Signal::Traces => lost::<ExportTraceServiceRequest>(Shape::Spans, bytes),
+        Signal::Logs => lost::<ExportLogsServiceRequest>(Shape::Records, bytes),
+        Signal::Metrics => lost::<ExportMetricsServiceRequest>(Shape::Metrics, bytes),
     };
     let fitting = Signal::ALL.into_iter().filter_map(|signal| Some((lost(&signal)?, signal)));
     let best = fitting.min_by_key(|(lost, _)| *lost).map(|(_, signal)| signal);

@@ -26,6 +26,7 @@ pub(super) fn accesses(
 ) -> Option<Reading> {
     let body = record.body.as_ref().and_then(|body| body.value.as_ref());
     let in_body = match body {
+        Some(Any::StringValue(_) | Any::BytesValue(_)) if says_more(record) => None,
         Some(Any::StringValue(text)) => in_text(text.as_bytes(), context),
         Some(Any::BytesValue(bytes)) => in_text(bytes, context),
         Some(Any::KvlistValue(_)) => {
@@ -43,6 +44,21 @@ pub(super) fn accesses(
     let mut access = envoy::read_fields(in_attributes(record, origin, context)?, context);
     traced(&mut access, record);
     Some(Reading { accesses: vec![access], ..Reading::default() })
+}
+
+/// Whether the attributes say of an access what its line in the body does not.
+fn says_more(record: &LogRecord) -> bool {
+    let speaks = |name: &str| envoy::is_telling(name) || envoy::says_who(name);
+    record.attributes.iter().any(|pair| speaks(&pair.key)) && line_in_body(record).is_some()
+}
+
+/// The fields of an access of Envoy whose line is the body.
+fn line_in_body(record: &LogRecord) -> Option<Map<String, Value>> {
+    match record.body.as_ref()?.value.as_ref()? {
+        Any::StringValue(text) => envoy::line(text.as_bytes()),
+        Any::BytesValue(bytes) => envoy::line(bytes),
+        _ => None,
+    }
 }
 
 /// Lines in a text, if all of them are accesses: others are better off as they came.
@@ -63,13 +79,16 @@ fn in_attributes(
     origin: &Origin,
     context: &Context<'_>,
 ) -> Option<Map<String, Value>> {
+    let of_body = if says_more(record) { line_in_body(record) } else { None };
     let is_telling = |name: &str| envoy::is_telling(name);
-    if !record.attributes.iter().any(|pair| is_telling(&pair.key)) {
+    if of_body.is_none() && !record.attributes.iter().any(|pair| is_telling(&pair.key)) {
         return None;
     }
-    let fields =
+    let has_line = of_body.is_some();
+    let mut fields = of_body.unwrap_or_default();
+    let of_attributes =
         record.attributes.iter().map(|pair| (pair.key.clone(), value(pair.value.as_ref())));
-    let mut fields: Map<String, Value> = fields.collect();
+    fields.extend(of_attributes);
     let nanos = Some(record.time_unix_nano).filter(|nanos| *nanos > 0);
     let nanos = nanos.or(Some(record.observed_time_unix_nano)).filter(|nanos| *nanos > 0);
     if let Some(nanos) = nanos {
@@ -77,7 +96,7 @@ fn in_attributes(
     }
     match value(record.body.as_ref()) {
         Value::Null => {}
-        Value::String(text) if text.is_empty() => {}
+        Value::String(text) if text.is_empty() || has_line => {}
         Value::String(text) => {
             fields.insert("body".to_owned(), mesh::words(&text, context).into());
         }

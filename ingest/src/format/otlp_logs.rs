@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::{Value, json};
 
-use super::otlp::{Origin, Told, add, add_scope, attributes, hex, text, told, value};
+use super::otlp::{Origin, Told, add, add_scope, attributes, hex, is_binary, text, told, value};
 use super::{Context, Format, Reading, kube_audit, mesh, otlp_accesses, otlp_clouds};
 use crate::canonical;
 use crate::normalize;
@@ -157,7 +157,7 @@ fn row(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log 
         service: origin.service.clone(),
         severity_number: Some(i64::from(record.severity_number)).filter(|number| *number > 0),
         severity_text: Some(record.severity_text.clone()).filter(|text| !text.is_empty()),
-        body: body_text(value(record.body.as_ref()), context),
+        body: broken_body(record).or_else(|| body_text(value(record.body.as_ref()), context)),
         cluster: context.cluster.map(str::to_owned),
         namespace: pod(&["k8s.namespace.name"], &origin.namespace),
         pod: pod(&["k8s.pod.name"], &origin.pod),
@@ -170,6 +170,13 @@ fn row(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log 
     };
     row.event_id = event_id(&row, record, &sent, context);
     row
+}
+
+/// A body of which only a few bytes are no text, masked unread.
+fn broken_body(record: &LogRecord) -> Option<String> {
+    let Any::BytesValue(bytes) = record.body.as_ref()?.value.as_ref()? else { return None };
+    std::str::from_utf8(bytes).err()?;
+    Some(mask_unparsed(bytes)).filter(|masked| !is_binary(masked))
 }
 
 /// The body as text, redacted. A piece of JSON that was cut cannot be read and is masked unread.

@@ -7,6 +7,7 @@
 //! body: of them `changes`, `credentials` and `workloads` are made.
 
 mod attested;
+mod words;
 
 use durward_schemas::Identity;
 use durward_schemas::cell::Json;
@@ -16,6 +17,7 @@ use durward_schemas::time::Time;
 use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
 use serde_json::{Map, Value};
 
+use self::words::{BROKEN, code_name, code_of, number, number_code, taken, word};
 use super::fields::Fields;
 use super::mapping::Mapping;
 use super::mesh::{self, Line};
@@ -49,23 +51,30 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "identity",
         "caller_id, else `uid:` and caller_uid; agent_id of who is attested, by method and \
-         status; spiffe_id of who fetches an SVID, by msg",
+         status; by msg spiffe_id of who fetches an SVID, default_id of who is no delegate",
     ),
     Mapping::new(
         "identity_kind",
-        "caller_id, caller_uid, agent_id, spiffe_id, method; without any `unauthenticated` if refused, by \
-         status, status_code, status_message, error, msg, authorized_as",
+        "caller_id, caller_uid, agent_id, spiffe_id, default_id, method; without any \
+         `unauthenticated` if refused, by status, status_code, status_message, error, msg, \
+         authorized_as",
     ),
-    Mapping::new("identity_realm", "caller_id, agent_id, spiffe_id: the trust domain"),
-    Mapping::new("namespace", "caller_id, spiffe_id: /ns/NAMESPACE/sa/NAME; selectors: k8s:ns"),
+    Mapping::new(
+        "identity_realm",
+        "caller_id, agent_id, spiffe_id, default_id, by msg: the trust domain",
+    ),
+    Mapping::new(
+        "namespace",
+        "caller_id, spiffe_id, default_id, by msg: /ns/NAMESPACE/sa/NAME; selectors: k8s:ns",
+    ),
     Mapping::new(
         "service_account",
-        "caller_id, spiffe_id: /ns/NAMESPACE/sa/NAME; selectors: k8s:sa",
+        "caller_id, spiffe_id, default_id, by msg: /ns/NAMESPACE/sa/NAME; selectors: k8s:sa",
     ),
     Mapping::new("pod", "selectors: k8s:pod-name; by msg"),
     Mapping::new("pod_uid", "selectors: k8s:pod-uid; by msg"),
     Mapping::new("node", "selectors: k8s:node-name; by msg"),
-    Mapping::new("credential_kind", "caller_id, caller_uid"),
+    Mapping::new("credential_kind", "caller_id, caller_uid, default_id, by msg"),
     Mapping::new("source_ip", "caller_addr"),
     Mapping::new("request_id", "request_id"),
     Mapping::new("decision", "status, status_code, status_message, error, msg, method"),
@@ -137,6 +146,8 @@ enum Kind {
     Fetched,
     /// The pod in which an agent found a process.
     Attested,
+    /// A workload that asked an agent for what others get, and may not.
+    NoDelegate,
     /// Anything else.
     Other,
 }
@@ -147,14 +158,15 @@ pub(super) fn read(
     context: &Context<'_>,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
-    let line = mesh::payload(bytes);
+    let line = mesh::unwrapped(bytes);
     let mut fields = if matches!(line.first(), Some(b'{' | b'"')) {
-        mesh::fields(line)?
+        mesh::fields(&line)?
     } else {
-        let pairs = mesh::pairs(&String::from_utf8_lossy(line)).filter(is_log);
+        let pairs = mesh::pairs(&String::from_utf8_lossy(&line)).filter(is_log);
         pairs.ok_or_else(not_logfmt)?
     };
     mesh::mask_broken(&mut fields);
+    number_code(&mut fields);
     match kind(&fields) {
         Kind::Other => reading.logs.push(log(fields, context)?),
         kind => reading.accesses.push(access(kind, fields, context)?),
@@ -189,6 +201,8 @@ fn kind(fields: &Map<String, Value>) -> Kind {
         {
             Kind::Attested
         }
+        "no identity issued" if is_call => Kind::NoIdentity,
+        message if message.contains("not configured as an authorized delegate") => Kind::NoDelegate,
         _ if !is_call => Kind::Other,
         _ if text("subsystem_name") == "api" && is_refusal => Kind::Refused,
         _ if is_denied => Kind::NoIdentity,
@@ -233,13 +247,14 @@ fn access(
         format: Format::Spire.name().to_owned(),
         verb: fields.text("method")?,
         api_group: fields.text("service")?,
-        request_id: fields.text("request_id")?,
+        // Text does not tell a word of digits from a number.
+        request_id: taken(&mut fields, "request_id")?,
         ..Access::default()
     };
     for said in ["level", "msg", "type", "subsystem_name"] {
         fields.take(said);
     }
-    let claim = fields.text("time")?;
+    let claim = taken(&mut fields, "time")?;
     let for_ids = mesh::set_time(&mut access, claim.as_deref(), context);
     access.resource = access.api_group.as_deref().and_then(resource);
     decide(kind, &mut access, &mut fields)?;
@@ -253,6 +268,7 @@ fn access(
 
 /// `entry.v1.Entry` is `entries`.
 fn resource(service: &str) -> Option<String> {
+    let service = service.strip_prefix("spire.api.server.").unwrap_or(service);
     let name = service.split('.').next().filter(|_| service.contains(".v1."))?;
     Some(match name {
         "entry" => "entries".to_owned(),
@@ -289,8 +305,14 @@ fn decide(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Fa
     let is_refused = kind != Kind::Audit
         || (has_failed && (is_attestation || says_refused))
         || matches!(code, Some("PermissionDenied" | "Unauthenticated"));
+    // Whoever should have decided of an attestation could not.
+    let is_broken = is_attestation && code.is_some_and(|code| BROKEN.contains(&code));
     access.outcome = if has_failed { Outcome::Failure } else { Outcome::Success };
-    access.decision = if is_refused { Decision::Deny } else { Decision::Allow };
+    access.decision = match is_refused {
+        true if is_broken => Decision::Error,
+        true => Decision::Deny,
+        false => Decision::Allow,
+    };
     // Who is not who he says, or says nothing, is refused by authentication; the others by policy.
     let is_unknown = is_attestation || code == Some("Unauthenticated");
     access.decided_by = (is_refused && is_unknown).then(|| "authentication".to_owned());
@@ -313,6 +335,11 @@ fn who(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Failu
             extra.insert((*name).to_owned(), value);
         }
     }
+    // Whom the agent knows the caller to be, who showed nothing.
+    let delegate = match kind {
+        Kind::NoDelegate => taken(fields, "default_id")?,
+        _ => None,
+    };
     let attested = fields.get("agent_id").and_then(Value::as_str).map(str::to_owned);
     let attested = attested.filter(|_| access.decision == Decision::Allow);
     if kind == Kind::Attested {
@@ -322,6 +349,10 @@ fn who(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Failu
     }
     let fetched = fields.get("spiffe_id").and_then(Value::as_str).map(str::to_owned);
     match (caller, uid) {
+        (None, None) if let Some(delegate) = &delegate => {
+            access.credential_kind = Some(CredentialKind::None);
+            mesh::set_identity(access, Identity::parse(Provider::Spire, None, delegate));
+        }
         // Whoever is attested shows no certificate yet, and is known when the call has ended.
         (None, None) if access.verb.as_deref() == Some("AttestAgent") && attested.is_some() => {
             let agent = attested.unwrap_or_default();
@@ -367,8 +398,8 @@ fn bodies(access: &mut Access, mut fields: Fields) -> String {
             answer.insert((*name).to_owned(), value);
         }
     }
-    let said = |name: &&str| fields.get(name)?.as_str().filter(|text| !text.is_empty());
-    let first = |names: &[&str]| names.iter().find_map(said).map(str::to_owned);
+    let said = |name: &&str| fields.get(name).and_then(word).filter(|text| !text.is_empty());
+    let first = |names: &[&str]| names.iter().find_map(said);
     access.object_name = first(match access.resource.as_deref() {
         Some("svids") => &["spiffe_id", "entry_id"],
         _ => &["entry_id", "spiffe_id", "agent_id", "trust_domain_id", "local_authority_id"],
@@ -391,10 +422,10 @@ fn bodies(access: &mut Access, mut fields: Fields) -> String {
 /// agent's first SVID nothing is logged but the call.
 fn issued(access: &Access, fields: &Fields, answer: &Map<String, Value>) -> Option<CredentialId> {
     let method = access.verb.as_deref()?;
-    let text = |name: &str| answer.get(name).or_else(|| fields.get(name))?.as_str();
+    let text = |name: &str| answer.get(name).or_else(|| fields.get(name)).and_then(word);
     if X509.contains(&method) {
         let csr = || text("csr").map(|csr| CredentialId(format!("X509CSR={csr}")));
-        return text("serial_num").and_then(mesh::serial_of_decimal).or_else(csr);
+        return text("serial_num").as_deref().and_then(mesh::serial_of_decimal).or_else(csr);
     }
     if !JWT.contains(&method) && method != "AttestAgent" {
         return None;
@@ -439,41 +470,6 @@ fn request_key(access: &Access, item: &str, context: &Context<'_>) -> RequestKey
         &context.keys.redactor().without_markers(item),
     )
 }
-
-fn number(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.parse().ok())
-}
-
-/// The code in `rpc error: code = PermissionDenied desc = ...`.
-fn code_of(error: &str) -> Option<&'static str> {
-    let name = error.split_once("code = ")?.1.split(' ').next()?;
-    CODES.iter().find(|known| **known == name).copied()
-}
-
-fn code_name(code: i64) -> Option<&'static str> {
-    CODES.get(usize::try_from(code).ok()?).copied()
-}
-
-/// <https://grpc.io/docs/guides/status-codes/#the-full-list-of-status-codes>, as Go spells them.
-const CODES: &[&str] = &[
-    "OK",
-    "Canceled",
-    "Unknown",
-    "InvalidArgument",
-    "DeadlineExceeded",
-    "NotFound",
-    "AlreadyExists",
-    "PermissionDenied",
-    "ResourceExhausted",
-    "FailedPrecondition",
-    "Aborted",
-    "OutOfRange",
-    "Unimplemented",
-    "Internal",
-    "Unavailable",
-    "DataLoss",
-    "Unauthenticated",
-];
 
 #[cfg(test)]
 mod tests;

@@ -89,10 +89,15 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "credential_kind",
         "of a login by request.path request.mount_type, response.auth.display_name, \
-         auth.display_name; else request.client_token, request.client_token_accessor, \
-         auth.accessor",
+         auth.display_name; else request.client_token, auth.client_token, \
+         request.client_token_accessor, auth.accessor",
     ),
-    Mapping::new("issued_credential_id", "response.auth.accessor"),
+    Mapping::new(
+        "issued_credential_id",
+        "response.auth.accessor, else response.wrap_info.wrapped_accessor, else \
+         response.wrap_info.accessor; none that is request.client_token_accessor, auth.accessor \
+         but of a login by request.path",
+    ),
     Mapping::new(
         "source_ip",
         "request.headers: x-forwarded-for; request.remote_address, the last that is no trusted \
@@ -110,8 +115,8 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("decision_reason", "error"),
     Mapping::new(
         "decided_by",
-        "of a login by request.path its role, response.auth.metadata.role or \
-         response.auth.metadata.cert_name, as auth/MOUNT/role/NAME; else the first name in \
+        "of a login by request.path its role, response.auth.metadata.role, \
+         response.auth.metadata.role_name or response.auth.metadata.cert_name, as auth/MOUNT/role/NAME; else the first name in \
          auth.policy_results.granting_policies; by error, response.data, \
          auth.policy_results.allowed, type; `authentication` if auth.display_name, \
          auth.metadata are unknown",
@@ -128,9 +133,18 @@ pub(super) fn read(
     context: &Context<'_>,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
-    let entry = mesh::fields(mesh::payload(bytes))?;
+    let entry = mesh::fields(behind_prefix(&mesh::unwrapped(bytes)))?;
     reading.accesses.push(access(entry, context)?);
     Ok(())
+}
+
+/// An entry without what syslog or the option `prefix` of an audit device wrote before it.
+/// <https://developer.hashicorp.com/vault/docs/audit#enable-an-audit-device>
+pub(super) fn behind_prefix(line: &[u8]) -> &[u8] {
+    const LONGEST: usize = 256;
+    let is_entry = matches!(line.first(), Some(b'{' | b'"'));
+    let begins = memchr::memmem::find(line.get(..LONGEST).unwrap_or(line), b"{\"");
+    begins.filter(|_| !is_entry).and_then(|at| line.get(at..)).unwrap_or(line)
 }
 
 fn not_an_entry() -> Failure {
@@ -182,7 +196,7 @@ fn what(access: &mut Access, request: &mut Fields) -> Result<(), Failure> {
     access.source_event_id.clone_from(&id);
     access.request_id = id;
     access.verb = request.text("operation")?;
-    access.activity_id = normalize::activity(access.verb.as_deref().unwrap_or_default());
+    access.activity_id = normalize::activity_of(access.verb.as_deref().unwrap_or_default());
     access.request_uri = request.text("path")?;
     access.api_group = request.text("mount_type")?;
     let mount = request.text("mount_point")?;
@@ -205,7 +219,12 @@ struct Login {
 impl Login {
     fn of(access: &Access, auth: &Fields, response: &Fields, request: &Fields) -> Option<Self> {
         let path = access.request_uri.as_deref().unwrap_or_default();
-        let (name, rest) = path.strip_prefix("auth/")?.split_once('/')?;
+        // A mount may have a name of several parts.
+        let named = access.resource.as_deref().and_then(|mount| mount.strip_prefix("auth/"));
+        let below = path.strip_prefix("auth/")?;
+        let (name, rest) = named
+            .and_then(|name| Some((name, below.strip_prefix(name)?.strip_prefix('/')?)))
+            .or_else(|| below.split_once('/'))?;
         let is_path =
             rest == "login" || rest.starts_with("login/") || rest.ends_with("oidc/callback");
         // Whoever logs in by another path: the token that acts is the token that is made.
@@ -216,10 +235,11 @@ impl Login {
         (is_path || is_echo).then(|| Self { method, mount: format!("auth/{name}/") })
     }
 
-    /// What let it in: `auth/<mount>/role/<role>`, of certificates `auth/<mount>/certs/<name>`.
+    /// What let it in: `auth/<mount>/role/<role>`, of certificates `auth/<mount>/certs/<name>`. What
+    /// `AppRole` calls `role_name` is a role.
     fn role(&self, metadata: Option<&Value>) -> Option<String> {
         let text = |key: &str| metadata.and_then(|metadata| metadata.get(key)?.as_str());
-        let role = text("role").map(|role| ("role", role));
+        let role = text("role").or_else(|| text("role_name")).map(|role| ("role", role));
         let (kind, name) = role.or_else(|| text("cert_name").map(|name| ("certs", name)))?;
         Some(format!("{}{kind}/{name}", self.mount))
     }
@@ -269,7 +289,13 @@ fn who(
     let said = |key: &str| text(metadata.and_then(|metadata| metadata.get(key)));
     let identity = identity(access, login, text(of("display_name")), said);
     access.identity_uid = said("service_account_uid").or(text(of("entity_id"))).map(str::to_owned);
-    access.issued_credential_id = text(made.and_then(|made| made.get("accessor"))).map(accessor);
+    // What is wrapped is had for the token that wraps it.
+    let wrapped = response.get("wrap_info");
+    let of_wrapped = |key: &str| text(wrapped.and_then(|wrapped| wrapped.get(key)));
+    let issued = text(made.and_then(|made| made.get("accessor")))
+        .or_else(|| of_wrapped("wrapped_accessor"))
+        .or_else(|| of_wrapped("accessor"));
+    access.issued_credential_id = issued.map(accessor);
     if let Some(login) = login {
         access.class_uid = normalize::AUTHENTICATION;
         access.activity_id = 1;
@@ -278,10 +304,15 @@ fn who(
     } else {
         let shown = request.text("client_token_accessor")?;
         let shown = shown.or_else(|| text(auth.get("accessor")).map(str::to_owned));
-        let is_anonymous = shown.is_none() && !request.has("client_token");
+        let has_token = |fields: &Fields| text(fields.get("client_token")).is_some();
+        let is_anonymous = shown.is_none() && !has_token(request) && !has_token(auth);
         let kind = if is_anonymous { CredentialKind::None } else { CredentialKind::Unknown };
         access.credential_kind = Some(kind);
         access.credential_id = shown.as_deref().map(accessor);
+        // Who renews his own token gets no other.
+        if access.issued_credential_id == access.credential_id {
+            access.issued_credential_id = None;
+        }
     }
     mesh::set_identity(access, identity);
     Ok(())
@@ -329,6 +360,22 @@ fn identity<'a>(
 /// Methods by which people log in, and the token that everything began with.
 const PEOPLE: &[&str] = &["userpass", "ldap", "oidc", "github", "okta", "radius", "root"];
 
+/// What says that a policy refused, or that a token is none.
+const REFUSED: &[&str] =
+    &["permission denied", "invalid token", "bad token", "missing client token"];
+
+/// What says of a login that whoever should have decided could not: Vault, the API server that reviews
+/// tokens, or a directory.
+const BROKEN: &[&str] = &[
+    "internal error",
+    "context deadline exceeded",
+    "connection refused",
+    "connection reset",
+    "i/o timeout",
+    "no such host",
+    "Vault is sealed",
+];
+
 /// What Vault decided, and how it ended.
 fn decide(
     access: &mut Access,
@@ -345,13 +392,20 @@ fn decide(
     let has_failed = error.is_some() || in_data;
     let results = auth.get("policy_results");
     let is_allowed = results.and_then(|results| results.get("allowed")?.as_bool());
-    let is_refusal = error.as_deref().is_some_and(|error| error.contains("permission denied"));
+    let says = |reasons: &[&str]| {
+        error.as_deref().is_some_and(|error| reasons.iter().any(|reason| error.contains(reason)))
+    };
     let is_waiting = kind == "request" && !has_failed;
     access.stage = Some(if is_waiting { "RequestReceived" } else { kind }.to_owned());
     access.outcome = if has_failed { Outcome::Failure } else { Outcome::Success };
     access.decision = match (is_waiting, has_failed) {
         (true, _) => Decision::Unknown,
-        (_, true) if login.is_some() || is_refusal || is_allowed == Some(false) => Decision::Deny,
+        (_, true) if login.is_some() && says(BROKEN) => Decision::Error,
+        // Whoever asks too often is let in later.
+        (_, true) if login.is_some() && says(&["quota exceeded"]) => Decision::Unknown,
+        (_, true) if login.is_some() || says(REFUSED) || is_allowed == Some(false) => {
+            Decision::Deny
+        }
         (_, true) if is_allowed == Some(true) => Decision::Allow,
         (_, true) => Decision::Unknown,
         (_, false) => Decision::Allow,

@@ -21,6 +21,8 @@ pub(super) struct Rbac {
 pub(super) struct Facts<'a> {
     pub(super) code: Option<i64>,
     pub(super) flags: Option<&'a str>,
+    /// How a call of gRPC ended, by name or number.
+    pub(super) grpc: Option<&'a str>,
     pub(super) details: Option<&'a str>,
     pub(super) termination: Option<&'a str>,
     pub(super) downstream_failure: Option<&'a str>,
@@ -28,6 +30,10 @@ pub(super) struct Facts<'a> {
     /// What ztunnel says of a connection that ended badly.
     pub(super) error: Option<&'a str>,
     pub(super) has_upstream: bool,
+    /// Whether it is said that no upstream was asked: the answer is the proxy's own.
+    pub(super) is_local: bool,
+    /// Whether the line is of the beginning, before anything was decided.
+    pub(super) is_beginning: bool,
     pub(super) rbac: Rbac,
 }
 
@@ -52,6 +58,7 @@ impl Facts<'_> {
     /// Whether it ended badly.
     pub(super) fn has_failed(&self) -> bool {
         match self.code {
+            _ if self.has_failed_call() => true,
             Some(code) => code >= 400,
             None => {
                 self.flags.is_some()
@@ -61,6 +68,24 @@ impl Facts<'_> {
                     || self.error.is_some()
             }
         }
+    }
+
+    fn has_failed_call(&self) -> bool {
+        self.grpc.is_some_and(|status| status != "0" && !status.eq_ignore_ascii_case("ok"))
+    }
+
+    /// Whether a call of gRPC ended with this status: <https://grpc.io/docs/guides/status-codes/>.
+    fn is_call(&self, number: &str, name: &str) -> bool {
+        self.grpc.is_some_and(|status| {
+            status == number || status.replace('_', "").eq_ignore_ascii_case(name)
+        })
+    }
+
+    /// Whether an external service refused. Without details the flag tells, for an error too.
+    fn is_refused_outside(&self) -> bool {
+        const FLAGS: &[&str] = &["UAEX", "UnauthorizedExternalService"];
+        let mut flags = self.flags.into_iter().flat_map(|flags| flags.split(','));
+        flags.any(|flag| FLAGS.contains(&flag.trim()))
     }
 }
 
@@ -74,14 +99,15 @@ pub(super) fn decide(facts: &Facts<'_>) -> Decided {
         return decided(Decision::Deny, by_authentication(), from);
     }
     if let Some(by) = facts.error.and_then(refused_by_ztunnel) {
-        return decided(Decision::Deny, Some(by).filter(|by| *by != NO_POLICY).map(object), ERRORS);
+        return decided(Decision::Deny, (by != NO_POLICY).then(|| object(by)), ERRORS);
     }
     for (text, from) in [(facts.details, DETAILS), (facts.termination, TERMINATION)] {
         let Some(text) = text else { continue };
         if let Some(id) = refusing_policy(text) {
             return decided(Decision::Deny, (id != NO_POLICY).then(|| policy(id)), from);
         }
-        if text.starts_with("jwt_authn_access_denied") {
+        // A browser without a session is sent to log in, with a 302.
+        if text.starts_with("jwt_authn_access_denied") || text == "oauth.missing_credentials" {
             return decided(Decision::Deny, by_authentication(), from);
         }
         if text.starts_with("ext_authz_denied") {
@@ -104,8 +130,15 @@ pub(super) fn decide(facts: &Facts<'_>) -> Decided {
 /// The decision where no filter refused. A 403 of the upstream is not this proxy's word: the proxy
 /// on the other side, or the program, knows why.
 fn by_answer(facts: &Facts<'_>) -> (Decision, Option<String>) {
-    let is_answer = facts.details.is_none_or(|details| details == "via_upstream");
-    match (facts.code, facts.rbac.allowed) {
+    let is_answer = facts.details.map_or(!facts.is_local, |details| details == "via_upstream");
+    let code = match facts.code {
+        Some(200) if facts.is_call("16", "Unauthenticated") => Some(401),
+        Some(200) if facts.is_call("7", "PermissionDenied") => Some(403),
+        code => code,
+    };
+    match (code, facts.rbac.allowed) {
+        _ if facts.is_beginning => (Decision::Unknown, None),
+        _ if facts.is_refused_outside() => (Decision::Deny, Some("ext_authz".to_owned())),
         (Some(401), _) => (Decision::Deny, Some("authentication".to_owned())),
         (_, Some(true)) => (Decision::Allow, facts.rbac.policy.clone()),
         (_, Some(false)) => (Decision::Deny, facts.rbac.policy.clone()),
@@ -123,12 +156,22 @@ const NO_POLICY: &str = "none";
 /// Namespace and name of the policy by which ztunnel refused a connection, if that is why it ended.
 /// <https://github.com/istio/ztunnel/blob/master/src/state.rs>, `AuthorizationRejectionError`
 fn refused_by_ztunnel(error: &str) -> Option<&str> {
-    let reason = error.split_once("policy rejection: ")?.1;
-    Some(reason.split_once("explicitly denied by: ").map_or(NO_POLICY, |(_, policy)| policy))
+    let reason = error.split_once("policy rejection")?.1;
+    Some(reason.split_once("explicitly denied by: ").map_or(NO_POLICY, |(_, policy)| policy.trim()))
 }
 
+/// The object that a policy of ztunnel was made from: Istio makes policies of what it demands of
+/// authentication, too, of which the one for all stands for any number of objects.
+/// <https://github.com/istio/istio/blob/master/pilot/pkg/serviceregistry/ambient/authorization.go>
 fn object(policy: &str) -> String {
-    format!("AuthorizationPolicy/{}", policy.trim())
+    let (namespace, name) = policy.split_once('/').unwrap_or(("", policy));
+    if name == "istio_converted_static_strict" {
+        return "authentication".to_owned();
+    }
+    match name.strip_prefix("converted_peer_authentication_") {
+        Some(name) => format!("PeerAuthentication/{namespace}/{name}"),
+        None => format!("AuthorizationPolicy/{policy}"),
+    }
 }
 
 /// The id of the policy in `rbac_access_denied_matched_policy[...]`.
@@ -162,8 +205,12 @@ pub(super) fn metadata(fields: &Named) -> Option<Value> {
         return Some(found);
     }
     let all = fields.get(&["dynamic_metadata", "metadata", "filter_metadata"]).and_then(nested);
-    if let Some(found) = all.as_ref().and_then(|all| all.get("envoy.filters.http.rbac")) {
-        return Some(found.clone());
+    let of_filter = |all: &Value| {
+        let of = |name| all.get(name).cloned();
+        of("envoy.filters.http.rbac").or_else(|| of("envoy.filters.network.rbac"))
+    };
+    if let Some(found) = all.as_ref().and_then(of_filter) {
+        return Some(found);
     }
     let spread =
         SPREAD.iter().filter_map(|name| Some(((*name).to_owned(), fields.get(&[name])?.clone())));

@@ -23,38 +23,50 @@ pub(in crate::format) const MAPPING: &[Mapping] = &[
     ),
     Mapping::new("status_code", "response_code, or http_response_status_code, or http_status_code"),
     Mapping::new("status_reason", "response_flags"),
-    Mapping::new("stage", "access_log_type, else `connection` without method and response_code"),
+    Mapping::new(
+        "stage",
+        "access_log_type, else `connection` without method and response_code; a beginning by \
+         access_log_type or message is `RequestReceived`: it has no decision",
+    ),
     Mapping::new("duration_us", "duration, or duration_ms, milliseconds"),
     Mapping::new(
         "identity",
         "downstream_peer_uri_san, or source_principal, or src.identity, else \
-         upstream_local_uri_san; none beside downstream_transport_failure_reason, \
-         connection_termination_details",
+         downstream_peer_subject, else upstream_local_uri_san unless it is a gateway's by \
+         upstream_local_address, downstream_remote_address; none beside \
+         downstream_transport_failure_reason, connection_termination_details",
     ),
     Mapping::new(
         "identity_kind",
         "downstream_peer_uri_san, or source_principal, or src.identity, else \
-         upstream_local_uri_san; none beside downstream_transport_failure_reason, \
-         connection_termination_details; without any `unauthenticated` if a handshake failed or \
-         response_code, response_code_details refuse",
+         downstream_peer_subject, else upstream_local_uri_san unless it is a gateway's by \
+         upstream_local_address, downstream_remote_address; none beside \
+         downstream_transport_failure_reason, connection_termination_details; without any \
+         `unauthenticated` if a handshake failed or response_code, response_code_details, \
+         response_flags, grpc_status, error refuse who shows none, of ztunnel by direction",
     ),
     Mapping::new(
         "identity_realm",
         "downstream_peer_uri_san, or source_principal, or src.identity, else \
-         upstream_local_uri_san; none beside downstream_transport_failure_reason, \
-         connection_termination_details: the trust domain",
+         downstream_peer_subject, else upstream_local_uri_san unless it is a gateway's by \
+         upstream_local_address, downstream_remote_address; none beside \
+         downstream_transport_failure_reason, connection_termination_details: the trust domain",
     ),
     Mapping::new(
         "namespace",
         "downstream_peer_uri_san, or source_principal, or src.identity, else \
-         upstream_local_uri_san; none beside downstream_transport_failure_reason, \
-         connection_termination_details: /ns/NAMESPACE/sa/NAME",
+         downstream_peer_subject, else upstream_local_uri_san unless it is a gateway's by \
+         upstream_local_address, downstream_remote_address; none beside \
+         downstream_transport_failure_reason, connection_termination_details: \
+         /ns/NAMESPACE/sa/NAME",
     ),
     Mapping::new(
         "service_account",
         "downstream_peer_uri_san, or source_principal, or src.identity, else \
-         upstream_local_uri_san; none beside downstream_transport_failure_reason, \
-         connection_termination_details: /ns/NAMESPACE/sa/NAME",
+         downstream_peer_subject, else upstream_local_uri_san unless it is a gateway's by \
+         upstream_local_address, downstream_remote_address; none beside \
+         downstream_transport_failure_reason, connection_termination_details: \
+         /ns/NAMESPACE/sa/NAME",
     ),
     Mapping::new(
         "peer_identity",
@@ -65,14 +77,16 @@ pub(in crate::format) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "credential_id",
         "downstream_peer_serial, else downstream_peer_fingerprint_256, of \
-         downstream_peer_uri_san; none beside downstream_transport_failure_reason, \
-         connection_termination_details",
+         downstream_peer_uri_san, or source_principal, or downstream_peer_subject; none beside \
+         downstream_transport_failure_reason, connection_termination_details",
     ),
     Mapping::new(
         "credential_kind",
         "downstream_peer_uri_san, or source_principal, or src.identity, else \
-         upstream_local_uri_san; none beside downstream_transport_failure_reason, \
-         connection_termination_details",
+         downstream_peer_subject, else upstream_local_uri_san unless it is a gateway's by \
+         upstream_local_address, downstream_remote_address; none beside \
+         downstream_transport_failure_reason, connection_termination_details, of ztunnel \
+         direction",
     ),
     Mapping::new(
         "source_ip",
@@ -92,23 +106,27 @@ pub(in crate::format) const MAPPING: &[Mapping] = &[
     ),
     Mapping::new(
         "object_name",
-        "upstream_cluster, else requested_server_name, else authority, or dst.service",
+        "upstream_cluster, else requested_server_name of Istio, else authority, or \
+         dst.service, else dst.workload, else requested_server_name",
     ),
     Mapping::new(
         "object_namespace",
-        "upstream_cluster, else requested_server_name, else authority, or dst.service",
+        "upstream_cluster, else requested_server_name of Istio, else authority, or dst.service, \
+         else dst.namespace of dst.workload",
     ),
     Mapping::new(
         "decision",
         "downstream_transport_failure_reason, response_code_details, \
          connection_termination_details, error with scope, rbac_metadata, response_code, \
-         response_flags, upstream_transport_failure_reason, upstream_host",
+         response_flags, grpc_status, upstream_transport_failure_reason, upstream_host; none \
+         of a beginning by access_log_type, message",
     ),
     Mapping::new(
         "decided_by",
         "response_code_details, connection_termination_details, error with scope, \
          rbac_metadata: AuthorizationPolicy/ns/name; `authentication` by \
-         downstream_transport_failure_reason, response_code",
+         downstream_transport_failure_reason, response_code, grpc_status; `ext_authz` by \
+         response_flags; by access_log_type",
     ),
     Mapping::new(
         "decision_reason",
@@ -118,8 +136,9 @@ pub(in crate::format) const MAPPING: &[Mapping] = &[
     ),
     Mapping::new(
         "outcome",
-        "response_code, response_flags, grpc_status, downstream_transport_failure_reason, \
-         upstream_transport_failure_reason, connection_termination_details, error with scope",
+        "response_code, response_code_details, response_flags, grpc_status, rbac_metadata, \
+         downstream_transport_failure_reason, upstream_transport_failure_reason, \
+         connection_termination_details, error with scope",
     ),
 ];
 
@@ -136,11 +155,17 @@ pub(super) const PATHS: &[&str] = &[
     "req_path",
     "uri",
 ];
-pub(super) const CODES: &[&str] =
-    &["response_code", "http_response_status_code", "http_status_code", "status_code", "status"];
+pub(super) const CODES: &[&str] = &[
+    "response_code",
+    "http_response_status_code",
+    "http_status_code",
+    "status_code",
+    "status",
+    "code",
+];
 pub(super) const DETAILS: &[&str] = &["response_code_details"];
 pub(super) const TERMINATION: &[&str] = &["connection_termination_details"];
-pub(super) const FLAGS: &[&str] = &["response_flags"];
+pub(super) const FLAGS: &[&str] = &["response_flags", "response_flags_long"];
 pub(super) const DOWNSTREAM_FAILURE: &[&str] = &["downstream_transport_failure_reason"];
 pub(super) const UPSTREAM_FAILURE: &[&str] = &["upstream_transport_failure_reason"];
 pub(super) const DURATIONS: &[&str] = &["duration", "duration_ms"];
@@ -175,6 +200,16 @@ pub(super) const UPSTREAM_HOSTS: &[&str] = &["upstream_host", "upstream_remote_a
 pub(super) const SERVER_NAMES: &[&str] = &["requested_server_name"];
 pub(super) const AUTHORITIES: &[&str] =
     &["dst_service", "authority", "host", "server_address", "http_host"];
+/// What a certificate without URIs says of whom it is.
+pub(super) const SUBJECTS: &[&str] = &["downstream_peer_subject", "peer_subject"];
+/// This proxy's own end of its connection to the upstream.
+pub(super) const UPSTREAM_LOCAL_ADDRESSES: &[&str] = &["upstream_local_address"];
+/// Where ztunnel says that a connection went that asked for no service.
+pub(super) const WORKLOADS: &[&str] = &["dst_workload"];
+pub(super) const NAMESPACES: &[&str] = &["dst_namespace"];
+/// Which way a connection went, and what happened to it, as ztunnel says.
+pub(super) const DIRECTIONS: &[&str] = &["direction"];
+pub(super) const MESSAGES: &[&str] = &["message"];
 /// What ztunnel says of a connection that ended badly, and where it says that a line is an access.
 pub(super) const ERRORS: &[&str] = &["error"];
 pub(super) const SCOPES: &[&str] = &["scope"];
@@ -186,6 +221,7 @@ pub(super) const GRPC: &[&str] = &["grpc_status", "grpc_status_number", "rpc_grp
 pub(super) const TELLING: &[&str] = &[
     "response_code_details",
     "response_flags",
+    "response_flags_long",
     "connection_termination_details",
     "downstream_transport_failure_reason",
     "upstream_transport_failure_reason",

@@ -233,9 +233,246 @@ fn form_does_not_change_the_id() {
         format!("2026-11-25T00:00:00Z stdout F {line}"),
         Value::from(line.to_string()).to_string(),
         line.to_string().replace("200", "\"200\"").replace("\"-\"", "null"),
+        json!({"log": format!("{line}\n"), "stream": "stdout", "time": "x"}).to_string(),
     ] {
         assert_eq!(ids(&form), expect, "{form}");
     }
     let retry = ids(&line.to_string().replace("37.697", "37.698"));
     assert!(retry.0 != expect.0 && retry.1 != expect.1);
+}
+
+/// Scenario: refusals in formats without details: by flags, by the absence of an upstream, by the status
+/// of a call; and beginnings of what has not been decided yet.
+/// Guarantees: who was refused is, and has failed, whatever the code; what the upstream said is unknown;
+/// a beginning decides nothing.
+#[test]
+fn refusals_without_details() {
+    let check = |line: Value, decision: Decision, by: Option<&str>, outcome: Outcome| {
+        let access = access(&line);
+        let found = (access.decision, access.decided_by.as_deref(), access.outcome);
+        assert_eq!(found, (decision, by, outcome), "{line}");
+    };
+    let (deny, unknown, failure) = (Decision::Deny, Decision::Unknown, Outcome::Failure);
+    let outside = Some("ext_authz");
+    check(json!({"response_code": 403, "response_flags": "UAEX"}), deny, outside, failure);
+    check(json!({"response_code": 403, "response_flags": "DC,UAEX"}), deny, outside, failure);
+    check(
+        json!({"response_code": 401, "response_flags_long": "UnauthorizedExternalService"}),
+        deny,
+        outside,
+        failure,
+    );
+    check(
+        json!({"response_code": 302, "response_code_details": "ext_authz_denied"}),
+        deny,
+        outside,
+        failure,
+    );
+    check(
+        json!({"response_code": 302, "response_code_details": "oauth.missing_credentials"}),
+        deny,
+        Some("authentication"),
+        failure,
+    );
+    check(
+        json!({"response_code": 403, "response_flags": "-", "upstream_host": "-"}),
+        deny,
+        None,
+        failure,
+    );
+    check(
+        json!({"response_code": 403, "response_flags": "-", "upstream_host": "10.0.0.9:80"}),
+        unknown,
+        None,
+        failure,
+    );
+    check(json!({"response_code": 429, "response_flags": "RL"}), unknown, None, failure);
+    for status in [json!(7), json!("7"), json!("PermissionDenied"), json!("PERMISSION_DENIED")] {
+        check(
+            json!({"response_code": 200, "grpc_status": status, "response_code_details": "via_upstream"}),
+            unknown,
+            None,
+            failure,
+        );
+    }
+    for status in [json!(16), json!("Unauthenticated")] {
+        check(
+            json!({"response_code": 200, "grpc_status": status, "response_flags": "-"}),
+            deny,
+            Some("authentication"),
+            failure,
+        );
+    }
+    check(
+        json!({"response_code": 200, "grpc_status": 0, "response_flags": "-"}),
+        Decision::Allow,
+        None,
+        Outcome::Success,
+    );
+    for begins in ["DownstreamStart", "TcpConnectionStart"] {
+        let line = json!({"access_log_type": begins, "response_flags": "-", "method": "GET"});
+        check(line.clone(), unknown, None, Outcome::Success);
+        assert!(!access(&line).is_deciding());
+        assert!(access(&line).unmapped.unwrap().as_str().contains(begins));
+    }
+}
+
+/// Scenario: one request in the default formats of Istio from 1.1 on.
+/// Guarantees: the same columns of each, as far as the format has them.
+#[test]
+fn older_formats_are_read() {
+    let line = |reasons: &str, route: &str| {
+        format!(
+            "[2026-11-23T17:41:37.697Z] \"GET /a HTTP/1.1\" 503 UF {reasons} 0 135 11 10 \"-\" \"curl/7\" \"7\" \
+             \"orders:8080\" \"127.0.0.1:80\" inbound|8080|http|orders.shop.svc.cluster.local - 10.0.0.9:8080 \
+             10.0.0.7:38618 outbound_.8080_._.orders.shop.svc.cluster.local{route}"
+        )
+    };
+    for (reasons, route, reason) in [
+        ("\"-\"", "", None),
+        ("\"-\" \"TLS error\"", "", Some("TLS error")),
+        ("\"-\" \"TLS error\"", " default", Some("TLS error")),
+        ("via_upstream \"-\"", " default", Some("via_upstream")),
+        ("via_upstream - \"-\"", " default", Some("via_upstream")),
+    ] {
+        let text = line(reasons, route);
+        assert_eq!(Format::detect(text.as_bytes()), Some(Format::Envoy));
+        let reading = reading(&text);
+        assert_eq!((reading.accesses.len(), reading.items()), (1, 1), "{text}");
+        let access = &reading.accesses[0];
+        assert_eq!(access.decision_reason.as_deref(), reason, "{text}");
+        assert_eq!(access.provider, Provider::Istio);
+        assert_eq!((access.status_code, access.duration_us), (Some(503), Some(11_000)));
+        assert_eq!(access.source_ip.as_deref(), Some("10.0.0.7"));
+        let object = (access.object_namespace.as_deref(), access.object_name.as_deref());
+        assert_eq!(object, (Some("shop"), Some("orders")), "{text}");
+    }
+}
+
+/// Scenario: connections as ztunnel of several versions refuses and begins them.
+/// Guarantees: each is read; who is refused, and by an object that exists; nobody who showed nothing.
+#[test]
+fn ztunnels_of_all_versions() {
+    let check = |line: &str, expect: (Decision, Option<&str>, IdentityKind)| {
+        assert_eq!(Format::detect(line.as_bytes()), Some(Format::Envoy), "{line}");
+        let reading = reading(line);
+        assert_eq!((reading.accesses.len(), reading.items()), (1, 1), "{line}");
+        let access = &reading.accesses[0];
+        let found = (access.decision, access.decided_by.as_deref(), access.identity_kind);
+        assert_eq!(found, expect, "{line}");
+        assert_eq!(access.source_ip.as_deref(), Some("10.0.0.7"));
+        assert_eq!(access.object_namespace.as_deref(), Some("shop"), "{line}");
+        assert_eq!(access.is_deciding(), !line.contains("opened"));
+    };
+    let line = |head: &str, who: &str, error: &str| {
+        format!(
+            "2026-11-23T17:41:37.697Z{head}src.addr=10.0.0.7:1 {who}dst.addr=10.0.0.9:80 dst.workload=\"orders-1\" \
+             dst.namespace=\"shop\" direction=\"inbound\"{error}"
+        )
+    };
+    let (spaced, tabbed) =
+        (" error access connection complete ", "\terror\taccess\tconnection complete\t");
+    let who = "src.identity=\"spiffe://shop.test/ns/web/sa/frontend\" ";
+    let error = " error=\"connection closed due to policy rejection";
+    let denied = |by, kind| (Decision::Deny, by, kind);
+    let spiffe = IdentityKind::Spiffe;
+    check(&line(tabbed, who, &format!("{error}\"")), denied(None, spiffe));
+    let strict =
+        format!("{error}: explicitly denied by: istio-system/istio_converted_static_strict\"");
+    let nobody = denied(Some("authentication"), IdentityKind::Unauthenticated);
+    check(&line(tabbed, "", &strict), nobody);
+    check(&line(spaced, "", &strict), nobody);
+    let named =
+        format!("{error}: explicitly denied by: shop/converted_peer_authentication_strict\"");
+    let by = Some("PeerAuthentication/shop/strict");
+    check(&line(spaced, "", &named), denied(by, IdentityKind::Unauthenticated));
+    let unknown = |kind| (Decision::Unknown, None, kind);
+    check(&line(" DEBUG access: connection opened ", who, ""), unknown(spiffe));
+    check(&line("\tdebug\taccess\tconnection opened\t", who, ""), unknown(spiffe));
+    check(&line(tabbed, who, " error=\"http status: 401 Unauthorized\""), unknown(spiffe));
+    check(&line(tabbed, who, " duration=\"3ms\""), (Decision::Allow, None, spiffe));
+}
+
+/// Scenario: what a sidecar and a gateway forward, and clients whose certificates have no URI.
+/// Guarantees: a sidecar's identity is its program's, a gateway's is nobody's; a certificate's subject
+/// names whoever shows it, unless the handshake failed or there is a URI.
+#[test]
+fn whose_identity_it_is() {
+    let who = |more: Value| {
+        let mut line = json!({"response_code": 200, "response_flags": "-"});
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let access = access(&line);
+        (access.identity, access.identity_kind, access.credential_kind)
+    };
+    let own = "spiffe://shop.test/ns/web/sa/frontend";
+    let svid = (Some(own.to_owned()), IdentityKind::Spiffe, Some(CredentialKind::SvidX509));
+    let nobody = (None, IdentityKind::Unknown, None);
+    let forwarded = |remote: &str, local: &str| {
+        who(json!({"upstream_local_uri_san": own, "downstream_remote_address": remote,
+            "upstream_local_address": local, "downstream_peer_uri_san": "-"}))
+    };
+    assert_eq!(forwarded("10.0.0.7:1", "10.0.0.7:2"), svid);
+    assert_eq!(forwarded("127.0.0.1:1", "10.0.0.7:2"), svid);
+    assert_eq!(forwarded("203.0.113.5:0", "10.0.0.7:2"), svid);
+    assert_eq!(forwarded("203.0.113.5:4000", "10.0.0.7:2"), nobody);
+    assert_eq!(forwarded("203.0.113.5:4000", "-"), svid);
+    let subject = (
+        Some("CN=web,O=acme".to_owned()),
+        IdentityKind::Unknown,
+        Some(CredentialKind::ClientCertificate),
+    );
+    let shown = json!({"downstream_peer_subject": "CN=web,O=acme", "source_principal": "-"});
+    assert_eq!(who(shown), subject);
+    assert_eq!(who(json!({"downstream_peer_subject": "O=SPIRE,C=US"})), nobody);
+    assert_eq!(who(json!({"source_principal": "unknown"})), nobody);
+    assert_eq!(who(json!({"downstream_peer_subject": "CN=web", "source_principal": own})), svid);
+    let failed = who(
+        json!({"downstream_peer_subject": "CN=web", "downstream_transport_failure_reason": "TLS_error:x"}),
+    );
+    assert_eq!((failed.0, failed.1), (None, IdentityKind::Unauthenticated));
+}
+
+/// Scenario: addresses that a proxy took from a header, which have no port, and such as it saw.
+/// Guarantees: the former are not told twice.
+#[test]
+fn addresses_of_headers_are_told_once() {
+    let addresses = |forwarded: &str, remote: &str| {
+        let line = json!({"response_flags": "-", "x_forwarded_for": forwarded, "downstream_remote_address": remote});
+        let access = access(&line);
+        (access.source_ip.unwrap(), access.forwarded_for.unwrap_or_default())
+    };
+    let one = |ip: &str, hops: &[&str]| {
+        (ip.to_owned(), hops.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(addresses("192.0.2.1", "192.0.2.1:0"), one("192.0.2.1", &[]));
+    assert_eq!(addresses("192.0.2.1", "10.0.0.7:1"), one("10.0.0.7", &["192.0.2.1"]));
+    assert_eq!(addresses("192.0.2.1", "10.0.0.7:0"), one("10.0.0.7", &["192.0.2.1"]));
+}
+
+/// Scenario: names of services with ports, of hosts that only TLS names, and of other meshes.
+/// Guarantees: service and namespace without the port; Consul's logs are no Istio's.
+#[test]
+fn destinations_and_providers() {
+    let object = |line: Value| {
+        let access = access(&line);
+        (access.object_namespace, access.object_name, access.provider)
+    };
+    let of = |namespace: Option<&str>, name: &str, provider| {
+        (namespace.map(str::to_owned), Some(name.to_owned()), provider)
+    };
+    assert_eq!(
+        object(json!({"response_flags": "-", "authority": "orders.shop.svc:8080"})),
+        of(Some("shop"), "orders", Provider::Envoy)
+    );
+    assert_eq!(
+        object(
+            json!({"upstream_cluster": "PassthroughCluster", "requested_server_name": "a.example"})
+        ),
+        of(None, "a.example", Provider::Istio)
+    );
+    let mut consul: Map<String, Value> =
+        text::ISTIO.iter().map(|name| ((*name).to_owned(), "-".into())).collect();
+    consul.insert("upstream_cluster".into(), "web.default.dc1.internal.7.consul".into());
+    consul.insert("authority".into(), "web".into());
+    assert_eq!(object(Value::Object(consul)), of(None, "web", Provider::Envoy));
 }

@@ -74,14 +74,24 @@ pub(super) fn access(line: &str) -> Option<Map<String, Value>> {
     Some(fields)
 }
 
-/// `<time><tab><level><tab>access<tab><message><tab>key=value ...`, as ztunnel writes.
+/// `<time> <level> access <message> key=value ...`, parted by tabs or spaces, as ztunnel writes.
 fn of_ztunnel(line: &str) -> Option<Map<String, Value>> {
-    let mut parts = line.splitn(5, '\t');
-    let (time, level, scope) = (parts.next()?, parts.next()?, parts.next()?);
-    let (message, rest) = (parts.next()?, parts.next()?);
-    super::super::mesh::time(time).filter(|_| scope == "access")?;
-    let mut fields = super::super::mesh::pairs(rest)?;
-    for (name, value) in [("time", time), ("level", level), ("scope", scope), ("message", message)]
+    let word = |text: &'_ str| {
+        let (word, rest) = text.split_once(char::is_whitespace)?;
+        Some((word.to_owned(), rest.trim_start().to_owned()))
+    };
+    let (time, rest) = word(line)?;
+    super::super::mesh::time(&time)?;
+    let (level, rest) = word(&rest)?;
+    let (scope, rest) = word(&rest)?;
+    // Before Istio 1.23 with a colon.
+    let scope = scope.trim_end_matches(':');
+    let (head, _) = rest.split_once('=').filter(|_| scope == "access")?;
+    let (message, _) = head.rsplit_once(char::is_whitespace)?;
+    let mut fields = super::super::mesh::pairs(rest.get(message.len()..)?)?;
+    let message = message.trim_end();
+    for (name, value) in
+        [("time", time.as_str()), ("level", &level), ("scope", scope), ("message", message)]
     {
         fields.insert(name.to_owned(), value.into());
     }
@@ -96,12 +106,20 @@ fn reasons(text: &str) -> Option<(Vec<(&'static str, &str)>, &str)> {
     }
     let failure = "upstream_transport_failure_reason";
     if let Some(rest) = text.strip_prefix('"') {
-        // Istio before 1.9: the state of Mixer, and no reasons.
-        let (mixer, rest) = rest.split_once("\" \"")?;
-        let (reason, rest) = rest.split_once("\" ")?;
-        return Some((vec![("mixer_status", mixer), (failure, reason)], rest));
+        // Istio before 1.9: the state of Mixer, and no reasons; before 1.3 the state only.
+        let (mixer, rest) = rest.split_once("\" ")?;
+        let mut found = vec![("mixer_status", mixer)];
+        let Some(quoted) = rest.strip_prefix('"') else { return Some((found, rest)) };
+        let (reason, rest) = quoted.split_once("\" ")?;
+        found.push((failure, reason));
+        return Some((found, rest));
     }
     let (details, rest) = text.split_once(' ')?;
+    if let Some(quoted) = rest.strip_prefix('"') {
+        // Istio 1.8.
+        let (reason, rest) = quoted.split_once("\" ")?;
+        return Some((vec![("response_code_details", details), (failure, reason)], rest));
+    }
     let (termination, rest) = rest.split_once(" \"")?;
     let (reason, rest) = rest.split_once("\" ")?;
     let found = vec![
@@ -147,7 +165,12 @@ fn upstream(text: &str, set: &mut impl FnMut(&str, &str) -> Option<Value>) -> Op
     }
     let mut words = text.splitn(6, ' ');
     for name in ISTIO.get(18..)? {
-        set(name, words.next()?);
+        match words.next() {
+            Some(word) => set(name, word),
+            // Istio before 1.3 names no route.
+            None if *name == "route_name" => break,
+            None => return None,
+        };
     }
     Some(())
 }

@@ -15,7 +15,9 @@ use crate::normalize;
 pub(super) fn redact(event: &mut Map<String, Value>, context: &Context<'_>) {
     let redactor = context.keys.redactor();
     let mut headers = Value::Null;
+    let mut api_key = None;
     if let Some(flow) = flow(event) {
+        api_key = kafka(flow).and_then(take_api_key);
         if let Some(Value::String(summary)) = flow.get_mut("Summary") {
             *summary = mesh::words(summary, context);
         }
@@ -31,18 +33,35 @@ pub(super) fn redact(event: &mut Map<String, Value>, context: &Context<'_>) {
     if let Value::Object(redacted) = value {
         *event = redacted;
     }
+    if let (Some(kafka), Some(api_key)) = (flow(event).and_then(kafka), api_key) {
+        kafka.insert(API_KEY.to_owned(), api_key);
+    }
     headers.as_array_mut().into_iter().flatten().for_each(|header| redact_header(header, context));
     if let (Some(http), false) = (flow(event).and_then(http), headers.is_null()) {
         http.insert("headers".to_owned(), headers);
     }
 }
 
-fn flow(event: &mut Map<String, Value>) -> Option<&mut Map<String, Value>> {
+/// What Kafka calls the kind of a request, such as `produce`, is no secret.
+/// <https://kafka.apache.org/protocol.html#protocol_api_keys>
+const API_KEY: &str = "api_key";
+
+fn take_api_key(kafka: &mut Map<String, Value>) -> Option<Value> {
+    let key = kafka.get(API_KEY)?.as_str()?;
+    let is_kind = key.len() < 32 && key.bytes().all(|byte| byte.is_ascii_alphabetic());
+    is_kind.then(|| kafka.remove(API_KEY)).flatten()
+}
+
+pub(super) fn flow(event: &mut Map<String, Value>) -> Option<&mut Map<String, Value>> {
     if event.contains_key("flow") { event.get_mut("flow")?.as_object_mut() } else { Some(event) }
 }
 
 fn http(flow: &mut Map<String, Value>) -> Option<&mut Map<String, Value>> {
     flow.get_mut("l7")?.get_mut("http")?.as_object_mut()
+}
+
+fn kafka(flow: &mut Map<String, Value>) -> Option<&mut Map<String, Value>> {
+    flow.get_mut("l7")?.get_mut("kafka")?.as_object_mut()
 }
 
 /// A header is no variable of an environment: ids of traces look drawn by lot, and are no secrets.

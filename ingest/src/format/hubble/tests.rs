@@ -105,7 +105,14 @@ fn verdicts_are_decisions() {
     check(dropped("POLICY_DENIED"), deny, None, failure);
     check(dropped("AUTH_REQUIRED"), deny, Some("authentication"), failure);
     check(dropped("INVALID_SOURCE_IP"), deny, None, failure);
+    check(dropped("DENIED_BY_LB_SRC_RANGE_CHECK"), deny, None, failure);
+    check(dropped("UNENCRYPTED_TRAFFIC"), deny, None, failure);
     check(dropped("STALE_OR_UNROUTABLE_IP"), Decision::Unknown, None, failure);
+    check(json!({"verdict": "DROPPED", "drop_reason": 133}), deny, None, failure);
+    check(json!({"verdict": "DROPPED", "drop_reason": 181}), deny, None, failure);
+    check(json!({"verdict": "DROPPED", "drop_reason": 151}), Decision::Unknown, None, failure);
+    check(json!({"verdict": 2, "drop_reason_desc": 189}), deny, Some("authentication"), failure);
+    check(json!({"verdict": "FORWARDED", "drop_reason": 0}), Decision::Allow, None, success);
     check(json!({"verdict": "DROPPED"}), Decision::Unknown, None, failure);
     check(
         json!({"verdict": "DROPPED", "l7": {"type": "REQUEST", "http": {"code": 403}}}),
@@ -186,5 +193,64 @@ fn other_events_are_logs_or_rejects() {
     ] {
         let reading = reading(&format!("{good}\n{bad}\n{good}"));
         assert_eq!((reading.accesses.len(), reading.rejects.len()), (2, 1), "{bad}");
+    }
+}
+
+/// Scenario: a flow as the first versions of Hubble wrote it, and as today's do.
+/// Guarantees: the same columns of both.
+#[test]
+fn first_versions_are_read() {
+    let old = json!({"time": {"seconds": 1_795_455_697, "nanos": 697_000_000}, "verdict": 2, "drop_reason": 133,
+        "IP": {"source": "10.0.0.7", "destination": "10.0.0.9", "ipVersion": 1}, "Type": 2, "reply": false,
+        "l4": {"Protocol": {"TCP": {"source_port": 40000, "destination_port": 8080}}}, "traffic_direction": 2,
+        "source": end("web", "frontend"), "destination": end("shop", "orders"),
+        "l7": {"type": 1, "Record": {"Http": {"method": "GET", "url": "/a"}}}});
+    let new = flow(json!({"verdict": "DROPPED", "drop_reason_desc": "POLICY_DENIED", "Type": "L7",
+        "l7": {"type": "REQUEST", "http": {"method": "GET", "url": "/a"}}}));
+    let old = reading(&old.to_string());
+    assert_eq!((old.accesses.len(), old.items()), (1, 1));
+    let (old, new) = (&old.accesses[0], access(&new));
+    assert_eq!(old.time, new.time);
+    assert_eq!((old.decision, &old.decision_reason), (Decision::Deny, &new.decision_reason));
+    assert_eq!((&old.identity, &old.source_ip), (&new.identity, &new.source_ip));
+    assert_eq!(
+        (&old.verb, &old.request_uri, &old.stage),
+        (&new.verb, &new.request_uri, &new.stage)
+    );
+    assert_eq!(old.request_key, new.request_key);
+}
+
+/// Scenario: flows whose policy asks for SPIRE, forwarded and refused for want of it.
+/// Guarantees: only who was let through has shown an SVID.
+#[test]
+fn refused_ends_have_proven_nothing() {
+    let kind = |more: Value| access(&flow(more)).credential_kind;
+    let svid = Some(CredentialKind::SvidX509);
+    assert_eq!(kind(json!({"auth_type": "SPIRE"})), svid);
+    assert_eq!(kind(json!({"auth_type": 1})), svid);
+    let refused =
+        json!({"auth_type": "SPIRE", "verdict": "DROPPED", "drop_reason_desc": "AUTH_REQUIRED"});
+    assert_eq!(kind(refused), None);
+    assert_eq!(kind(json!({"auth_type": "SPIRE", "verdict": "DROPPED", "drop_reason": 189})), None);
+    assert_eq!(kind(json!({"auth_type": "DISABLED"})), None);
+}
+
+/// Scenario: requests to Kafka, and flows in a wrapper that say nearly nothing.
+/// Guarantees: the kind of a request is no secret, though it is called a key, unless it looks like
+/// one; every flow is a row.
+#[test]
+fn kafka_and_sparse_flows() {
+    let verb = |api_key: &str| {
+        access(&flow(
+            json!({"l7": {"type": "REQUEST", "kafka": {"api_key": api_key, "topic": "t"}}}),
+        ))
+        .verb
+    };
+    assert_eq!(verb("produce").as_deref(), Some("produce"));
+    assert!(verb("s3cr3ts3cr3ts3cr3t").is_some_and(|verb| !verb.contains("s3cr3t")));
+    for sparse in
+        [json!({"source": {"identity": 100}}), json!({"Type": "SOCK"}), json!({"uuid": "u"})]
+    {
+        assert_eq!(access(&sparse).decision, Decision::Unknown, "{sparse}");
     }
 }

@@ -1,6 +1,12 @@
 //! JSON requests, read leniently: nulls are absent, unknown fields are ignored, and an item that
 //! does not fit is a reject of its own. <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>
+//!
+//! Senders that only know JSON of protobuf write names of enums, ids in base64 and names with `_`
+//! (<https://protobuf.dev/programming-guides/json/>); old ones have libraries for scopes.
 
+use std::borrow::Cow;
+
+use base64::Engine as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -15,11 +21,13 @@ pub(super) fn groups<T: DeserializeOwned + Default>(
     [resources, scopes, items]: [&str; 3],
 ) -> Vec<Group<T>> {
     let mut groups = Vec::new();
+    let libraries = scopes.replace("scope", "instrumentationLibrary");
     for of_resource in list(document, resources) {
-        for of_scope in list(of_resource, scopes) {
+        for of_scope in list(of_resource, scopes).iter().chain(list(of_resource, &libraries)) {
+            let scope = || part(of_scope, "instrumentationLibrary");
             let mut group = Group {
                 resource: part(of_resource, "resource").unwrap_or_default(),
-                scope: part(of_scope, "scope").unwrap_or_default(),
+                scope: part(of_scope, "scope").or_else(scope).unwrap_or_default(),
                 ..Group::default()
             };
             for (index, item) in list(of_scope, items).iter().enumerate() {
@@ -45,11 +53,33 @@ pub(super) fn groups<T: DeserializeOwned + Default>(
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    get(value, key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn part<T: DeserializeOwned>(value: &Value, key: &str) -> Option<T> {
-    serde_json::from_value(lenient(value.get(key)?)).ok()
+    serde_json::from_value(lenient(get(value, key)?)).ok()
+}
+
+/// A field by its name, in either spelling.
+pub(super) fn get<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
+    value.get(key).or_else(|| {
+        value.as_object()?.iter().find(|(name, _)| camel(name) == key).map(|(_, value)| value)
+    })
+}
+
+/// `trace_id` is `traceId`.
+fn camel(name: &str) -> Cow<'_, str> {
+    if !name.contains('_') {
+        return Cow::Borrowed(name);
+    }
+    let mut words = name.split('_');
+    let mut out = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
+        out.push_str(&first.to_ascii_uppercase());
+        out.push_str(rest);
+    }
+    Cow::Owned(out)
 }
 
 /// The values that are known; later versions may add others, which are to be ignored.
@@ -67,16 +97,19 @@ const VALUES: &[&str] = &[
 fn lenient(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let is_known = |key: &str| !key.ends_with("Value") || VALUES.contains(&key);
-            let fields = fields.iter().filter(|(key, value)| !value.is_null() && is_known(key));
-            let member = |(key, value): (&String, &Value)| {
-                let mut value = lenient(value);
-                let is_list = matches!(key.as_str(), "kvlistValue" | "arrayValue");
+            // Beside a value that is known nothing else is.
+            let is_any = fields.keys().any(|key| VALUES.contains(&camel(key).as_ref()));
+            let is_known = |key: &str| VALUES.contains(&key) || !(is_any || key.ends_with("Value"));
+            let fields = fields.iter().map(|(key, value)| (camel(key), value));
+            let fields = fields.filter(|(key, value)| !value.is_null() && is_known(key));
+            let member = |(key, value): (Cow<'_, str>, &Value)| {
+                let (key, mut value) = scalar(&key, lenient(value));
+                let is_list = matches!(key, "kvlistValue" | "arrayValue");
                 if let (true, Value::Object(list)) = (is_list, &mut value) {
                     // The Collector leaves out an empty one, which is then missed.
                     list.entry("values").or_insert_with(|| Value::Array(Vec::new()));
                 }
-                (key.clone(), value)
+                (key.to_owned(), value)
             };
             Value::Object(fields.map(member).collect())
         }
@@ -85,4 +118,102 @@ fn lenient(value: &Value) -> Value {
         }
         other => other.clone(),
     }
+}
+
+/// A field whose value is in the form that OTLP has for it.
+fn scalar(key: &str, value: Value) -> (&str, Value) {
+    let value = match key {
+        "traceId" => id(value, 16),
+        "spanId" | "parentSpanId" => id(value, 8),
+        "kind" => word(value, SPAN_KINDS),
+        "code" => word(value, STATUS_CODES),
+        "aggregationTemporality" => word(value, TEMPORALITIES),
+        "severityNumber" => severity(value),
+        "bucketCounts" | "explicitBounds" => return (key, numbers(key, value)),
+        "doubleValue" | "asDouble" | "sum" | "min" | "max" | "quantile" | "value"
+        | "zeroThreshold" => double(value),
+        _ => whole(value),
+    };
+    match value {
+        // A double that is none is kept as text, as it is of protobuf.
+        Value::String(text) if key == "doubleValue" => {
+            let text = text.replace("Infinity", "inf");
+            ("stringValue", text.into())
+        }
+        value => (key, value),
+    }
+}
+
+fn numbers(key: &str, value: Value) -> Value {
+    let number = if key == "bucketCounts" { whole } else { double };
+    match value {
+        Value::Array(items) => items.into_iter().map(number).collect(),
+        other => other,
+    }
+}
+
+/// An id in hex; one in base64 is as long as no id in hex.
+fn id(value: Value, bytes: usize) -> Value {
+    let Value::String(text) = &value else { return value };
+    let decoded = base64::engine::general_purpose::STANDARD.decode(text).ok();
+    let decoded = decoded.filter(|id| id.len() == bytes && text.len() != 2 * bytes);
+    decoded.map_or(value, |id| crate::hex::hex(&id).into())
+}
+
+const SPAN_KINDS: &[&str] = &[
+    "SPAN_KIND_UNSPECIFIED",
+    "SPAN_KIND_INTERNAL",
+    "SPAN_KIND_SERVER",
+    "SPAN_KIND_CLIENT",
+    "SPAN_KIND_PRODUCER",
+    "SPAN_KIND_CONSUMER",
+];
+const STATUS_CODES: &[&str] = &["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"];
+const TEMPORALITIES: &[&str] = &[
+    "AGGREGATION_TEMPORALITY_UNSPECIFIED",
+    "AGGREGATION_TEMPORALITY_DELTA",
+    "AGGREGATION_TEMPORALITY_CUMULATIVE",
+];
+
+/// The number of a word; one that is unknown says nothing.
+fn word(value: Value, words: &[&str]) -> Value {
+    let Value::String(text) = &value else { return whole(value) };
+    let number = words.iter().position(|word| word == text);
+    number.map_or_else(|| text.parse::<i64>().unwrap_or_default().into(), Value::from)
+}
+
+/// `SEVERITY_NUMBER_INFO2` is 10.
+fn severity(value: Value) -> Value {
+    const LEVELS: &[&str] = &["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+    let Value::String(text) = &value else { return whole(value) };
+    let name = text.strip_prefix("SEVERITY_NUMBER_").unwrap_or_default();
+    let level = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let step: usize = name.get(level.len()..).and_then(|step| step.parse().ok()).unwrap_or(1);
+    let number = LEVELS.iter().position(|known| *known == level).map(|at| at * 4 + step);
+    number.map_or_else(|| text.parse::<i64>().unwrap_or_default().into(), Value::from)
+}
+
+/// A whole number, which may be written with a fraction of nothing or an exponent.
+fn whole(value: Value) -> Value {
+    match value.as_f64().filter(|_| value.is_f64()) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is whole, and within 64 bits"
+        )]
+        Some(double) if double.fract() == 0.0 && (0.0..1.8e19).contains(&double) => {
+            (double as u64).into()
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within 64 bits")]
+        Some(double) if double.fract() == 0.0 && (-9.2e18..0.0).contains(&double) => {
+            (double as i64).into()
+        }
+        _ => value,
+    }
+}
+
+/// A double, which may be a text.
+fn double(value: Value) -> Value {
+    let number = value.as_str().and_then(|text| text.parse::<f64>().ok());
+    number.and_then(serde_json::Number::from_f64).map_or(value, Value::Number)
 }

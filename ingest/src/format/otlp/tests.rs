@@ -513,3 +513,242 @@ fn clusters_by_listener_claim_default() {
     check(&request(""), None, Some("default"), Some("default"));
     check(&request(""), None, None, None);
 }
+
+/// Scenario: an access in the body of a record whose attributes say who asked; other bodies beside
+/// other attributes.
+/// Guarantees: one access that knows both; what says nothing of an access is none.
+#[test]
+fn attributes_complete_lines_in_bodies() {
+    let read = |body: &str, attributes: Value| {
+        let attributes = attributes.as_object().unwrap().iter();
+        let attributes: Vec<Value> = attributes
+            .map(|(key, text)| json!({"key": key, "value": {"stringValue": text}}))
+            .collect();
+        let record = json!({"timeUnixNano": "1795455697000000000", "body": {"stringValue": body}, "attributes": attributes});
+        let request = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]});
+        reading(request.to_string().as_bytes())
+    };
+    let text = "[2026-11-23T17:41:37.000Z] \"GET /a HTTP/1.1\" 403 - rbac_access_denied_matched_policy[none] - \"-\" 0 19 0 - \
+        \"-\" \"curl\" \"7\" \"orders\" \"-\" inbound|80|| - 10.0.0.9:80 10.0.0.7:1 - default\n";
+    let line = json!({"response_code": 403, "response_code_details": "rbac_access_denied_matched_policy[none]",
+        "request_id": "7", "start_time": "2026-11-23T17:41:37.000Z"});
+    let who = json!({"source.principal": "spiffe://shop.test/ns/web/sa/frontend"});
+    for body in [text, &line.to_string()] {
+        let reading = read(body, who.clone());
+        assert_eq!((reading.accesses.len(), reading.items()), (1, 1), "{body}");
+        let access = &reading.accesses[0];
+        assert_eq!(access.service_account.as_deref(), Some("frontend"), "{body}");
+        let found = (access.decision, access.status_code, access.request_id.as_deref());
+        assert_eq!(found, (Decision::Deny, Some(403), Some("7")));
+    }
+    for (body, attributes) in [
+        (r#"{"method":"GET","path":"/","status":200}"#, json!({})),
+        (r#"{"method":"GET","path":"/","status":200}"#, who.clone()),
+        ("hello", who),
+    ] {
+        assert_eq!(read(body, attributes).logs.len(), 1, "{body}");
+    }
+}
+
+/// A request in JSON with one item of a signal.
+fn request_of(signal: Signal, item: &Value) -> Value {
+    let [resources, scopes, items] = signal.levels();
+    let resource =
+        json!({"attributes": [{"key": "service.name", "value": {"stringValue": "orders"}}]});
+    json!({resources: [{"resource": resource, scopes: [{"scope": {"name": "s"}, items: [item]}]}]})
+}
+
+/// The same with names as protobuf has them.
+fn snake(value: &Value) -> Value {
+    let name = |key: &str| {
+        key.chars().fold(String::new(), |mut out, c| {
+            if c.is_ascii_uppercase() {
+                out.push('_');
+            }
+            out.push(c.to_ascii_lowercase());
+            out
+        })
+    };
+    match value {
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| (name(key), snake(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(snake).collect(),
+        other => other.clone(),
+    }
+}
+
+/// Whether an item gives one row under one id in every form: with names as protobuf has them, with
+/// libraries for scopes, and with other values at some places.
+fn same(signal: Signal, item: &Value, forms: &[(&str, Value)]) {
+    let rows = |request: &Value| {
+        let bytes = request.to_string();
+        assert_eq!(Format::detect(bytes.as_bytes()), Some(Format::Otlp), "{request}");
+        let reading = reading(bytes.as_bytes());
+        assert_eq!((reading.items(), reading.rejects.len()), (1, 0), "{request}");
+        (reading.spans, reading.logs, reading.metrics)
+    };
+    let mut item = item.clone();
+    if signal != Signal::Metrics {
+        item["traceId"] = json!("5b8efff798038103d269b633813fc60c");
+        item["spanId"] = json!("eee19b7ec3c1b174");
+    }
+    let request = request_of(signal, &item);
+    let expect = rows(&request);
+    assert_eq!(rows(&snake(&request)), expect);
+    let old = request.to_string().replace("\"scope\":", "\"instrumentationLibrary\":");
+    let old = old.replace("\"scope", "\"instrumentationLibrary");
+    assert_eq!(rows(&serde_json::from_str(&old).unwrap()), expect);
+    for (pointer, form) in forms {
+        let mut item = item.clone();
+        *item.pointer_mut(pointer).unwrap() = form.clone();
+        assert_eq!(rows(&request_of(signal, &item)), expect, "{pointer} {form}");
+    }
+}
+
+/// Scenario: one span, log record and metric as OTLP has them in JSON, and as JSON of protobuf may be:
+/// names of enums, ids in base64, names with `_`, numbers as texts or doubles, scopes as libraries,
+/// and fields of later versions.
+/// Guarantees: the same row under the same id, whatever the form.
+#[test]
+fn forms_of_json_are_one() {
+    same(
+        Signal::Traces,
+        &json!({"name": "GET /", "kind": 2, "startTimeUnixNano": "1795455697000000000", "endTimeUnixNano": "1795455698000000000",
+            "status": {"code": 2}, "attributes": [{"key": "n", "value": {"intValue": "5"}}]}),
+        &[
+            ("/kind", json!("SPAN_KIND_SERVER")),
+            ("/kind", json!("2")),
+            ("/status/code", json!("STATUS_CODE_ERROR")),
+            ("/traceId", json!("W47/95gDgQPSabYzgT/GDA==")),
+            ("/traceId", json!("5B8EFFF798038103D269B633813FC60C")),
+            ("/spanId", json!("7uGbfsPBsXQ=")),
+            ("/startTimeUnixNano", json!(1_795_455_697_000_000_000_i64)),
+            ("/startTimeUnixNano", json!(1.795_455_697e18)),
+            ("/attributes/0/value/intValue", json!(5)),
+            ("/attributes/0/value/intValue", json!(5.0)),
+            ("/attributes/0/value", json!({"intValue": 5, "later": {"x": 1}, "newValue": 1})),
+        ],
+    );
+    same(
+        Signal::Logs,
+        &json!({"timeUnixNano": "1795455697000000000", "severityNumber": 18, "body": {"stringValue": "x"},
+            "attributes": [{"key": "d", "value": {"doubleValue": 1.5}}]}),
+        &[
+            ("/severityNumber", json!("SEVERITY_NUMBER_ERROR2")),
+            ("/severityNumber", json!("18")),
+            ("/attributes/0/value/doubleValue", json!("1.5")),
+            ("/body", json!({"stringValue": "x", "later": [1]})),
+        ],
+    );
+    same(
+        Signal::Metrics,
+        &json!({"name": "s", "sum": {"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": [
+            {"asInt": "5", "timeUnixNano": "1795455697000000000"}]}}),
+        &[
+            ("/sum/aggregationTemporality", json!("AGGREGATION_TEMPORALITY_CUMULATIVE")),
+            ("/sum/dataPoints/0/asInt", json!(5)),
+            ("/sum/dataPoints/0/asInt", json!(5.0)),
+        ],
+    );
+    same(
+        Signal::Metrics,
+        &json!({"name": "h", "histogram": {"aggregationTemporality": 1, "dataPoints": [{"count": "3", "sum": 6.5, "min": 1.0,
+            "bucketCounts": ["1", "2"], "explicitBounds": [1.0], "timeUnixNano": "1795455697000000000"}]}}),
+        &[
+            ("/histogram/aggregationTemporality", json!("AGGREGATION_TEMPORALITY_DELTA")),
+            ("/histogram/dataPoints/0/bucketCounts", json!([1, 2.0])),
+            ("/histogram/dataPoints/0/explicitBounds", json!([1])),
+            ("/histogram/dataPoints/0/sum", json!("6.5")),
+            ("/histogram/dataPoints/0/count", json!(3)),
+        ],
+    );
+}
+
+/// Scenario: words that no version knows, ids that are none, and doubles that are no numbers.
+/// Guarantees: what is unknown is unspecified; a broken id rejects its item only; a double of JSON is
+/// the text that it is of protobuf.
+#[test]
+fn unknown_words_are_unspecified() {
+    let span = |kind: &str, id: &str| {
+        let span = json!({"name": "x", "kind": kind, "traceId": id, "startTimeUnixNano": "1795455697000000000"});
+        reading(request_of(Signal::Traces, &span).to_string().as_bytes())
+    };
+    assert_eq!(
+        span("SPAN_KIND_LATER", "5b8efff798038103d269b633813fc60c").spans[0].kind,
+        "unspecified"
+    );
+    assert_eq!(span("SPAN_KIND_SERVER", "no id").rejects.len(), 1);
+    for (double, expect) in [("NaN", "NaN"), ("Infinity", "inf"), ("-Infinity", "-inf")] {
+        let record = json!({"timeUnixNano": "1795455697000000000", "attributes": [{"key": "d", "value": {"doubleValue": double}}]});
+        let reading = reading(request_of(Signal::Logs, &record).to_string().as_bytes());
+        let attributes = reading.logs[0].attributes.as_str();
+        assert!(attributes.starts_with(&format!("{{\"d\":\"{expect}\"")), "{attributes}");
+    }
+}
+
+/// Scenario: a client's bytes that are no text in attributes, in their names, in a resource and in
+/// bodies, in protobuf and in JSON, whose signal is named or not.
+/// Guarantees: each item is a row; only the broken texts are gone, and the value of a broken name with
+/// it; a line of a proxy in such a body is still an access.
+#[test]
+fn broken_texts_cost_themselves() {
+    let pair = |key: &str, text: &str| json!({"key": key, "value": {"stringValue": text}});
+    let read = |request: &Value, signal: Option<Signal>| {
+        let text = request.to_string();
+        let break_it = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            let at: Vec<usize> = memchr::memmem::find_iter(&bytes, b"~~").collect();
+            assert!(!at.is_empty());
+            for at in at {
+                bytes[at] = 0xff;
+            }
+            bytes
+        };
+        let encoded = match signal {
+            Some(Signal::Logs) => {
+                serde_json::from_str::<ExportLogsServiceRequest>(&text).unwrap().encode_to_vec()
+            }
+            _ => serde_json::from_str::<ExportTraceServiceRequest>(&text).unwrap().encode_to_vec(),
+        };
+        [reading(&break_it(text.as_bytes())), reading(&break_it(&encoded))]
+    };
+    let span = json!({"name": "x", "traceId": "5b8efff798038103d269b633813fc60c", "kind": 2,
+        "attributes": [pair("http.target", "/a~~b"), pair("pass~~word", "s3cr3t"), pair("kept", "yes")],
+        "events": [{"name": "e", "attributes": [pair("why", "be~~cause")]}]});
+    let mut request = request_of(Signal::Traces, &span);
+    let resource = &mut request["resourceSpans"][0]["resource"]["attributes"];
+    resource.as_array_mut().unwrap().push(pair("host.name", "n~~"));
+    for reading in read(&request, None) {
+        assert_eq!((reading.spans.len(), reading.items()), (1, 1), "{:?}", reading.rejects);
+        let span = &reading.spans[0];
+        assert_eq!((span.service.as_deref(), span.kind.as_str()), (Some("orders"), "server"));
+        assert!(span.attributes.as_str().contains(r#""kept":"yes""#));
+        assert!(!format!("{span:?}").contains("s3cr3t"));
+    }
+    let line = "[2026-11-23T17:41:37.000Z] \"GET /a HTTP/1.1\" 403 - rbac_access_denied_matched_policy[none] - \"-\" 0 19 0 - \
+        \"-\" \"cu~~rl\" \"7\" \"orders\" \"-\" inbound|80|| - 10.0.0.9:80 10.0.0.7:1 - default\n";
+    let record = |body: &str| {
+        let record = json!({"timeUnixNano": "1795455697000000000", "body": {"stringValue": body}, "attributes": [pair("a", "b~~")]});
+        read(&request_of(Signal::Logs, &record), Some(Signal::Logs))
+    };
+    for reading in record(line) {
+        assert_eq!((reading.accesses.len(), reading.items()), (1, 1), "{:?}", reading.rejects);
+        assert_eq!(reading.accesses[0].decision, Decision::Deny);
+    }
+    for (body, expect) in [
+        ("hello", "hello"),
+        ("login failed pass~~word=s3cr3t", "login failed pass"),
+        (r#"{"level":"info","pass~~word":"s3cr3t"}"#, r#""level":"info""#),
+    ] {
+        for reading in record(body) {
+            assert_eq!((reading.logs.len(), reading.items()), (1, 1));
+            let found = reading.logs[0].body.as_deref().unwrap();
+            assert!(found.contains(expect) && !found.contains("s3cr3t"), "{found}");
+        }
+    }
+    for reading in record(r#"{"auditID":"7","requestObject":{"pass~~word":"s3cr3t"}}"#) {
+        assert_eq!((reading.rejects.len(), reading.items()), (1, 1));
+        assert!(!format!("{reading:?}").contains("s3cr3t"));
+    }
+}

@@ -7,40 +7,54 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
 use super::super::{Failure, MAX_ITEM};
+use super::mend::{Shape, mended};
 use super::{Broken, Group};
 
 /// The groups of a request. In each signal `resource_*` is field 1 of the request; in it field 1 is
 /// the resource and field 2 the scopes; in these field 1 is the scope and field 2 the items.
-pub(super) fn groups<T: Message + Default>(bytes: &[u8]) -> Result<Vec<Group<T>>, Failure> {
+pub(super) fn groups<T: Message + Default>(
+    shape: Shape,
+    bytes: &[u8],
+) -> Result<Vec<Group<T>>, Failure> {
     let mut groups = Vec::new();
     for (_, of_resource) in fields(bytes)?.into_iter().filter(|(number, _)| *number == 1) {
         let parts = fields(of_resource)?;
-        let resource = first(&parts).and_then(|bytes| Resource::decode(bytes).ok());
+        let resource = first(&parts).and_then(|bytes| decoded::<Resource>(Shape::Resource, bytes));
         let resource = resource.unwrap_or_default();
         for (_, of_scope) in parts.iter().filter(|(number, _)| *number == 2) {
-            let group = Group { resource: resource.clone(), ..group(of_scope)? };
+            let group = Group { resource: resource.clone(), ..group(shape, of_scope)? };
             groups.push(group);
         }
     }
     Ok(groups)
 }
 
-fn group<T: Message + Default>(bytes: &[u8]) -> Result<Group<T>, Failure> {
+fn group<T: Message + Default>(shape: Shape, bytes: &[u8]) -> Result<Group<T>, Failure> {
     let parts = fields(bytes)?;
-    let scope = first(&parts).and_then(|bytes| InstrumentationScope::decode(bytes).ok());
+    let scope =
+        first(&parts).and_then(|bytes| decoded::<InstrumentationScope>(Shape::Scope, bytes));
     let mut group = Group { scope: scope.unwrap_or_default(), ..Group::default() };
     for (index, (_, item)) in parts.iter().filter(|(number, _)| *number == 2).enumerate() {
         let undecodable = || {
             Failure::new("not_otlp", "the item does not decode")
                 .hint("a text in it may not be UTF-8: see the exporter's log")
         };
-        match T::decode(*item) {
-            _ if item.len() > MAX_ITEM => group.broken.push(Broken::too_large(item, index)),
-            Ok(item) => group.items.push(item),
-            Err(_) => group.broken.push(Broken::new(item, undecodable(), index)),
+        if item.len() > MAX_ITEM {
+            group.broken.push(Broken::too_large(item, index));
+            continue;
+        }
+        match decoded(shape, item) {
+            Some(item) => group.items.push(item),
+            None => group.broken.push(Broken::new(item, undecodable(), index)),
         }
     }
     Ok(group)
+}
+
+/// A message, if need be with its broken texts masked.
+fn decoded<T: Message + Default>(shape: Shape, bytes: &[u8]) -> Option<T> {
+    let mended = || T::decode(mended(shape, bytes)?.as_slice()).ok();
+    T::decode(bytes).ok().or_else(mended)
 }
 
 /// The content of field 1.
@@ -71,7 +85,7 @@ fn fields(mut bytes: &[u8]) -> Result<Vec<(u64, &[u8])>, Failure> {
     Ok(fields)
 }
 
-fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+pub(super) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0;
     for (index, byte) in bytes.iter().take(10).enumerate() {
         value |= u64::from(byte & 0x7f).checked_shl(7 * u32::try_from(index).ok()?)?;

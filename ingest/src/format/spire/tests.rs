@@ -181,3 +181,84 @@ fn other_lines_are_rejects() {
         assert_eq!((reading.logs.len(), reading.rejects.len()), (2, 1), "{bad}");
     }
 }
+
+/// Scenario: lines in text whose words are of digits, whose codes are names, and whose service is whole;
+/// times of other sorts.
+/// Guarantees: the same columns as of JSON, no reject.
+#[test]
+fn text_says_what_json_says() {
+    let json = json!({"time": "2026-11-23T17:54:38Z", "level": "info", "msg": "API accessed", "type": "audit",
+        "method": "BatchNewX509SVID", "service": "svid.v1.SVID", "request_id": 12, "entry_id": 345, "serial_num": 255,
+        "status": "error", "status_code": 5, "status_message": "entry not found"});
+    let text = "time=\"2026-11-23T17:54:38Z\" level=info msg=\"API accessed\" entry_id=345 method=BatchNewX509SVID \
+        request_id=12 serial_num=255 service=svid.v1.SVID status=error status_code=NotFound \
+        status_message=\"entry not found\" type=audit";
+    let of_text = &reading(text).accesses;
+    assert_eq!(*of_text, [access(&json)]);
+    let failed = &of_text[0];
+    assert_eq!(
+        (failed.request_id.as_deref(), failed.object_name.as_deref()),
+        (Some("12"), Some("345"))
+    );
+    assert_eq!(
+        (failed.status_reason.as_deref(), failed.decision),
+        (Some("NotFound"), Decision::Allow)
+    );
+    let good = text.replace("status=error", "status=success").replace("status_code=NotFound ", "");
+    let good = &reading(&good).accesses[0];
+    assert_eq!(good.issued_credential_id, Some("X509SERIAL=ff".into()));
+    for (time, expect) in [
+        (json!("2026-11-23T12:54:38-05:00"), "2026-11-23T17:54:38.000000Z"),
+        (json!("2026-11-23T17:54:38.123456789Z"), "2026-11-23T17:54:38.123456Z"),
+        (json!(1_795_456_478), "2026-11-23T17:54:38.000000Z"),
+    ] {
+        let mut line = json.clone();
+        line["time"] = time;
+        line["service"] = json!("spire.api.server.svid.v1.SVID");
+        let access = access(&line);
+        assert_eq!((access.time.to_string().as_str(), access.time_suspect), (expect, Some(false)));
+        assert_eq!(access.resource.as_deref(), Some("svids"));
+    }
+}
+
+/// Scenario: attestations that a node's attestor refused, and such as it could not judge.
+/// Guarantees: the former are denials, the latter are errors.
+#[test]
+fn attestations_that_nobody_judged() {
+    let decision = |code: Value| {
+        access(&json!({"msg": "API accessed", "type": "audit", "status": "error", "method": "AttestAgent",
+            "service": "agent.v1.Agent", "request_id": "1", "status_code": code, "status_message": "failed to attest"}))
+        .decision
+    };
+    for (code, expect) in [
+        (json!(3), Decision::Deny),
+        (json!(7), Decision::Deny),
+        (json!("PermissionDenied"), Decision::Deny),
+        (json!(13), Decision::Error),
+        (json!("Unavailable"), Decision::Error),
+        (Value::Null, Decision::Deny),
+    ] {
+        assert_eq!(decision(code.clone()), expect, "{code}");
+    }
+}
+
+/// Scenario: workloads that ask an agent for the identities of others, known to it and unknown.
+/// Guarantees: each is denied, and is whom the agent knows it to be.
+#[test]
+fn who_is_no_delegate_is_denied() {
+    let line = json!({"level": "error", "time": "2026-11-23T17:54:38Z", "method": "SubscribeToX509SVIDs",
+        "service": "agent.delegatedidentity.v1.DelegatedIdentity", "subsystem_name": "admin_api",
+        "msg": "Permission denied; caller not configured as an authorized delegate.", "num_registered_entries": 1,
+        "default_id": "spiffe://shop.test/ns/web/sa/frontend"});
+    let known = access(&line);
+    assert_eq!((known.decision, known.outcome), (Decision::Deny, Outcome::Failure));
+    assert_eq!(known.service_account.as_deref(), Some("frontend"));
+    let mut line = line;
+    line["msg"] = json!("no identity issued");
+    let unknown = access(&line);
+    assert_eq!(
+        (unknown.decision, unknown.identity_kind),
+        (Decision::Deny, IdentityKind::Unauthenticated)
+    );
+    assert_eq!(unknown.identity, None);
+}

@@ -55,6 +55,28 @@ pub(super) const SAMPLES: &[Sample] = &[
         words: &["-", "spiffe://b.test/x"],
     },
     Sample {
+        format: Format::Envoy,
+        record: r#"{"time":"2026-07-23T09:00:05Z","scope":"access","message":"connection complete","direction":"inbound",
+            "src.addr":"10.0.0.7:1","dst.workload":"orders-1","dst.namespace":"shop",
+            "error":"connection closed due to policy rejection: explicitly denied by: a/istio_converted_static_strict"}"#,
+        words: &["connection opened", "outbound"],
+    },
+    Sample {
+        format: Format::Envoy,
+        record: r#"{"start_time":"2026-07-23T09:00:05Z","method":"POST","path":"/a.B/C","response_code":200,"grpc_status":"OK",
+            "response_flags":"-","access_log_type":"DownstreamEnd","downstream_peer_subject":"CN=web","downstream_peer_serial":"0a",
+            "upstream_local_uri_san":"spiffe://shop.test/ns/web/sa/frontend","downstream_remote_address":"10.0.0.7:1",
+            "upstream_local_address":"10.0.0.7:2","requested_server_name":"a.example"}"#,
+        words: &["16", "UAEX", "DownstreamStart", "-", "10.0.0.9:1", "CN=b"],
+    },
+    Sample {
+        format: Format::Envoy,
+        record: r#"{"start_time":"2026-07-23T09:00:05Z","response_flags":"-","source_principal":"-",
+            "upstream_local_uri_san":"spiffe://shop.test/ns/web/sa/frontend","downstream_remote_address":"10.0.0.7:1",
+            "upstream_local_address":"10.0.0.7:2"}"#,
+        words: &["10.0.0.9:1", "UAEX"],
+    },
+    Sample {
         format: Format::Spire,
         record: r#"{"time":"2026-07-23T09:00:05Z","level":"info","msg":"API accessed","type":"audit","subsystem_name":"api",
             "method":"BatchNewX509SVID","service":"svid.v1.SVID","request_id":"7","status":"success","status_code":0,
@@ -93,6 +115,12 @@ pub(super) const SAMPLES: &[Sample] = &[
         words: &["rpc error: code = Unauthenticated desc = x"],
     },
     Sample {
+        format: Format::Spire,
+        record: r#"{"time":"2026-07-23T09:00:05Z","level":"error","method":"SubscribeToX509SVIDs","service":"x",
+            "msg":"Permission denied; caller not configured as an authorized delegate.","default_id":"spiffe://shop.test/ns/a/sa/b"}"#,
+        words: &["spiffe://b.test/x"],
+    },
+    Sample {
         format: Format::Hubble,
         record: r#"{"flow":{"time":"2026-07-23T09:00:05Z","uuid":"u","verdict":"DROPPED","drop_reason_desc":"POLICY_DENIED",
             "auth_type":"SPIRE","is_reply":false,"IP":{"source":"10.0.0.7","destination":"10.0.0.9"},
@@ -125,6 +153,11 @@ pub(super) const SAMPLES: &[Sample] = &[
     },
     Sample {
         format: Format::Hubble,
+        record: r#"{"flow":{"verdict":"DROPPED","drop_reason":133,"Type":"L3_L4","egress_denied_by":[{"name":"no","kind":"CiliumNetworkPolicy"}]}}"#,
+        words: &["FORWARDED"],
+    },
+    Sample {
+        format: Format::Hubble,
         record: r#"{"flow":{"verdict":"FORWARDED","l7":{"kafka":{"api_key":"produce","topic":"t","error_code":3}}}}"#,
         words: &[],
     },
@@ -152,6 +185,20 @@ pub(super) const SAMPLES: &[Sample] = &[
             "response":{"auth":{"accessor":"a","display_name":"cert-web","entity_id":"e","metadata":{"cert_name":"web","role":"r",
                 "serial_number":"255"}}}}"#,
         words: &["jwt", "kubernetes", "secret/a", "jwt-spiffe://a/b"],
+    },
+    Sample {
+        format: Format::Vault,
+        record: r#"{"time":"2026-07-23T09:00:05Z","type":"response","auth":{"client_token":"c","display_name":"token"},
+            "request":{"id":"7","operation":"read","path":"secret/a","client_token_accessor":"a"},
+            "response":{"wrap_info":{"accessor":"b","wrapped_accessor":"d"}}}"#,
+        words: &["a", "d"],
+    },
+    Sample {
+        format: Format::Vault,
+        record: r#"{"time":"2026-07-23T09:00:05Z","type":"response",
+            "request":{"id":"7","operation":"update","mount_type":"approle","mount_point":"auth/approle/","path":"auth/approle/login"},
+            "response":{"auth":{"accessor":"a","display_name":"approle","metadata":{"role_name":"ci"}}}}"#,
+        words: &[],
     },
     Sample {
         format: Format::Vault,

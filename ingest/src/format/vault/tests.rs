@@ -134,6 +134,10 @@ fn errors_are_decided() {
         Decision::Deny,
         None,
     );
+    for error in ["bad token", "missing client token", "1 error occurred:\n\t* invalid token\n\n"] {
+        let entry = use_of(json!({"error": error, "auth": {"token_type": "default"}}));
+        check(entry, Decision::Deny, Some("authentication"));
+    }
     check(use_of(json!({"error": "unsupported path", "auth": auth(true)})), Decision::Allow, None);
     check(
         use_of(json!({"response": {"data": {"error": hashed('d')}}})),
@@ -210,4 +214,86 @@ fn what_is_no_entry_is_a_reject() {
         let reading = reading(&format!("{good}\n{bad}\n{good}"));
         assert_eq!((reading.accesses.len(), reading.rejects.len()), (2, 1), "{bad}");
     }
+}
+
+/// Scenario: entries behind what syslog and a device's prefix write, and an entry whose data look like one.
+/// Guarantees: the same row as of the entry alone; what is behind no prefix stays a reject.
+#[test]
+fn prefixes_are_cut_off() {
+    let entry = use_of(json!({"request": {"id": "1", "operation": "read", "path": "a/{\"b"}}));
+    let expect = access(&entry);
+    for prefix in
+        ["@cee: ", "<13>Nov 23 17:41:37 node-1 vault[7]: ", "2026-11-25T00:00:00Z stdout F "]
+    {
+        let reading = reading(&format!("{prefix}{entry}"));
+        assert_eq!(reading.accesses, std::slice::from_ref(&expect), "{prefix}");
+    }
+    assert_eq!(reading("@cee: nope").rejects.len(), 1);
+}
+
+/// Scenario: tokens that are made, wrapped, and renewed; tokens that show no accessor.
+/// Guarantees: a renewal issues nothing; what is wrapped is issued; a token is not nobody's.
+#[test]
+fn tokens_are_followed() {
+    let check = |more: Value, issued: Option<char>, kind: CredentialKind| {
+        let access = access(&use_of(more.clone()));
+        let expect = issued.map(|digit| CredentialId(format!("ACCESSOR={}", hashed(digit))));
+        assert_eq!(
+            (access.issued_credential_id, access.credential_kind),
+            (expect, Some(kind)),
+            "{more}"
+        );
+    };
+    let made =
+        |digit: char| json!({"auth": {"accessor": hashed(digit), "client_token": hashed('7')}});
+    let wrapped = json!({"wrap_info": {"accessor": hashed('e'), "token": hashed('8'), "ttl": 60}});
+    let login = json!({"wrap_info": {"accessor": hashed('e'), "wrapped_accessor": hashed('d')}});
+    check(json!({"response": made('d')}), Some('d'), CredentialKind::Unknown);
+    check(json!({"response": made('a')}), None, CredentialKind::Unknown);
+    check(json!({"response": wrapped}), Some('e'), CredentialKind::Unknown);
+    check(json!({"response": login}), Some('d'), CredentialKind::Unknown);
+    let bare = json!({"id": "1", "operation": "read", "path": "secret/a"});
+    let batch =
+        json!({"client_token": hashed('b'), "display_name": "token", "token_type": "batch"});
+    check(json!({"request": bare, "auth": batch}), None, CredentialKind::Unknown);
+    check(json!({"request": bare, "auth": {"token_type": "default"}}), None, CredentialKind::None);
+}
+
+/// Scenario: operations as Vault names them, logins at mounts of several parts, of an `AppRole`, and such
+/// as nobody could decide.
+/// Guarantees: reads are reads; the role is named with its whole mount; a failure is no denial.
+#[test]
+fn operations_and_mounts() {
+    let activity = |operation: &str| {
+        access(&use_of(json!({"request": {"id": "1", "operation": operation, "path": "a"}})))
+            .activity_id
+    };
+    let found = ["create", "read", "list", "update", "patch", "delete", "revoke", "renew", "help"]
+        .map(activity);
+    assert_eq!(found, [1, 2, 2, 3, 3, 4, 4, 99, 99]);
+    let login = |mount: &str, more: Value| {
+        let mut entry = json!({"type": "response", "time": "2026-11-23T17:41:38Z", "auth": {},
+            "request": {"id": "1", "operation": "update", "path": format!("{mount}login"), "mount_point": mount}});
+        entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let access = access(&entry);
+        assert_eq!(access.class_uid, normalize::AUTHENTICATION, "{entry}");
+        (access.decision, access.decided_by)
+    };
+    let made =
+        |metadata: Value| json!({"response": {"auth": {"accessor": "x", "metadata": metadata}}});
+    let by = |decision, by: &str| (decision, Some(by.to_owned()));
+    assert_eq!(
+        login("auth/team/cert/", made(json!({"cert_name": "web"}))),
+        by(Decision::Allow, "auth/team/cert/certs/web")
+    );
+    assert_eq!(
+        login("auth/approle/", made(json!({"role_name": "ci"}))),
+        by(Decision::Allow, "auth/approle/role/ci")
+    );
+    let denied = json!({"error": "invalid role or secret ID"});
+    assert_eq!(login("auth/team/approle/", denied), by(Decision::Deny, "authentication"));
+    let limited = json!({"error": "rate limit quota exceeded"});
+    assert_eq!(login("auth/kubernetes/", limited), (Decision::Unknown, None));
+    let broken = json!({"error": "Post \"https://10.96.0.1\": context deadline exceeded"});
+    assert_eq!(login("auth/kubernetes/", broken), (Decision::Error, None));
 }
