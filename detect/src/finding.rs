@@ -60,13 +60,20 @@ pub(crate) struct More {
 #[derive(Debug)]
 pub(crate) struct Findings {
     known: Memory<FindingId, Known>,
+    /// What changed since the last look at what is due, and what was not due then.
     touched: BTreeSet<FindingId>,
+    waiting: BTreeSet<FindingId>,
     events: Vec<FindingEvent>,
 }
 
 impl Default for Findings {
     fn default() -> Self {
-        Self { known: Memory::of(MOST), touched: BTreeSet::new(), events: Vec::new() }
+        Self {
+            known: Memory::of(MOST),
+            touched: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            events: Vec::new(),
+        }
     }
 }
 
@@ -97,12 +104,16 @@ impl Findings {
     /// What is due for a new version. A number of events alone makes one up to twenty events, then
     /// when it doubles, and at ticks.
     pub(crate) fn due(&mut self, is_tick: bool) -> Vec<FindingId> {
-        let known = &self.known;
-        let is_due =
-            |id: &FindingId| known.peek(id).is_none_or(|k| is_tick || k.is_worth_a_version());
-        let (due, waiting): (BTreeSet<_>, _) =
-            std::mem::take(&mut self.touched).into_iter().partition(is_due);
-        self.touched = waiting;
+        // What waits was looked at and has not changed since.
+        let mut due = if is_tick { std::mem::take(&mut self.waiting) } else { BTreeSet::new() };
+        for id in std::mem::take(&mut self.touched) {
+            if is_tick || self.known.peek(&id).is_none_or(Known::is_worth_a_version) {
+                self.waiting.remove(&id);
+                due.insert(id);
+            } else {
+                self.waiting.insert(id);
+            }
+        }
         due.into_iter().collect()
     }
 
@@ -122,8 +133,8 @@ impl Findings {
     }
 
     /// What waits for its next version.
-    pub(crate) fn waiting(&self) -> &BTreeSet<FindingId> {
-        &self.touched
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &FindingId> {
+        self.waiting.union(&self.touched)
     }
 
     /// Takes back a finding from a checkpoint.
@@ -133,7 +144,7 @@ impl Findings {
 
     /// Takes back what waits.
     pub(crate) fn restore_waiting(&mut self, waiting: BTreeSet<FindingId>) {
-        self.touched = waiting;
+        self.waiting = waiting;
     }
 }
 

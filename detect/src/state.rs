@@ -77,7 +77,7 @@ fn written(detection: &Detection) -> Result<Vec<u8>, Broken> {
         remembered: &detection.memory,
         detectors: detection.detectors.iter().map(|d| d.save()).collect::<Result<_, _>>()?,
         findings: findings.iter().map(|known| &known.more).collect(),
-        waiting: detection.findings.waiting().iter().map(FindingId::as_str).collect(),
+        waiting: detection.findings.waiting().map(FindingId::as_str).collect(),
         held: held
             .iter()
             .map(|held| held.findings.iter().map(|id| id.0.clone()).collect())
