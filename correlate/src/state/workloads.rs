@@ -1,12 +1,15 @@
 //! Which pod belongs to which workload: pods, and the owners that controllers made them for.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod index;
+
+use std::collections::{BTreeMap, VecDeque};
 
 use durward_schemas::Time;
 use durward_schemas::ids::LogPosition;
 use durward_schemas::tables::Workload;
 use durward_schemas::values::Evidence;
 
+use self::index::Index;
 use crate::body::{Metadata, OwnerReference, Pod};
 
 /// Pods come and go: the oldest leave first, and live on in the lake.
@@ -18,9 +21,6 @@ pub(crate) type Place = (Option<String>, String);
 /// A `ServiceAccount`: its namespace of a cluster, and its name.
 pub(crate) type Account = (Place, String);
 
-/// Kind and name of what a pod belongs to.
-type Kept = (Option<String>, Option<String>);
-
 /// Pods by UID, the owners of each namespace, and processes that hold SVIDs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Workloads {
@@ -30,8 +30,7 @@ pub(crate) struct Workloads {
     clusters: BTreeMap<String, Option<String>>,
     owners: BTreeMap<Place, BTreeMap<String, Owner>>,
     processes: BTreeMap<(Place, String), Workload>,
-    /// Which workloads run as a `ServiceAccount`, and the UIDs of their pods.
-    accounts: BTreeMap<Account, BTreeMap<Kept, BTreeSet<String>>>,
+    index: Index,
 }
 
 /// A pod's latest row, and its direct controller.
@@ -178,19 +177,15 @@ impl Workloads {
             return Vec::new();
         }
         known.above.clone_from(&above);
-        let mine = |pod: &&mut KnownPod| {
-            pod.row.cluster == place.0
-                && pod.row.namespace == place.1
-                && pod.controller.as_ref().is_some_and(|(_, controller)| *controller == name)
-        };
         let mut rows = Vec::new();
-        for pod in self.pods.values_mut().filter(mine) {
+        for uid in self.index.made_for(place, &name) {
+            let Some(pod) = self.pods.get_mut(&(place.0.clone(), uid)) else { continue };
             let (kind, workload) = above.clone().unzip();
-            unindex(&mut self.accounts, &pod.row);
+            self.index.remove(pod);
             pod.row.workload_kind = kind;
             pod.row.workload = workload;
             next_version(&mut pod.row, cause);
-            index(&mut self.accounts, &pod.row);
+            self.index.add(pod);
             rows.push(pod.row.clone());
         }
         rows
@@ -198,13 +193,12 @@ impl Workloads {
 
     /// A pod is gone; its last version.
     pub(crate) fn gone(&mut self, place: &Place, pod: &str, cause: Cause) -> Option<Workload> {
-        let here = |row: &Workload| {
-            row.cluster == place.0
-                && row.namespace == place.1
-                && row.pod == pod
-                && row.valid_to.is_none()
+        let alive = |uid: &&String| {
+            let key = (place.0.clone(), (*uid).clone());
+            self.pods.get(&key).is_some_and(|known| known.row.valid_to.is_none())
         };
-        let row = &mut self.pods.values_mut().find(|known| here(&known.row))?.row;
+        let uid = self.index.named(place, pod).find(alive)?.clone();
+        let row = &mut self.pods.get_mut(&(place.0.clone(), uid))?.row;
         row.valid_to = Some(cause.time);
         next_version(row, cause);
         Some(row.clone())
@@ -250,8 +244,9 @@ impl Workloads {
     pub(crate) fn running_as(&self, account: &Account, time: Time) -> Option<Ownership> {
         let cluster = &account.0.0;
         let pod = |uid: &String| self.pods.get(&(cluster.clone(), uid.clone()));
-        let workloads = self.accounts.get(account)?.values();
-        let mut alive = workloads
+        let mut alive = self
+            .index
+            .running_as(account)
             .filter_map(|uids| uids.iter().filter_map(pod).find(|known| known.lived_at(time)));
         let only = alive.next().filter(|_| alive.next().is_none())?;
         Some(Ownership { evidence: Evidence::Derived, ..only.ownership()? })
@@ -288,9 +283,9 @@ impl Workloads {
 
     fn keep(&mut self, key: (Option<String>, String), pod: KnownPod) {
         if let Some(old) = self.pods.get(&key) {
-            unindex(&mut self.accounts, &old.row);
+            self.index.remove(old);
         }
-        index(&mut self.accounts, &pod.row);
+        self.index.add(&pod);
         if self.pods.insert(key.clone(), pod).is_none() {
             self.clusters.insert(key.1.clone(), key.0.clone());
             self.order.push_back(key);
@@ -299,7 +294,7 @@ impl Workloads {
             && let Some(oldest) = self.order.pop_front()
         {
             if let Some(old) = self.pods.remove(&oldest) {
-                unindex(&mut self.accounts, &old.row);
+                self.index.remove(&old);
             }
             self.clusters.remove(&oldest.1);
         }
@@ -316,28 +311,6 @@ impl Workloads {
 /// The `ServiceAccount` that a pod runs as.
 pub(crate) fn account_of(row: &Workload) -> Option<Account> {
     Some(((row.cluster.clone(), row.namespace.clone()), row.service_account.clone()?))
-}
-
-fn kept(row: &Workload) -> Kept {
-    (row.workload_kind.clone(), row.workload.clone())
-}
-
-fn index(accounts: &mut BTreeMap<Account, BTreeMap<Kept, BTreeSet<String>>>, row: &Workload) {
-    if let Some((account, uid)) = account_of(row).zip(row.pod_uid.clone()) {
-        accounts.entry(account).or_default().entry(kept(row)).or_default().insert(uid);
-    }
-}
-
-fn unindex(accounts: &mut BTreeMap<Account, BTreeMap<Kept, BTreeSet<String>>>, row: &Workload) {
-    let Some((account, uid)) = account_of(row).zip(row.pod_uid.as_ref()) else { return };
-    let Some(workloads) = accounts.get_mut(&account) else { return };
-    if let Some(uids) = workloads.get_mut(&kept(row)) {
-        uids.remove(uid);
-    }
-    workloads.retain(|_, uids| !uids.is_empty());
-    if workloads.is_empty() {
-        accounts.remove(&account);
-    }
 }
 
 /// `a-b-c` -> `a-b`, `a`: the longest first.
