@@ -78,7 +78,7 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         match byte {
-            b'[' if matches!(key.as_str(), "items" | "Records" | "records") && at == depth => {
+            b'[' if is_list(&key) && at == depth => {
                 at += 1;
                 depth += 2;
             }
@@ -103,6 +103,12 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
     weak
 }
 
+/// Whether a key holds the items that an object is about.
+fn is_list(key: &str) -> bool {
+    let quoted = format!("\"{key}\"");
+    key == "items" || envelope::LISTS.contains(&quoted.as_bytes())
+}
+
 fn by_key(key: &str) -> Option<Format> {
     match key {
         "resourceSpans" | "resourceLogs" | "resourceMetrics" => Some(Format::Otlp),
@@ -111,8 +117,11 @@ fn by_key(key: &str) -> Option<Format> {
         "flow" | "verdict" | "lost_events" | "trace_observation_point" => Some(Format::Hubble),
         "subsystem_name" => Some(Format::Spire),
         key if envoy::is_telling(key) => Some(Format::Envoy),
-        "logEvents" | "awslogs" | "kinesis" | "Sns" => Some(Format::CloudWatch),
-        "userIdentity" | "useridentity" | "detail-type" => Some(Format::CloudTrail),
+        "logEvents" | "awslogs" | "kinesis" | "Sns" | "ingestionTime" | "@message" | "TopicArn"
+        | "ReceiptHandle" => Some(Format::CloudWatch),
+        "userIdentity" | "useridentity" | "detail-type" | "CloudTrailEvent" | "insightDetails"
+        | "digestStartTime" => Some(Format::CloudTrail),
+        "EnqueuedTimeUtc" => Some(Format::AzureActivity),
         "protoPayload" | "protopayload_auditlog" | "jsonPayload" | "logName" => {
             Some(Format::GcpAudit)
         }
@@ -129,14 +138,15 @@ fn by_value(key: &str, value: &str) -> Option<Format> {
         "type" if matches!(value, "request" | "response") => Some(Format::Vault),
         "type" if value == "audit" => Some(Format::Spire),
         "scope" if value == "access" => Some(Format::Envoy),
-        "category" | "Category" => envelope::of_category(value),
+        "category" | "Category" | "Type" => envelope::of_category(value),
+        "type" if value.starts_with("google.cloud.") => Some(Format::GcpAudit),
         "subscription" if value.starts_with("projects/") => Some(Format::GcpAudit),
         "eventSource" | "eventsource" if value.ends_with(".amazonaws.com") => {
             Some(Format::CloudTrail)
         }
         "eventSource" if value == "aws:sqs" => Some(Format::CloudWatch),
         // A record of Firehose or Kinesis, in base64 and compressed.
-        "data" if value.starts_with("H4sI") => Some(Format::CloudWatch),
+        "data" | "Data" if value.starts_with("H4sI") => Some(Format::CloudWatch),
         _ => None,
     }
 }
@@ -145,6 +155,11 @@ fn by_value(key: &str, value: &str) -> Option<Format> {
 fn hint_of(key: &str, value: &str) -> Option<Format> {
     let is_resource =
         ["resourceId", "_ResourceId"].iter().any(|name| key.eq_ignore_ascii_case(name));
+    // Docker and shippers of logs wrap the line.
+    let is_line = matches!(key, "log" | "message") && value.starts_with('{');
+    if is_line && value.contains("\"audit.k8s.io/") {
+        return Some(Format::KubeAudit);
+    }
     (is_resource && value.starts_with('/')).then_some(Format::AzureActivity)
 }
 
@@ -152,7 +167,7 @@ fn hint_of(key: &str, value: &str) -> Option<Format> {
 fn hint(key: &str) -> Option<Format> {
     match key {
         "metadata" | "items" => Some(Format::KubeList),
-        "ackId" => Some(Format::GcpAudit),
+        "ackId" | "publishTime" => Some(Format::GcpAudit),
         _ => None,
     }
 }

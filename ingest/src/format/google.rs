@@ -53,7 +53,13 @@ pub(super) fn not_an_entry() -> Failure {
 /// Whether an entry is one of several that a large one was cut into.
 /// <https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#LogSplit>
 pub(super) fn is_split(split: Option<&Value>) -> bool {
-    split.and_then(|split| split.get("totalSplits")?.as_i64()).is_some_and(|parts| parts > 1)
+    integer(split.and_then(|split| split.get("totalSplits"))).is_some_and(|parts| parts > 1)
+}
+
+/// A whole number; BigQuery has texts.
+pub(super) fn integer(value: Option<&Value>) -> Option<i64> {
+    let value = value?;
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// Whether a field holds the audit log.

@@ -1,4 +1,4 @@
-use durward_schemas::values::CredentialKind;
+use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome};
 use serde_json::json;
 
 use super::super::{Format, read as read_all};
@@ -200,7 +200,6 @@ fn spellings_and_other_events() {
         (Some("GetObject"), Some("AIDAX"))
     );
     for item in [
-        json!({"awsAccountId": "1", "digestStartTime": "x"}),
         json!({"eventName": 7, "eventSource": "x"}),
         json!({"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "awsRegion": "x"}),
     ] {
