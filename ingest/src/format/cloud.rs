@@ -193,3 +193,34 @@ impl Message {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: times as clouds write them, and as what exports their records rewrites them.
+    /// Guarantees: one time for all of them; other texts are none.
+    #[test]
+    fn moments_of_every_form() {
+        let expect = Time::parse("2026-07-23T22:05:06Z");
+        for text in [
+            "2026-07-23T22:05:06Z",
+            "2026-07-24T00:05:06+02:00",
+            "2026-07-23T22:05:06.0000000+00:00",
+            "2026-07-23T22:05:06",
+            "2026-07-23 22:05:06 UTC",
+            "2026-07-23 22:05:06.000000 UTC",
+            "2026-07-24T00:05:06.000+0200",
+            "7/23/2026 10:05:06 PM",
+            "07/23/2026 22:05:06",
+            "7/23/2026, 10:05:06.000 PM",
+            "7/24/2026 12:05:06 AM +02:00",
+            "1784844306000",
+        ] {
+            assert_eq!(moment(text), expect, "{text}");
+        }
+        for text in ["", "soon", "UTC", "23/7/2026 22:05:06", "7/23/2026", "7/23/2026 25:05:06"] {
+            assert_eq!(moment(text), None, "{text}");
+        }
+    }
+}

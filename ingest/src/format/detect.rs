@@ -117,8 +117,8 @@ fn by_key(key: &str) -> Option<Format> {
         "flow" | "verdict" | "lost_events" | "trace_observation_point" => Some(Format::Hubble),
         "subsystem_name" => Some(Format::Spire),
         key if envoy::is_telling(key) => Some(Format::Envoy),
-        "logEvents" | "awslogs" | "kinesis" | "Sns" | "ingestionTime" | "@message" | "TopicArn"
-        | "ReceiptHandle" => Some(Format::CloudWatch),
+        "logEvents" | "awslogs" | "kinesis" | "Sns" | "ingestionTime" | "logStreamName"
+        | "@message" | "TopicArn" | "ReceiptHandle" => Some(Format::CloudWatch),
         "userIdentity" | "useridentity" | "detail-type" | "CloudTrailEvent" | "insightDetails"
         | "digestStartTime" => Some(Format::CloudTrail),
         "EnqueuedTimeUtc" => Some(Format::AzureActivity),

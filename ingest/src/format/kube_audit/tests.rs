@@ -314,3 +314,57 @@ fn access_keys_of_eks_are_credentials() {
         "authentication.kubernetes.io/credential-id": ["JTI=1"]});
     check(both, Some("JTI=1"), Some(CredentialKind::OidcToken));
 }
+
+/// Scenario: refusals without annotations: by the authorizer of old servers, of paths, by admission.
+/// Guarantees: what the authorizer says is a refusal; what admission says is not known to be one.
+#[test]
+fn old_servers_refuse_in_words() {
+    let check = |message: &str, code: i64, expect: Decision| {
+        let row = access(&event(json!({"user": {"username": "eve"},
+            "responseStatus": {"code": code, "reason": "Forbidden", "message": message}})));
+        assert_eq!((row.decision, row.decided_by), (expect, None), "{message}");
+    };
+    let pods = r#"pods is forbidden: User "eve" cannot list resource "pods" in API group """#;
+    check(pods, 403, Decision::Deny);
+    check(r#"forbidden: User "eve" cannot get path "/metrics""#, 403, Decision::Deny);
+    check(r#"User "eve" cannot list pods in the namespace "web""#, 403, Decision::Deny);
+    check(r#"pods "a" is forbidden: violates PodSecurity "restricted""#, 403, Decision::Unknown);
+    check(r#"pods "User "eve" cannot" is forbidden: no"#, 403, Decision::Unknown);
+    check(pods, 500, Decision::Unknown);
+}
+
+/// Scenario: an event in the line of a container runtime, of Docker, and of a shipper of logs.
+/// Guarantees: the same row as by itself, and the format is recognised.
+#[test]
+fn wrapped_lines_are_the_event() {
+    let event = event(json!({"verb": "get", "requestURI": "/api"}));
+    let expect = access(&event);
+    for line in [
+        format!("2026-11-23T17:56:57.5Z stdout F {event}"),
+        json!({"log": format!("{event}\n"), "stream": "stdout", "time": "2026-11-23T17:56:57.5Z"})
+            .to_string(),
+        json!({"message": event.to_string(), "@timestamp": "x"}).to_string(),
+    ] {
+        assert_eq!(Format::detect(line.as_bytes()), Some(Format::KubeAudit), "{line}");
+        assert_eq!(reading(&line).accesses, [expect.clone()], "{line}");
+    }
+    assert_eq!(reading(r#"{"log":"ready"}"#).rejects[0].reason, "not_an_audit_event");
+}
+
+/// Scenario: what exporters make of times, numbers and lists.
+/// Guarantees: the same columns as the server's own forms give.
+#[test]
+fn exporters_change_types() {
+    let columns = |more: Value| {
+        let row = access(&event(more));
+        assert_eq!(row.time_suspect, Some(false));
+        (row.time, row.status_code, row.source_ip, row.groups, row.duration_us)
+    };
+    let expect = columns(json!({"responseStatus": {"code": 200}, "sourceIPs": ["10.0.0.7"],
+        "user": {"username": "eve", "groups": ["g"]}}));
+    let told = columns(json!({"responseStatus": {"code": "200"}, "sourceIPs": "10.0.0.7",
+        "user": {"username": "eve", "groups": ["g", null]},
+        "requestReceivedTimestamp": "2026-11-23T17:56:57.403991",
+        "stageTimestamp": 1_795_456_617_406_635_i64}));
+    assert_eq!(told, expect);
+}
