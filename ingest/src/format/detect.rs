@@ -140,6 +140,9 @@ fn by_value(key: &str, value: &str) -> Option<Format> {
         "scope" if value == "access" => Some(Format::Envoy),
         "category" | "Category" | "Type" => envelope::of_category(value),
         "type" if value.starts_with("google.cloud.") => Some(Format::GcpAudit),
+        "type" if matches!(value, "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK") => {
+            Some(Format::KubeList)
+        }
         "subscription" if value.starts_with("projects/") => Some(Format::GcpAudit),
         "eventSource" | "eventsource" if value.ends_with(".amazonaws.com") => {
             Some(Format::CloudTrail)

@@ -175,7 +175,7 @@ impl<'a> Envelope<'a> {
         }
         match inside(&raw)? {
             Some(Inside::Bytes(inside)) => self.inner(&inside, item, reading),
-            Some(Inside::Message { text, plain }) => self.message(&text, plain, item, reading),
+            Some(Inside::Message { text, plain }) => self.message(&text, *plain, item, reading),
             None => match sort(&raw) {
                 Some(sort) => self.record(sort, bytes, item, reading),
                 None => self.unsorted(&raw, bytes, item, reading),

@@ -94,7 +94,8 @@ pub(in super::super) const MAPPING: &[Mapping] = &[
     ),
     Mapping::new(
         "decided_by",
-        "identity.authorization.evidence.roleAssignmentId, resultSignature, statusCode, \
+        "identity.authorization.evidence.roleAssignmentId, else \
+         identity.authorization.roleAssignmentId of the first, resultSignature, statusCode, \
          properties.statusCode, properties.httpStatusCode, properties.responseStatusCode, \
          operationName",
     ),
@@ -221,7 +222,9 @@ fn who(access: &mut Access, fields: &mut Fields) {
         found.filter(|text| !text.is_empty()).map(str::to_owned)
     };
     let evidence = |key: &str| {
-        authorization.as_ref().and_then(|found| found.get("evidence")?.get(key)?.as_str())
+        // A storage account has a list of what it checked.
+        let found = authorization.as_ref()?;
+        found.get("evidence").or_else(|| found.get(0))?.get(key)?.as_str()
     };
     let sort = fields.inside("identity", |identity| identity.get("type").cloned());
     let caller_is_user = caller.as_deref().is_some_and(|caller| caller.contains('@'));

@@ -173,20 +173,17 @@ fn gather(record: &mut Map<String, Value>) {
 
 /// Whether no user signed in. Outside diagnostic settings there may be no category.
 fn is_application(category: Option<&str>, more: &Fields) -> bool {
-    match category {
-        Some(category) => {
-            category.contains("ServicePrincipal") || category.contains("ManagedIdentity")
-        }
-        None => {
-            let says =
-                |key: &str| more.get(key).and_then(Value::as_str).is_some_and(|id| !id.is_empty());
-            let kinds =
-                more.get("signInEventTypes").and_then(|kinds| kinds.as_array()?.first()?.as_str());
-            match kinds {
-                Some(kind) => matches!(kind, "servicePrincipal" | "managedIdentity"),
-                None => !says("userPrincipalName") && !says("userId"),
-            }
-        }
+    if let Some(category) = category {
+        return category.contains("ServicePrincipal") || category.contains("ManagedIdentity");
+    }
+    let kind = more.get("signInEventTypes").and_then(|kinds| kinds.as_array()?.first()?.as_str());
+    match kind {
+        Some(kind) => matches!(kind, "servicePrincipal" | "managedIdentity"),
+        // An application has a user beside it, whose fields are empty.
+        None => ["userPrincipalName", "userId"].into_iter().all(|key| {
+            let id = more.get(key).and_then(Value::as_str);
+            id.is_none_or(str::is_empty)
+        }),
     }
 }
 

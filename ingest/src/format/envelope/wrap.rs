@@ -27,7 +27,7 @@ pub(super) enum Inside {
     /// Anything that may be read.
     Bytes(Vec<u8>),
     /// A message, and what is told of it.
-    Message { text: String, plain: Message },
+    Message { text: String, plain: Box<Message> },
 }
 
 /// Whether an object keeps a list under one of the keys above.
@@ -65,7 +65,7 @@ fn message(raw: &Raw<'_>) -> Option<Inside> {
         let is_record = inner.is_some_and(|inner| sort(&inner).is_some() || is_of_trail(&inner));
         let plain = Message { time: of("time"), service: of("source"), ..Message::default() };
         let text = detail.get().to_owned();
-        return (!is_record).then_some(Inside::Message { text, plain });
+        return (!is_record).then(|| Inside::Message { text, plain: Box::new(plain) });
     }
     let is_event =
         ["ingestionTime", "eventId", "logStreamName"].iter().any(|key| raw.contains_key(*key));
@@ -78,7 +78,7 @@ fn message(raw: &Raw<'_>) -> Option<Inside> {
     });
     let service = of("logStreamName").or_else(|| of("@logStream"));
     let plain = Message { time, service, ..Message::default() };
-    Some(Inside::Message { text: told, plain })
+    Some(Inside::Message { text: told, plain: Box::new(plain) })
 }
 
 /// What is no event, but written by CloudTrail, or another envelope.

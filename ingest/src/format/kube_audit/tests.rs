@@ -346,7 +346,7 @@ fn wrapped_lines_are_the_event() {
         json!({"message": event.to_string(), "@timestamp": "x"}).to_string(),
     ] {
         assert_eq!(Format::detect(line.as_bytes()), Some(Format::KubeAudit), "{line}");
-        assert_eq!(reading(&line).accesses, [expect.clone()], "{line}");
+        assert_eq!(reading(&line).accesses, std::slice::from_ref(&expect), "{line}");
     }
     assert_eq!(reading(r#"{"log":"ready"}"#).rejects[0].reason, "not_an_audit_event");
 }

@@ -375,6 +375,16 @@ pub(super) const SAMPLES: &[Sample] = &[
         words: &[],
     },
     Sample {
+        name: "azure-activity: an application reads a blob",
+        format: Format::AzureActivity,
+        record: r#"{
+            "time": "2026-07-23T10:00:00.1313370Z", "category": "StorageRead", "operationName": "GetBlob", "statusCode": 200, "correlationId": "c-2",
+            "resourceId": "/subscriptions/1/providers/Microsoft.Storage/storageAccounts/a/blobServices/default",
+            "identity": {"type": "OAuth", "authorization": [{"action": "x", "roleAssignmentId": "ra-1"}]}
+        }"#,
+        words: &[],
+    },
+    Sample {
         name: "azure-activity: an application asks Microsoft Graph",
         format: Format::AzureActivity,
         record: r#"{
