@@ -82,6 +82,11 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
                 at += 1;
                 depth += 2;
             }
+            // The document that Elasticsearch was given.
+            b'{' if key == "_source" && at == depth => {
+                at += 1;
+                depth += 1;
+            }
             b'{' | b'[' => at += 1,
             b'}' | b']' => at = at.saturating_sub(1),
             b'"' => {
@@ -121,7 +126,7 @@ fn by_key(key: &str) -> Option<Format> {
         | "@message" | "TopicArn" | "ReceiptHandle" => Some(Format::CloudWatch),
         "userIdentity" | "useridentity" | "detail-type" | "CloudTrailEvent" | "insightDetails"
         | "digestStartTime" => Some(Format::CloudTrail),
-        "EnqueuedTimeUtc" => Some(Format::AzureActivity),
+        "EnqueuedTimeUtc" | "x-opt-sequence-number" => Some(Format::AzureActivity),
         "protoPayload" | "protopayload_auditlog" | "jsonPayload" | "logName" => {
             Some(Format::GcpAudit)
         }

@@ -277,6 +277,7 @@ fn line_in(text: &str) -> Option<String> {
     if trimmed.starts_with('"') {
         return serde_json::from_str(trimmed).ok();
     }
+    memchr::memmem::find(trimmed.as_bytes(), b"\"log\"")?;
     let raw: Raw<'_> = serde_json::from_str(trimmed).ok()?;
     let line: String = serde_json::from_str(raw.get("log")?.get()).ok()?;
     (sort(&raw).is_none() && line.starts_with('{')).then_some(line)

@@ -21,6 +21,12 @@ const SPELLING: &[&str] =
 const IN_BIGQUERY: &[(&str, &str)] =
     &[("requestJson", "request"), ("responseJson", "response"), ("metadataJson", "metadata")];
 
+/// Labels of GKE that BigQuery, whose columns have no dots, names otherwise.
+const LABELS: &[(&str, &str)] = &[
+    ("authorization_k8s_io_decision", "authorization.k8s.io/decision"),
+    ("authorization_k8s_io_reason", "authorization.k8s.io/reason"),
+];
+
 /// The fields of an entry, its payload under `protoPayload`, without those that say nothing.
 pub(super) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Failure> {
     let raw: Raw<'_> = serde_json::from_slice(bytes)?;
@@ -40,6 +46,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Failure> {
         out_of_bigquery(&mut payload);
         payload.retain(|_, value| !value.is_null());
         entry.insert("protoPayload".to_owned(), Value::Object(payload));
+    }
+    if let Some(Value::Object(labels)) = entry.get_mut("labels") {
+        for (theirs, ours) in LABELS {
+            if let Some(value) = labels.remove(*theirs) {
+                labels.entry(*ours).or_insert(value);
+            }
+        }
     }
     entry.retain(|_, value| !value.is_null());
     Ok(entry)

@@ -107,7 +107,11 @@ pub(crate) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
         let inner: String = serde_json::from_slice(bytes)?;
         return read_event(parse(inner.as_bytes())?, context);
     }
-    let event = parse(bytes)?;
+    let mut event = parse(bytes)?;
+    // A document that Elasticsearch was given.
+    if let Some(Value::Object(document)) = event.get_mut("_source") {
+        event = std::mem::take(document);
+    }
     match carried(&event) {
         Some(line) => read_event(parse(line.as_bytes())?, context),
         None => read_event(event, context),

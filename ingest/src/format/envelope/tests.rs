@@ -259,6 +259,8 @@ fn answers_and_queues_are_opened() {
         json!({"records": [{"recordId": "1", "approximateArrivalTimestamp": 1, "data": data}]}),
         json!({"Records": [{"SequenceNumber": "1", "PartitionKey": "p", "Data": data}]}),
         json!([{"records": [aks.clone()]}]),
+        json!({"x-opt-sequence-number": 1, "body": aks.clone()}),
+        json!({"_index": "hub", "_source": {"records": [aks.clone()]}}),
         json!({"EnqueuedTimeUtc": "x", "Body": json!({"records": [aks]}).to_string()}),
         row,
         parsed,

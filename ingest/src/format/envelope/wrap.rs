@@ -69,7 +69,7 @@ fn message(raw: &Raw<'_>) -> Option<Inside> {
     }
     let is_event =
         ["ingestionTime", "eventId", "logStreamName"].iter().any(|key| raw.contains_key(*key));
-    let told = of("@message").or_else(|| of("message").filter(|_| is_event))?;
+    let told = of("@message").or_else(|| is_event.then(|| of("message")).flatten())?;
     let time = raw.get("timestamp").or_else(|| raw.get("@timestamp"));
     let time = time.and_then(|time| match serde_json::from_str(time.get()).ok()? {
         Value::String(text) => Some(text),
@@ -118,6 +118,13 @@ fn plain(raw: &Raw<'_>) -> Option<Vec<u8>> {
     // A message of SQS that was fetched, or an event of an Event Hub that was captured.
     if has("ReceiptHandle") || has("EnqueuedTimeUtc") {
         return of("Body").or_else(|| whole("Body"));
+    }
+    // An event of an Event Hub, as Splunk's add-on keeps it; a document of Elasticsearch.
+    if has("x-opt-sequence-number") || has("x-opt-offset") {
+        return of("body").or_else(|| whole("body"));
+    }
+    if has("_index") && has("_source") {
+        return whole("_source");
     }
     of("CloudTrailEvent")
 }

@@ -190,8 +190,8 @@ fn paths_are_no_objects() {
     }
 }
 
-/// Scenario: a status that BigQuery has made a text.
-/// Guarantees: it is the same refusal.
+/// Scenario: a status that BigQuery has made a text, and labels whose names it has changed.
+/// Guarantees: it is the same refusal, and the same decision.
 #[test]
 fn statuses_may_be_texts() {
     let row = access(
@@ -202,4 +202,12 @@ fn statuses_may_be_texts() {
         (row.decision, row.status_code, row.outcome),
         (Decision::Deny, Some(403), Outcome::Failure)
     );
+    let entry = json!({"logName": "projects/acme/logs/x", "timestamp": "2026-07-23 10:00:00 UTC",
+        "labels": {"authorization_k8s_io_decision": "forbid", "authorization_k8s_io_reason": "no"},
+        "protopayload_auditlog": {"serviceName": "k8s.io", "methodName": "io.k8s.core.v1.pods.get"}});
+    let read =
+        with_context(|context| read_all(Format::GkeAudit, entry.to_string().as_bytes(), context));
+    assert_eq!(read.accesses[0].decision, Decision::Deny);
+    assert_eq!(read.accesses[0].decision_reason.as_deref(), Some("no"));
+    assert_eq!(read.accesses[0].time.to_string(), "2026-07-23T10:00:00.000000Z");
 }

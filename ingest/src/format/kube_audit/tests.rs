@@ -333,7 +333,8 @@ fn old_servers_refuse_in_words() {
     check(pods, 500, Decision::Unknown);
 }
 
-/// Scenario: an event in the line of a container runtime, of Docker, and of a shipper of logs.
+/// Scenario: an event in the line of a container runtime, of Docker, of a shipper of logs, and in a
+/// document of Elasticsearch.
 /// Guarantees: the same row as by itself, and the format is recognised.
 #[test]
 fn wrapped_lines_are_the_event() {
@@ -344,6 +345,7 @@ fn wrapped_lines_are_the_event() {
         json!({"log": format!("{event}\n"), "stream": "stdout", "time": "2026-11-23T17:56:57.5Z"})
             .to_string(),
         json!({"message": event.to_string(), "@timestamp": "x"}).to_string(),
+        json!({"_index": "audit", "_source": event}).to_string(),
     ] {
         assert_eq!(Format::detect(line.as_bytes()), Some(Format::KubeAudit), "{line}");
         assert_eq!(reading(&line).accesses, std::slice::from_ref(&expect), "{line}");
