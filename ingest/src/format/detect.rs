@@ -139,7 +139,8 @@ fn by_key(key: &str) -> Option<Format> {
 fn by_value(key: &str, value: &str) -> Option<Format> {
     match key {
         "apiVersion" if value.starts_with("audit.k8s.io/") => Some(Format::KubeAudit),
-        "apiVersion" => Some(Format::KubeList),
+        // Events of CloudTrail have dates there.
+        "apiVersion" if is_version(value) => Some(Format::KubeList),
         "type" if matches!(value, "request" | "response") => Some(Format::Vault),
         "type" if value == "audit" => Some(Format::Spire),
         "scope" if value == "access" => Some(Format::Envoy),
@@ -157,6 +158,12 @@ fn by_value(key: &str, value: &str) -> Option<Format> {
         "data" | "Data" if value.starts_with("H4sI") => Some(Format::CloudWatch),
         _ => None,
     }
+}
+
+/// Whether a text is a version of an API of Kubernetes, such as `v1` or `apps/v1beta2`.
+fn is_version(text: &str) -> bool {
+    let version = text.rsplit('/').next().and_then(|version| version.strip_prefix('v'));
+    version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// What a value tells if no other tells more.
@@ -223,6 +230,7 @@ mod tests {
         check(r#"[{"awsRegion":"x","eventName":"y","userIdentity":{}}]"#, cloudtrail);
         check(r#"{"version":"0","detail-type":"AWS API Call via CloudTrail""#, cloudtrail);
         check(r#"{"eventSource":"sts.amazonaws.com","eventName":"x"}"#, cloudtrail);
+        check(r#"{"apiVersion":"2012-08-10","eventSource":"dynamodb.amazonaws.com"}"#, cloudtrail);
         let cloudwatch = Some(Format::CloudWatch);
         check(r#"{"messageType":"DATA_MESSAGE","owner":"1","logEvents":["#, cloudwatch);
         check(r#"{"awslogs":{"data":"H4sI"}}"#, cloudwatch);

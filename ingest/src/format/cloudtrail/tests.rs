@@ -117,6 +117,10 @@ fn callers_without_an_arn() {
         (K::User, Some("eve"), Some("x"), None),
     );
     check_caller(&json!({"type": "Unknown"}), (K::Unknown, None, None, None));
+    check_caller(
+        &json!({"type": "IAMUser", "userName": "eve", "accountId": ACCOUNT}),
+        (K::AwsUser, Some("eve"), ACCOUNT, None),
+    );
     check_caller(&json!("eve"), (K::Unknown, None, None, None));
 }
 

@@ -158,9 +158,13 @@ fn of_other_account(user: &Fields) -> Identity {
         return Identity { kind: IdentityKind::Anonymous, realm: None, name };
     }
     // Of a caller that is unknown the account stands for the id.
-    let is_known = text(user, "/type").as_deref() != Some("Unknown");
-    let id = text(user, "/principalId").filter(|id| is_known || Some(id) != account.as_ref());
+    let kind = text(user, "/type").unwrap_or_default();
+    let id =
+        text(user, "/principalId").filter(|id| kind != "Unknown" || Some(id) != account.as_ref());
     let id = id.map(|id| id.split(':').next().unwrap_or_default().to_owned());
+    if let (None, "IAMUser", Some(name)) = (&id, kind.as_str(), text(user, "/userName")) {
+        return Identity { kind: IdentityKind::AwsUser, realm: account, name: Some(name) };
+    }
     let kind = match id.as_deref().and_then(|id| id.get(..4)) {
         Some("AROA") => IdentityKind::AwsRole,
         Some("AIDA") => IdentityKind::AwsUser,
