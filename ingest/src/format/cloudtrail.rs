@@ -311,7 +311,7 @@ fn what(access: &mut Access, fields: &mut Fields) {
     let of_first =
         |key: &str| first.and_then(|resource| resource.get(key)?.as_str()).map(str::to_owned);
     access.resource = of_first("type");
-    access.object_name = of_first("ARN").or_else(|| of_first("ARNPrefix"));
+    access.object_name = ["ARN", "arn", "ARNPrefix"].iter().find_map(|key| of_first(key));
     if access.object_name.is_none()
         && let Some((name, sort)) = target(access.api_group.as_deref(), request.as_ref())
     {

@@ -57,7 +57,7 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("impersonated_identity", "impersonatedUser.username"),
     Mapping::new("impersonated_groups", "impersonatedUser.groups"),
     Mapping::new("request_uri", "requestURI"),
-    Mapping::new("api_group", "objectRef.apiGroup"),
+    Mapping::new("api_group", "objectRef.apiGroup, else objectRef.apiVersion up to its slash"),
     Mapping::new("api_version", "objectRef.apiVersion"),
     Mapping::new("resource", "objectRef.resource"),
     Mapping::new("subresource", "objectRef.subresource"),
@@ -325,8 +325,15 @@ fn what(access: &mut Access, event: &mut Fields) -> Result<(), Failure> {
     access.request_uri = event.text("requestURI")?;
     if event.has("objectRef") {
         let mut object = event.object("objectRef")?;
-        access.api_group = Some(object.text("apiGroup")?.unwrap_or_default());
+        access.api_group = object.text("apiGroup")?;
         access.api_version = object.text("apiVersion")?;
+        // v1alpha1 has the group before the version.
+        let version = access.api_version.clone().unwrap_or_default();
+        if let Some((group, version)) = version.split_once('/') {
+            access.api_group.get_or_insert_with(|| group.to_owned());
+            access.api_version = Some(version.to_owned());
+        }
+        access.api_group.get_or_insert_default();
         access.resource = object.text("resource")?;
         access.subresource = object.text("subresource")?;
         access.object_namespace = object.text("namespace")?;
@@ -402,7 +409,8 @@ fn annotated(access: &mut Access, event: &mut Fields, is_refusal: bool) -> Resul
         return Err(fields::wrong_type("annotations", "an object"));
     }
     let text = |key: &str| annotations.get(key).and_then(Value::as_str);
-    access.truncated = text("audit.k8s.io/truncated") == Some("true");
+    let truncated = annotations.get("audit.k8s.io/truncated");
+    access.truncated = truncated.is_some_and(|told| *told == "true" || *told == true);
     let issued = text("authentication.kubernetes.io/issued-credential-id");
     access.issued_credential_id = issued.map(CredentialId::from);
     if text("authentication.k8s.io/legacy-token").is_some() {

@@ -333,6 +333,21 @@ fn old_servers_refuse_in_words() {
     check(pods, 500, Decision::Unknown);
 }
 
+/// Scenario: objects of v1alpha1, whose version has the group before it, and of later versions.
+/// Guarantees: group and version by themselves.
+#[test]
+fn old_versions_name_their_group() {
+    let check = |object: Value, group: &str, version: &str| {
+        let row =
+            access(&event(json!({"apiVersion": "audit.k8s.io/v1alpha1", "objectRef": object})));
+        let found = (row.api_group.as_deref(), row.api_version.as_deref());
+        assert_eq!(found, (Some(group), Some(version)), "{object}");
+    };
+    check(json!({"resource": "deployments", "apiVersion": "apps/v1beta1"}), "apps", "v1beta1");
+    check(json!({"resource": "pods", "apiVersion": "v1"}), "", "v1");
+    check(json!({"resource": "x", "apiGroup": "apps", "apiVersion": "v1"}), "apps", "v1");
+}
+
 /// Scenario: an event in the line of a container runtime, of Docker, of a shipper of logs, and in a
 /// document of Elasticsearch.
 /// Guarantees: the same row as by itself, and the format is recognised.

@@ -48,6 +48,7 @@ pub(super) const SAMPLES: &[Sample] = &[
         words: &[
             "forbid",
             "internal error",
+            "apps/v1",
             "Panic",
             "/x",
             "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJqdGkiOiI4In0.c2lnbmF0dXJl",
