@@ -111,7 +111,7 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
 /// Whether a key holds the items that an object is about.
 fn is_list(key: &str) -> bool {
     let quoted = format!("\"{key}\"");
-    key == "items" || envelope::LISTS.contains(&quoted.as_bytes())
+    envelope::LISTS.contains(&quoted.as_bytes())
 }
 
 fn by_key(key: &str) -> Option<Format> {

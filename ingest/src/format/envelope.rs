@@ -226,6 +226,9 @@ impl<'a> Envelope<'a> {
         let item = Item { position: item.position.clone(), ..Item::whole(text.as_bytes()) };
         let is_json = text.trim_ascii_start().starts_with('{');
         let raw = serde_json::from_str::<Raw<'_>>(text);
+        if raw.as_ref().is_ok_and(is_list) && speaks_of(text).is_some() {
+            return self.inner(text.as_bytes(), &item, reading);
+        }
         if let Some(sort) = raw.as_ref().ok().and_then(sort) {
             return self.record(sort, text.as_bytes(), &item, reading);
         }

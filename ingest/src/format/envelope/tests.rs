@@ -278,6 +278,25 @@ fn answers_and_queues_are_opened() {
     }
 }
 
+/// Scenario: a list of events of an API server, compressed, as a message, and in a hub.
+/// Guarantees: every event in it is the row that it is by itself.
+#[test]
+fn lists_of_events_are_opened() {
+    let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": [event("a-1"), event("a-2")]});
+    let expect = reading(Format::KubeAudit, list.to_string().as_bytes()).accesses;
+    assert_eq!(expect.len(), 2);
+    let text = list.to_string();
+    let aks = json!({"category": "kube-audit", "operationName": "x", "properties": {"log": text}});
+    for (format, input) in [
+        (Format::CloudWatch, gzip(text.as_bytes())),
+        (Format::CloudWatch, group(&[&text]).into_bytes()),
+        (Format::AksAudit, aks.to_string().into_bytes()),
+    ] {
+        let reading = reading(format, &input);
+        assert_eq!((reading.items(), &reading.accesses), (2, &expect));
+    }
+}
+
 /// Scenario: lists as the interfaces of AWS, Google and Azure answer them, among them empty ones.
 /// Guarantees: each is recognised, and every record in it is a row.
 #[test]

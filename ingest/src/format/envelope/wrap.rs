@@ -10,10 +10,12 @@ use super::sort;
 use crate::redact::decode_base64;
 use crate::split::Lists;
 
-/// The lists in which clouds keep records: files and streams, then what their interfaces answer.
+/// The lists in which clouds keep records: files and streams, lists of events of an API
+/// server, then what their interfaces answer.
 pub(in super::super) const LISTS: Lists = &[
     b"\"Records\"",
     b"\"records\"",
+    b"\"items\"",
     b"\"value\"",
     b"\"entries\"",
     b"\"receivedMessages\"",
