@@ -130,6 +130,19 @@ const CLAIMS: &[(&str, &[&str])] = &[
     ("xms_mirid", &["xms_mirid"]),
 ];
 
+/// The properties that columns take, and the parts of an identity: services do not agree on their case.
+const PROPERTIES: &[&str] = &[
+    "statusCode",
+    "httpStatusCode",
+    "responseStatusCode",
+    "statusMessage",
+    "eventDataId",
+    "userAgentHeader",
+    "requestBody",
+    "responseBody",
+];
+const IDENTITY: &[&str] = &["claims", "claim", "authorization", "requester", "type"];
+
 /// Reads one record.
 pub(in super::super) fn read(
     record: Map<String, Value>,
@@ -137,6 +150,8 @@ pub(in super::super) fn read(
 ) -> Result<Access, Failure> {
     let mut record = Record::open(record, context);
     let fields = &mut record.fields;
+    fields.inside("properties", |more| more.spell(PROPERTIES));
+    fields.inside("identity", |identity| identity.spell(IDENTITY));
     let mut access = Access {
         provider: Provider::Azure,
         source: context.source.to_owned(),
@@ -287,7 +302,6 @@ fn outcome(access: &mut Access, fields: &mut Fields) {
     let own = fields.scalar_if("statusCode");
     let described = fields.text_if("resultDescription");
     let (status, message) = fields.inside("properties", |more| {
-        more.spell(&["requestBody", "responseBody"]);
         access.request_object = take_json(more, "requestBody");
         access.response_object = take_json(more, "responseBody");
         let status = ["statusCode", "httpStatusCode", "responseStatusCode"];

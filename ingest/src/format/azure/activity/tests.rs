@@ -147,6 +147,11 @@ fn resources_tell_in_their_own_way() {
     };
     let nobody = (IdentityKind::Unknown, None);
     check(
+        json!({"resultType": "Failed", "properties": {"StatusCode": "Forbidden"}, "identity": {"Claims": {"appid": "a"}}}),
+        Decision::Deny,
+        (IdentityKind::AzureApplication, Some("appid:a")),
+    );
+    check(
         json!({"resultType": "Failure", "properties": {"httpStatusCode": 403}}),
         Decision::Deny,
         nobody,
