@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Format, envelope, envoy, mesh};
+use super::{Format, envelope, envoy, kube_audit, mesh};
 use crate::redact::decode_base64;
 use durward_schemas::Time;
 
@@ -28,6 +28,7 @@ fn by_line(line: &[u8]) -> Option<Format> {
     let line = mesh::payload(line);
     match line {
         [b'{', ..] => by_keys(line, 1),
+        _ if kube_audit::is_marked(line) => Some(Format::KubeAudit),
         [b'[', digit, ..] if digit.is_ascii_digit() => is_access(line).then_some(Format::Envoy),
         [b't', b'i', b'm', b'e', b'=', ..] => is_spire(line).then_some(Format::Spire),
         _ => memchr::memmem::find(line, b"\taccess\tconnection ").map(|_| Format::Envoy),
@@ -172,7 +173,7 @@ fn hint_of(key: &str, value: &str) -> Option<Format> {
         ["resourceId", "_ResourceId"].iter().any(|name| key.eq_ignore_ascii_case(name));
     // Docker and shippers of logs wrap the line.
     let is_line = matches!(key, "log" | "message") && value.starts_with('{');
-    if is_line && value.contains("\"audit.k8s.io/") {
+    if is_line && kube_audit::is_marked(value.as_bytes()) {
         return Some(Format::KubeAudit);
     }
     (is_resource && value.starts_with('/')).then_some(Format::AzureActivity)

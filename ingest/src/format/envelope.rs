@@ -103,7 +103,9 @@ impl<'a> Envelope<'a> {
         if let Some((time, message)) = text.and_then(|text| text.split_once(' '))
             && Time::parse(time).is_some()
         {
-            let plain = Message { time: Some(time.to_owned()), ..Message::default() };
+            let (stream, message) = behind_stream(message).unwrap_or(("", message));
+            let service = Some(stream.to_owned()).filter(|stream| !stream.is_empty());
+            let plain = Message { time: Some(time.to_owned()), service, ..Message::default() };
             self.message(message, plain, item, reading);
             return Ok(());
         }
@@ -272,6 +274,13 @@ fn speaks_of(text: &str) -> Option<Format> {
         ("\"eventVersion\"", Format::CloudTrail),
     ];
     MARKS.iter().find(|(mark, _)| text.contains(mark)).map(|(_, format)| *format)
+}
+
+/// The stream that `aws logs tail` writes before a message, and a record behind it.
+fn behind_stream(message: &str) -> Option<(&str, &str)> {
+    let (stream, message) = message.split_once(' ').filter(|(_, rest)| rest.starts_with('{'))?;
+    let raw: Raw<'_> = serde_json::from_str(message).ok()?;
+    sort(&raw).map(|_| (stream, message))
 }
 
 /// The line that a message holds as a text, or that a container runtime's logger wrapped in `log`.

@@ -102,7 +102,7 @@ const BODIES: &[&str] = &["requestObject", "responseObject"];
 /// Reads one event; a text that holds an event, as Kafka exporters send it, counts as the event, and
 /// so does a line that a container runtime or a shipper of logs has wrapped it in.
 pub(crate) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failure> {
-    let bytes = mesh::payload(bytes);
+    let bytes = behind_prefix(mesh::payload(bytes));
     if bytes.first() == Some(&b'"') {
         let inner: String = serde_json::from_slice(bytes)?;
         return read_event(parse(inner.as_bytes())?, context);
@@ -116,6 +116,19 @@ pub(crate) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
         Some(line) => read_event(parse(line.as_bytes())?, context),
         None => read_event(event, context),
     }
+}
+
+/// An event without what syslog, or whoever else carried its line, wrote before it.
+fn behind_prefix(line: &[u8]) -> &[u8] {
+    let is_event = matches!(line.first(), Some(b'{' | b'"' | b'[') | None);
+    let start = memchr::memchr(b'{', line).filter(|_| !is_event);
+    let rest = start.and_then(|at| line.get(at..));
+    rest.filter(|rest| is_marked(rest)).unwrap_or(line)
+}
+
+/// Whether a text says that it is an event.
+pub(super) fn is_marked(text: &[u8]) -> bool {
+    memchr::memmem::find(text, b"\"audit.k8s.io/").is_some()
 }
 
 /// The line that an object carries instead of being an event: Docker's `log`, a shipper's `message`.

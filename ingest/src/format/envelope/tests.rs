@@ -69,6 +69,7 @@ fn envelopes_do_not_change_the_row() {
         json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": group}}]}).to_string(),
         base64(&gzipped),
         format!("2026-07-23T10:00:00.131Z {event}\n"),
+        format!("2026-07-23T10:00:00.131000+00:00 kube-apiserver-audit-0a1b2c {event}\n"),
         json!({"records": [aks]}).to_string(),
         format!("\u{feff}{aks}"),
         parsed.to_string(),

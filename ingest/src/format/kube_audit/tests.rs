@@ -357,6 +357,7 @@ fn wrapped_lines_are_the_event() {
     let expect = access(&event);
     for line in [
         format!("2026-11-23T17:56:57.5Z stdout F {event}"),
+        format!("<134>Nov 23 17:56:57 cp-1 kube-apiserver[7]: {event}"),
         json!({"log": format!("{event}\n"), "stream": "stdout", "time": "2026-11-23T17:56:57.5Z"})
             .to_string(),
         json!({"message": event.to_string(), "@timestamp": "x"}).to_string(),
