@@ -17,7 +17,7 @@ pub(crate) type Lists = &'static [&'static [u8]];
 /// The list of a Kubernetes object.
 const ITEMS: Lists = &[b"\"items\""];
 /// Bytes of a string that are remembered, since it may be the key of a list.
-const LONGEST_KEY: usize = 16;
+const LONGEST_KEY: usize = 20;
 
 /// One item, or what is left of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

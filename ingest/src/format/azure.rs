@@ -42,14 +42,22 @@ const SPELLING: &[&str] = &[
     "claims",
     "authorization",
     "eventDataId",
+    "httpRequest",
+];
+
+/// What Log Analytics has beside a name for people, or for what it keeps as a text: these are meant.
+const MEANT: &[(&str, &str)] = &[
+    ("OperationNameValue", "operationName"),
+    ("CategoryValue", "category"),
+    ("Claims_d", "claims"),
+    ("Authorization_d", "authorization"),
+    ("Properties_d", "properties"),
 ];
 
 /// What they are called by other doors: Log Analytics, REST, Microsoft Graph.
 const ALIASES: &[(&str, &str)] = &[
     ("TimeGenerated", "time"),
     ("eventTimestamp", "time"),
-    ("OperationNameValue", "operationName"),
-    ("CategoryValue", "category"),
     ("ActivityStatusValue", "resultType"),
     ("ActivitySubstatusValue", "resultSignature"),
     ("status", "resultType"),
@@ -79,6 +87,7 @@ pub(super) fn read(
 fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Failure> {
     let mut record = fields::parse(bytes, &["properties"])?;
     fields::spell(&mut record, SPELLING);
+    of_analytics(&mut record);
     for (theirs, ours) in ALIASES {
         // Microsoft Graph has an object with an error code under `status`, which stays.
         let is_name = record.get(*theirs).is_some_and(|value| name(value).is_some());
@@ -87,16 +96,59 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Failure> {
             record.insert((*ours).to_owned(), value);
         }
     }
-    for key in ["properties", "identity", "claims", "authorization"] {
-        if let Some(Value::String(text)) = record.get(key)
-            && text.starts_with('{')
-            && let Ok(inner) = serde_json::from_str::<Value>(text)
-        {
-            record.insert(key.to_owned(), inner);
-        }
+    for key in ["properties", "identity", "claims", "authorization", "httpRequest"] {
+        read_text(&mut record, key);
     }
     record.retain(|_, value| !value.is_null());
+    if !record.contains_key("tenantId")
+        && let Some(tenant) = record.get("resourceId").and_then(Value::as_str).and_then(tenant)
+    {
+        record.insert("tenantId".to_owned(), tenant.into());
+    }
     Ok(record)
+}
+
+/// Puts what Log Analytics means in the place of what it says. `TenantId` is its workspace there, in
+/// every table; the tenant of Microsoft Entra is `AADTenantId`.
+/// <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/log-standard-columns>
+fn of_analytics(record: &mut Map<String, Value>) {
+    let is_of_table = ["TimeGenerated", "AADTenantId"].iter().any(|key| record.contains_key(*key));
+    if is_of_table {
+        let workspace = record.remove("tenantId");
+        let tenant = record.remove("AADTenantId");
+        for (key, value) in [("workspaceId", workspace), ("tenantId", tenant)] {
+            if let Some(value) = value {
+                record.insert(key.to_owned(), value);
+            }
+        }
+    }
+    for (theirs, ours) in MEANT {
+        let says = |value: &Value| !value.is_null() && *value != "" && *value != "{}";
+        let is_name = theirs.ends_with("Value");
+        if record.get(*theirs).is_some_and(says)
+            && (is_name || !record.get(*ours).is_some_and(says))
+            && let Some(value) = record.remove(*theirs)
+        {
+            record.insert((*ours).to_owned(), value);
+        }
+    }
+}
+
+/// Puts an object or a list in the place of the text that holds it.
+fn read_text(record: &mut Map<String, Value>, key: &str) {
+    if let Some(Value::String(text)) = record.get(key)
+        && text.starts_with(['{', '['])
+        && let Ok(inner) = serde_json::from_str::<Value>(text)
+    {
+        record.insert(key.to_owned(), inner);
+    }
+}
+
+/// The tenant in the id of a resource that belongs to no subscription: `/tenants/ID/providers/...`.
+fn tenant(resource: &str) -> Option<String> {
+    let mut parts = resource.split('/').skip(1);
+    parts.next().filter(|sort| sort.eq_ignore_ascii_case("tenants"))?;
+    parts.next().filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
 /// A name: a text, or in the REST interface an object with its `value`.
@@ -124,11 +176,12 @@ fn aks(
     let resource = text(record.get("resourceId"));
     let cluster = resource.as_deref().and_then(cluster_of);
     let envelope = envelope.of_cluster(cluster.as_deref());
-    let log = match properties.get("log") {
+    let log = properties.get("log").or_else(|| record.get("log_s"));
+    let log = match log {
         Some(Value::String(log)) => log.trim_ascii().to_owned(),
         // Some exporters have parsed the text.
         Some(log) => log.to_string(),
-        None => return Err(Failure::new("no_log", "the record has no properties.log")),
+        None => row_of_table(record).ok_or_else(no_log)?,
     };
     let category = text(record.get("category"));
     let plain = Message {
@@ -142,6 +195,50 @@ fn aks(
     };
     envelope.message(&log, plain, item, reading);
     Ok(())
+}
+
+fn no_log() -> Failure {
+    Failure::new("no_log", "the record has no properties.log")
+}
+
+/// The columns of the tables `AKSAudit` and `AKSAuditAdmin` of Log Analytics.
+/// <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/aksaudit>
+const AKS_AUDIT: &[(&str, &str)] = &[
+    ("AuditId", "auditID"),
+    ("Level", "level"),
+    ("Stage", "stage"),
+    ("RequestUri", "requestURI"),
+    ("Verb", "verb"),
+    ("User", "user"),
+    ("ImpersonatedUser", "impersonatedUser"),
+    ("SourceIps", "sourceIPs"),
+    ("UserAgent", "userAgent"),
+    ("ObjectRef", "objectRef"),
+    ("ResponseStatus", "responseStatus"),
+    ("RequestObject", "requestObject"),
+    ("ResponseObject", "responseObject"),
+    ("RequestReceivedTime", "requestReceivedTimestamp"),
+    ("StageReceivedTime", "stageTimestamp"),
+    ("Annotations", "annotations"),
+];
+
+/// The event that a row of those tables is; columns are texts or objects.
+fn row_of_table(record: &Map<String, Value>) -> Option<String> {
+    let mut row = record.clone();
+    let names: Vec<&str> = AKS_AUDIT.iter().map(|(theirs, _)| *theirs).collect();
+    fields::spell(&mut row, &names);
+    row.get("AuditId")?;
+    let mut event = Map::new();
+    for (theirs, ours) in AKS_AUDIT {
+        read_text(&mut row, theirs);
+        let value = row.remove(*theirs).filter(|value| !value.is_null() && *value != "");
+        if let Some(value) = value {
+            event.insert((*ours).to_owned(), value);
+        }
+    }
+    event.insert("kind".to_owned(), "Event".into());
+    event.insert("apiVersion".to_owned(), "audit.k8s.io/v1".into());
+    Some(Value::Object(event).to_string())
 }
 
 /// The name of the cluster, the last part. Azure minds no case and writes capitals now and then.

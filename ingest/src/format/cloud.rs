@@ -7,10 +7,10 @@ use durward_schemas::ids::{EventId, RequestKey};
 use durward_schemas::tables::{Access, Log};
 use serde_json::{Map, Value, json};
 
-use super::Context;
 use super::fields::Fields;
 use super::otlp::flag;
 use super::otlp_logs::body_text;
+use super::{Context, mesh};
 use crate::canonical;
 use crate::normalize::{self, Timed};
 
@@ -37,8 +37,7 @@ impl Record {
 
     /// Believes `claim`, or not.
     pub(super) fn time(&mut self, access: &mut Access, claim: Option<&str>, context: &Context<'_>) {
-        let Timed { time, for_ids, is_suspect, claimed } =
-            normalize::believe(claim, context.received);
+        let Timed { time, for_ids, is_suspect, claimed } = believe(claim, context);
         access.time = time;
         access.time_suspect = Some(is_suspect);
         access.claimed_time = claimed;
@@ -82,6 +81,54 @@ pub(super) fn stored(value: &Value) -> Json {
     Json(canonical::sorted(value))
 }
 
+/// Believes a time in any of the forms of [`moment`], or not.
+pub(super) fn believe(claim: Option<&str>, context: &Context<'_>) -> Timed {
+    let Some(time) = claim.and_then(moment) else {
+        return normalize::believe(claim, context.received);
+    };
+    let timed = normalize::believe_time(time, context.received);
+    Timed { claimed: timed.claimed.and(claim).map(str::to_owned), ..timed }
+}
+
+/// A time as clouds write it, and as what exports their records rewrites it: without its zone, which
+/// is UTC; with ` UTC`; with an offset that has no colon; `7/23/2026 10:00:00 AM`; since 1970.
+pub(super) fn moment(text: &str) -> Option<Time> {
+    let text = text.trim();
+    let plain = text.strip_suffix("UTC").map_or(text, str::trim_end);
+    Time::parse(plain)
+        .or_else(|| american(plain))
+        .or_else(|| Time::parse(&colon_in_offset(plain)?))
+        .or_else(|| mesh::time(plain))
+}
+
+/// `2026-07-23T10:00:00+0000` with the colon that RFC 3339 wants.
+fn colon_in_offset(text: &str) -> Option<String> {
+    let (rest, offset) = text.split_at_checked(text.len().checked_sub(5)?)?;
+    let (hours, minutes) = offset.split_at_checked(3)?;
+    let is_offset = hours.starts_with(['+', '-']) && minutes.parse::<u8>().is_ok();
+    is_offset.then(|| format!("{}{hours}:{minutes}", rest.replacen(' ', "T", 1)))
+}
+
+/// Month, day and year, as .NET writes a time for Americans: Azure Functions and portals do.
+fn american(text: &str) -> Option<Time> {
+    let mut words = text.split_whitespace();
+    let mut date = words.next()?.trim_end_matches(',').split('/');
+    let [Some(month), Some(day), Some(year), None] =
+        [date.next(), date.next(), date.next(), date.next()]
+    else {
+        return None;
+    };
+    let (hour, rest) = words.next()?.split_once(':')?;
+    let mut hour: u8 = hour.parse().ok()?;
+    let mut zone = words.next();
+    if let Some(half @ ("AM" | "PM")) = zone {
+        hour = hour % 12 + if half == "PM" { 12 } else { 0 };
+        zone = words.next();
+    }
+    let zone = zone.unwrap_or("Z");
+    Time::parse(&format!("{year:0>4}-{month:0>2}-{day:0>2}T{hour:02}:{rest}{zone}"))
+}
+
 /// An address without the port that some services write behind it.
 pub(super) fn address(text: &str) -> Option<String> {
     if let Ok(address) = text.parse::<std::net::IpAddr>() {
@@ -113,7 +160,7 @@ pub(super) struct Message {
 impl Message {
     /// The row of `logs`.
     pub(super) fn row(self, context: &Context<'_>) -> Log {
-        let timed = normalize::believe(self.time.as_deref(), context.received);
+        let timed = believe(self.time.as_deref(), context);
         let redacted = |fields: Map<String, Value>| {
             let mut value = Value::Object(fields);
             context.keys.redactor().json(&mut value);
@@ -143,6 +190,37 @@ impl Message {
             resource_attributes: stored(&resource),
             source: context.source.to_owned(),
             ..Log::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: times as clouds write them, and as what exports their records rewrites them.
+    /// Guarantees: one time for all of them; other texts are none.
+    #[test]
+    fn moments_of_every_form() {
+        let expect = Time::parse("2026-07-23T22:05:06Z");
+        for text in [
+            "2026-07-23T22:05:06Z",
+            "2026-07-24T00:05:06+02:00",
+            "2026-07-23T22:05:06.0000000+00:00",
+            "2026-07-23T22:05:06",
+            "2026-07-23 22:05:06 UTC",
+            "2026-07-23 22:05:06.000000 UTC",
+            "2026-07-24T00:05:06.000+0200",
+            "7/23/2026 10:05:06 PM",
+            "07/23/2026 22:05:06",
+            "7/23/2026, 10:05:06.000 PM",
+            "7/24/2026 12:05:06 AM +02:00",
+            "1784844306000",
+        ] {
+            assert_eq!(moment(text), expect, "{text}");
+        }
+        for text in ["", "soon", "UTC", "23/7/2026 22:05:06", "7/23/2026", "7/23/2026 25:05:06"] {
+            assert_eq!(moment(text), None, "{text}");
         }
     }
 }

@@ -6,14 +6,15 @@
 //! of columns: the event that mints a session has its key as `issued_credential_id`, each event of
 //! the session as `credential_id`.
 
+mod decide;
 mod who;
 
 use durward_schemas::ids::CredentialId;
 use durward_schemas::tables::Access;
-use durward_schemas::values::{Decision, IdentityKind, Outcome, Provider};
+use durward_schemas::values::Provider;
 use serde_json::{Map, Value};
 
-use super::cloud::{Record, Request, address, stored};
+use super::cloud::{Message, Record, Request, address, stored};
 use super::fields::{self, Fields};
 use super::mapping::Mapping;
 use super::{Context, Failure, Format};
@@ -24,7 +25,7 @@ macro_rules! proven {
     ($from:literal) => {
         concat!(
             $from,
-            "; null where errorCode, responseElements, eventName tell of a refused proof"
+            "; null where errorCode, responseElements, serviceEventDetails, eventName tell of a refused proof"
         )
     };
 }
@@ -114,16 +115,26 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("response_object", "responseElements"),
     Mapping::new(
         "issued_credential_id",
-        "responseElements.credentials.accessKeyId, else responseElements.accessKey.accessKeyId",
+        "responseElements.credentials.accessKeyId, else responseElements.accessKey.accessKeyId, else \
+         responseElements.credentialSet.credentials.accessKeyId of the first",
     ),
-    Mapping::new("decision", "errorCode, errorMessage, eventType, responseElements, eventName"),
-    Mapping::new("outcome", "errorCode, errorMessage, responseElements, eventName"),
+    Mapping::new(
+        "decision",
+        "errorCode, errorMessage, eventType, responseElements, serviceEventDetails, eventName",
+    ),
+    Mapping::new(
+        "outcome",
+        "errorCode, errorMessage, responseElements, serviceEventDetails, eventName",
+    ),
     Mapping::new("status_reason", "errorCode"),
     Mapping::new(
         "decision_reason",
-        "errorMessage, where errorCode, responseElements, eventName tell of a refusal",
+        "errorMessage, where errorCode, responseElements, serviceEventDetails, eventName tell of a refusal",
     ),
-    Mapping::new("decided_by", "errorCode, vpcEndpointId, responseElements, eventName"),
+    Mapping::new(
+        "decided_by",
+        "errorCode, vpcEndpointId, responseElements, serviceEventDetails, eventName",
+    ),
     Mapping::new("dry_run", "errorCode"),
     Mapping::new(
         "truncated",
@@ -150,6 +161,7 @@ const SPELLING: &[&str] = &[
     "requestParameters",
     "responseElements",
     "additionalEventData",
+    "serviceEventDetails",
     "requestID",
     "eventID",
     "eventType",
@@ -158,6 +170,16 @@ const SPELLING: &[&str] = &[
     "resources",
     "sharedEventID",
     "vpcEndpointId",
+];
+
+/// Objects that Athena and CloudTrail Lake have as texts.
+const PARSED: &[&str] = &[
+    "userIdentity",
+    "requestParameters",
+    "responseElements",
+    "additionalEventData",
+    "serviceEventDetails",
+    "resources",
 ];
 
 /// Parameters that name what a call is about, where `resources` does not, with its service and sort.
@@ -185,10 +207,20 @@ const TARGETS: &[(&str, &str, &str)] = &[
     ("ec2", "instanceId", "AWS::EC2::Instance"),
 ];
 
+/// Where the key of a credential stands in the answer that gives it out: STS and EKS, IAM, Roles Anywhere.
+const ISSUED: &[&str] = &[
+    "/credentials/accessKeyId",
+    "/accessKey/accessKeyId",
+    "/credentialSet/0/credentials/accessKeyId",
+];
+
 /// Reads one event.
 pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failure> {
     let mut event = fields::parse(bytes, BODIES)?;
     fields::spell(&mut event, SPELLING);
+    for key in PARSED {
+        read_text(&mut event, key);
+    }
     let source = event.get("eventSource").and_then(Value::as_str).unwrap_or_default();
     if !event.get("eventName").is_some_and(Value::is_string) || source.starts_with("aws:") {
         return Err(not_an_event());
@@ -207,11 +239,11 @@ pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
         verb: fields.text_if("eventName"),
         region: fields.text_if("awsRegion"),
         user_agent: fields.text_if("userAgent"),
-        account: fields.text_if("recipientAccountId").or(account),
+        account: fields.scalar_if("recipientAccountId").or(account),
         ..Access::default()
     };
     let claim = fields.text_if("eventTime");
-    decide(&mut access, fields);
+    decide::decide(&mut access, fields);
     who::who(&mut access, fields);
     what(&mut access, fields);
     session.fill(&mut access);
@@ -241,7 +273,34 @@ pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
 
 fn not_an_event() -> Failure {
     Failure::new("not_a_cloudtrail_event", "the item has no eventName, or is a notification")
-        .hint("digests, insights and notifications tell of no request; leave them out")
+        .hint("notifications of other services tell of no request; leave them out")
+}
+
+/// Puts an object in the place of the text that holds it.
+fn read_text(event: &mut Map<String, Value>, key: &str) {
+    if let Some(Value::String(text)) = event.get(key)
+        && text.starts_with(['{', '['])
+        && let Ok(inner) = serde_json::from_str::<Value>(text)
+    {
+        event.insert(key.to_owned(), inner);
+    }
+}
+
+/// What CloudTrail writes beside events: what is unusual among them, and digests of its files. They
+/// tell of no request, and become rows of `logs`.
+/// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-insights-events.html>
+pub(super) fn beside(bytes: &[u8]) -> Option<Message> {
+    let event: Map<String, Value> = serde_json::from_slice(bytes).ok()?;
+    let text = |key: &str| event.get(key).and_then(Value::as_str).map(str::to_owned);
+    let (service, time) = if event.contains_key("insightDetails") {
+        ("cloudtrail-insight", text("eventTime"))
+    } else if event.contains_key("digestStartTime") && event.contains_key("awsAccountId") {
+        ("cloudtrail-digest", text("digestEndTime"))
+    } else {
+        return None;
+    };
+    let body = Value::Object(event);
+    Some(Message { time, service: Some(service.to_owned()), body, ..Message::default() })
 }
 
 /// What the call was about, what was sent and answered, and the credential that it minted.
@@ -252,7 +311,7 @@ fn what(access: &mut Access, fields: &mut Fields) {
     let of_first =
         |key: &str| first.and_then(|resource| resource.get(key)?.as_str()).map(str::to_owned);
     access.resource = of_first("type");
-    access.object_name = of_first("ARN").or_else(|| of_first("ARNPrefix"));
+    access.object_name = ["ARN", "arn", "ARNPrefix"].iter().find_map(|key| of_first(key));
     if access.object_name.is_none()
         && let Some((name, sort)) = target(access.api_group.as_deref(), request.as_ref())
     {
@@ -260,7 +319,7 @@ fn what(access: &mut Access, fields: &mut Fields) {
         access.resource = access.resource.take().or(Some(sort.to_owned()));
     }
     let pointer = |path: &str| response.as_ref().and_then(|body| body.pointer(path)?.as_str());
-    let issued = pointer("/credentials/accessKeyId").or_else(|| pointer("/accessKey/accessKeyId"));
+    let issued = ISSUED.iter().find_map(|path| pointer(path));
     access.issued_credential_id = issued.map(CredentialId::from);
     if access.namespace.is_none() {
         access.namespace = pointer("/subject/namespace").map(str::to_owned);
@@ -290,135 +349,6 @@ fn activity(access: &mut Access, fields: &mut Fields) {
         access.activity_id = normalize::activity("get");
     }
     fields.take("readOnly");
-}
-
-/// What an error code tells of the decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    /// Nobody: the proof of identity was refused.
-    Unauthenticated,
-    /// A policy refused.
-    Denied,
-    /// It would have been allowed.
-    Tried,
-    /// The request may have failed before anybody decided.
-    Nothing,
-    /// It was allowed and failed.
-    Failed,
-}
-
-/// Codes that refuse a proof of identity.
-/// <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>
-const UNAUTHENTICATED: &[&str] = &[
-    "AuthFailure",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IDPRejectedClaim",
-    "IncompleteSignature",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "InvalidIdentityToken",
-    "InvalidIdentityTokenException",
-    "InvalidSignatureException",
-    "InvalidToken",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
-    "NotAuthenticated",
-    "RequestExpired",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-];
-
-/// Words in codes of refusals by policy; services put their own before and after.
-const DENIED: &[&str] = &[
-    "AccessDenied",
-    "AuthorizationError",
-    "Forbidden",
-    "NotAuthorized",
-    "UnauthorizedAccess",
-    "UnauthorizedOperation",
-];
-
-/// Words in codes of services that did not come to decide.
-const UNDECIDED: &[&str] = &[
-    "InternalError",
-    "InternalFailure",
-    "InternalServer",
-    "RequestLimitExceeded",
-    "ServiceUnavailable",
-    "SlowDown",
-    "Throttl",
-    "TooManyRequests",
-];
-
-fn told_by(code: &str) -> Told {
-    let name = code.rsplit('.').next().unwrap_or(code);
-    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    if UNAUTHENTICATED.contains(&name) {
-        Told::Unauthenticated
-    } else if has(DENIED) {
-        Told::Denied
-    } else if name == "DryRunOperation" {
-        // <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonParameters.html>:
-        // "If you have the required permissions, the error response is DryRunOperation."
-        Told::Tried
-    } else if has(UNDECIDED) {
-        Told::Nothing
-    } else {
-        Told::Failed
-    }
-}
-
-/// The decision and how it ended.
-fn decide(access: &mut Access, fields: &mut Fields) {
-    let code = fields.scalar_if("errorCode");
-    let message = fields.text_if("errorMessage");
-    let sign_in = sign_in(access.verb.as_deref(), fields.get("responseElements"));
-    let told = match (&code, sign_in) {
-        (Some(code), _) => Some(told_by(code)),
-        (None, Some(false)) => Some(Told::Unauthenticated),
-        (None, None) if message.is_some() => Some(Told::Nothing),
-        (None, _) => None,
-    };
-    let by_service = fields.get("eventType").is_some_and(|kind| kind == "AwsServiceEvent");
-    access.decision = match told {
-        Some(Told::Denied | Told::Unauthenticated) => Decision::Deny,
-        // What a service did by itself nobody had to allow.
-        _ if by_service => Decision::Unknown,
-        None | Some(Told::Failed | Told::Tried) => Decision::Allow,
-        Some(Told::Nothing) => Decision::Unknown,
-    };
-    if told.is_some_and(|told| told != Told::Tried) {
-        access.outcome = Outcome::Failure;
-    }
-    access.dry_run = (told == Some(Told::Tried)).then_some(true);
-    access.decided_by = match told {
-        Some(Told::Unauthenticated) => Some("authentication".to_owned()),
-        // The policy of an endpoint is named after the endpoint.
-        Some(Told::Denied) if code.as_deref() == Some("VpceAccessDenied") => {
-            fields.get("vpcEndpointId").and_then(Value::as_str).map(str::to_owned)
-        }
-        _ => None,
-    };
-    if told == Some(Told::Unauthenticated) {
-        access.identity_kind = IdentityKind::Unauthenticated;
-    }
-    access.status_reason = code;
-    if access.decision == Decision::Deny {
-        access.decision_reason = message;
-    } else {
-        fields.keep_text("errorMessage", message);
-    }
-}
-
-/// Whether somebody signed in, for events that tell: `{"ConsoleLogin": "Failure"}`.
-/// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-aws-console-sign-in-events.html>
-fn sign_in(verb: Option<&str>, response: Option<&Value>) -> Option<bool> {
-    match response?.get(verb?)?.as_str()? {
-        "Success" => Some(true),
-        "Failure" => Some(false),
-        _ => None,
-    }
 }
 
 /// An object's fields by path, where all of them are there.

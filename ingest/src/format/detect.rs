@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Format, envelope, envoy, mesh, vault};
+use super::{Format, envelope, envoy, kube_audit, mesh, vault};
 use crate::redact::decode_base64;
 use durward_schemas::Time;
 
@@ -28,6 +28,7 @@ fn by_line(line: &[u8]) -> Option<Format> {
     let line = mesh::payload(line);
     match line {
         [b'{', ..] => by_keys(line, 1),
+        _ if kube_audit::is_marked(line) => Some(Format::KubeAudit),
         [b'[', digit, ..] if digit.is_ascii_digit() => is_access(line).then_some(Format::Envoy),
         [b't', b'i', b'm', b'e', b'=', ..] => is_spire(line).then_some(Format::Spire),
         _ if is_ztunnel(line) => Some(Format::Envoy),
@@ -91,9 +92,14 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         match byte {
-            b'[' if matches!(key.as_str(), "items" | "Records" | "records") && at == depth => {
+            b'[' if is_list(&key) && at == depth => {
                 at += 1;
                 depth += 2;
+            }
+            // The document that Elasticsearch was given.
+            b'{' if key == "_source" && at == depth => {
+                at += 1;
+                depth += 1;
             }
             b'{' | b'[' => at += 1,
             b'}' | b']' => at = at.saturating_sub(1),
@@ -116,6 +122,12 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
     weak
 }
 
+/// Whether a key holds the items that an object is about.
+fn is_list(key: &str) -> bool {
+    let quoted = format!("\"{key}\"");
+    envelope::LISTS.contains(&quoted.as_bytes())
+}
+
 fn by_key(key: &str) -> Option<Format> {
     match key {
         "resourceSpans" | "resourceLogs" | "resourceMetrics" | "resource_spans"
@@ -131,8 +143,11 @@ fn by_key(key: &str) -> Option<Format> {
         | "node_status" => Some(Format::Hubble),
         "subsystem_name" => Some(Format::Spire),
         key if envoy::is_telling(key) => Some(Format::Envoy),
-        "logEvents" | "awslogs" | "kinesis" | "Sns" => Some(Format::CloudWatch),
-        "userIdentity" | "useridentity" | "detail-type" => Some(Format::CloudTrail),
+        "logEvents" | "awslogs" | "kinesis" | "Sns" | "ingestionTime" | "logStreamName"
+        | "@message" | "TopicArn" | "ReceiptHandle" => Some(Format::CloudWatch),
+        "userIdentity" | "useridentity" | "detail-type" | "CloudTrailEvent" | "insightDetails"
+        | "digestStartTime" => Some(Format::CloudTrail),
+        "EnqueuedTimeUtc" | "x-opt-sequence-number" => Some(Format::AzureActivity),
         "protoPayload" | "protopayload_auditlog" | "jsonPayload" | "logName" => {
             Some(Format::GcpAudit)
         }
@@ -145,7 +160,8 @@ fn by_key(key: &str) -> Option<Format> {
 fn by_value(key: &str, value: &str) -> Option<Format> {
     match key {
         "apiVersion" if value.starts_with("audit.k8s.io/") => Some(Format::KubeAudit),
-        "apiVersion" => Some(Format::KubeList),
+        // Events of CloudTrail have dates there.
+        "apiVersion" if is_version(value) => Some(Format::KubeList),
         "type" if matches!(value, "request" | "response") => Some(Format::Vault),
         "type" if value == "audit" => Some(Format::Spire),
         "scope" if value == "access" => Some(Format::Envoy),
@@ -153,22 +169,37 @@ fn by_value(key: &str, value: &str) -> Option<Format> {
         "log" if !value.starts_with("{\"log\":") => by_line(value.as_bytes()).filter(|format| {
             matches!(format, Format::Envoy | Format::Spire | Format::Hubble | Format::Vault)
         }),
-        "category" | "Category" => envelope::of_category(value),
+        "category" | "Category" | "Type" => envelope::of_category(value),
+        "type" if value.starts_with("google.cloud.") => Some(Format::GcpAudit),
+        "type" if matches!(value, "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK") => {
+            Some(Format::KubeList)
+        }
         "subscription" if value.starts_with("projects/") => Some(Format::GcpAudit),
         "eventSource" | "eventsource" if value.ends_with(".amazonaws.com") => {
             Some(Format::CloudTrail)
         }
         "eventSource" if value == "aws:sqs" => Some(Format::CloudWatch),
         // A record of Firehose or Kinesis, in base64 and compressed.
-        "data" if value.starts_with("H4sI") => Some(Format::CloudWatch),
+        "data" | "Data" if value.starts_with("H4sI") => Some(Format::CloudWatch),
         _ => None,
     }
+}
+
+/// Whether a text is a version of an API of Kubernetes, such as `v1` or `apps/v1beta2`.
+fn is_version(text: &str) -> bool {
+    let version = text.rsplit('/').next().and_then(|version| version.strip_prefix('v'));
+    version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// What a value tells if no other tells more.
 fn hint_of(key: &str, value: &str) -> Option<Format> {
     let is_resource =
         ["resourceId", "_ResourceId"].iter().any(|name| key.eq_ignore_ascii_case(name));
+    // Docker and shippers of logs wrap the line.
+    let is_line = matches!(key, "log" | "message") && value.starts_with('{');
+    if is_line && kube_audit::is_marked(value.as_bytes()) {
+        return Some(Format::KubeAudit);
+    }
     (is_resource && value.starts_with('/')).then_some(Format::AzureActivity)
 }
 
@@ -176,7 +207,7 @@ fn hint_of(key: &str, value: &str) -> Option<Format> {
 fn hint(key: &str) -> Option<Format> {
     match key {
         "metadata" | "items" => Some(Format::KubeList),
-        "ackId" => Some(Format::GcpAudit),
+        "ackId" | "publishTime" => Some(Format::GcpAudit),
         _ => None,
     }
 }
@@ -224,6 +255,7 @@ mod tests {
         check(r#"[{"awsRegion":"x","eventName":"y","userIdentity":{}}]"#, cloudtrail);
         check(r#"{"version":"0","detail-type":"AWS API Call via CloudTrail""#, cloudtrail);
         check(r#"{"eventSource":"sts.amazonaws.com","eventName":"x"}"#, cloudtrail);
+        check(r#"{"apiVersion":"2012-08-10","eventSource":"dynamodb.amazonaws.com"}"#, cloudtrail);
         let cloudwatch = Some(Format::CloudWatch);
         check(r#"{"messageType":"DATA_MESSAGE","owner":"1","logEvents":["#, cloudwatch);
         check(r#"{"awslogs":{"data":"H4sI"}}"#, cloudwatch);

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | gzip, several members, also in base64 | its first bytes | <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html> |
 //! | lists | `Records`, `records` | CloudTrail files, Azure diagnostic settings, Lambda |
+//! | answers | `value`, `entries`, `receivedMessages`, `Events`, `events`, `Messages` | REST interfaces and command lines |
 //! | `CloudWatch` subscription | `logEvents` | as gzip |
 //! | lines that `CloudWatch` exported | a time before the message | <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/S3Export.html> |
 //! | `EventBridge` | `detail-type`, `detail` | <https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html> |
@@ -16,26 +17,25 @@
 
 mod cloudwatch;
 mod sort;
+mod wrap;
 
 use std::io::Read as _;
 
 use durward_schemas::Time;
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::cloud::Message;
 use super::fields::Raw;
 use super::{Context, Failure, Format, MAX_ITEM, Reading};
 use super::{azure, cloudtrail, gcp_audit, gke_audit, kube_audit};
 use crate::redact::decode_base64;
-use crate::split::{Fault, Item, Lists, Splitter};
+use crate::split::{Fault, Item, Splitter};
 
 use sort::is_azure;
 pub(super) use sort::{of_category, sort};
-
-/// The lists in which clouds keep records.
-pub(super) const LISTS: Lists = &[b"\"Records\"", b"\"records\""];
+pub(super) use wrap::LISTS;
+use wrap::{Inside, inside, is_list};
 /// Envelopes within envelopes that are opened.
 const DEPTH: usize = 8;
 /// Bytes that one compressed item may become.
@@ -103,7 +103,9 @@ impl<'a> Envelope<'a> {
         if let Some((time, message)) = text.and_then(|text| text.split_once(' '))
             && Time::parse(time).is_some()
         {
-            let plain = Message { time: Some(time.to_owned()), ..Message::default() };
+            let (stream, message) = behind_stream(message).unwrap_or(("", message));
+            let service = Some(stream.to_owned()).filter(|stream| !stream.is_empty());
+            let plain = Message { time: Some(time.to_owned()), service, ..Message::default() };
             self.message(message, plain, item, reading);
             return Ok(());
         }
@@ -173,12 +175,26 @@ impl<'a> Envelope<'a> {
         if raw.contains_key("logEvents") {
             return cloudwatch::read(self, item, reading);
         }
-        if let Some(inside) = wrapped(&raw)? {
-            self.inner(&inside, item, reading);
-            return Ok(());
+        match inside(&raw)? {
+            Some(Inside::Bytes(inside)) => self.inner(&inside, item, reading),
+            Some(Inside::Message { text, plain }) => self.message(&text, *plain, item, reading),
+            None => match sort(&raw) {
+                Some(sort) => self.record(sort, bytes, item, reading),
+                None => self.unsorted(&raw, bytes, item, reading),
+            },
         }
-        self.record(sort(&raw).unwrap_or(self.format), bytes, item, reading);
         Ok(())
+    }
+
+    /// An object of no known sort: a list within a list, or a record of the format that is expected.
+    fn unsorted(&self, raw: &Raw<'_>, bytes: &[u8], item: &Item, reading: &mut Reading) {
+        if is_list(raw) {
+            self.inner(bytes, item, reading);
+        } else if let Some(message) = cloudtrail::beside(bytes) {
+            reading.logs.push(message.row(&self.context));
+        } else {
+            self.record(self.format, bytes, item, reading);
+        }
     }
 
     /// Reads a record of a known sort; one that cannot be read becomes a reject of that sort.
@@ -207,9 +223,14 @@ impl<'a> Envelope<'a> {
         item: &Item,
         reading: &mut Reading,
     ) {
+        let line = line_in(text);
+        let text = line.as_deref().unwrap_or(text);
         let item = Item { position: item.position.clone(), ..Item::whole(text.as_bytes()) };
         let is_json = text.trim_ascii_start().starts_with('{');
         let raw = serde_json::from_str::<Raw<'_>>(text);
+        if raw.as_ref().is_ok_and(is_list) && speaks_of(text).is_some() {
+            return self.inner(text.as_bytes(), &item, reading);
+        }
         if let Some(sort) = raw.as_ref().ok().and_then(sort) {
             return self.record(sort, text.as_bytes(), &item, reading);
         }
@@ -255,38 +276,28 @@ fn speaks_of(text: &str) -> Option<Format> {
     MARKS.iter().find(|(mark, _)| text.contains(mark)).map(|(_, format)| *format)
 }
 
+/// The stream that `aws logs tail` writes before a message, and a record behind it.
+fn behind_stream(message: &str) -> Option<(&str, &str)> {
+    let (stream, message) = message.split_once(' ').filter(|(_, rest)| rest.starts_with('{'))?;
+    let raw: Raw<'_> = serde_json::from_str(message).ok()?;
+    sort(&raw).map(|_| (stream, message))
+}
+
+/// The line that a message holds as a text, or that a container runtime's logger wrapped in `log`.
+fn line_in(text: &str) -> Option<String> {
+    let trimmed = text.trim_ascii();
+    if trimmed.starts_with('"') {
+        return serde_json::from_str(trimmed).ok();
+    }
+    memchr::memmem::find(trimmed.as_bytes(), b"\"log\"")?;
+    let raw: Raw<'_> = serde_json::from_str(trimmed).ok()?;
+    let line: String = serde_json::from_str(raw.get("log")?.get()).ok()?;
+    (sort(&raw).is_none() && line.starts_with('{')).then_some(line)
+}
+
 /// Whether bytes begin as something that envelopes hold.
 fn is_container(bytes: &[u8]) -> bool {
     bytes.starts_with(GZIP) || matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['))
-}
-
-/// What an envelope holds, as text or base64; `None` if `raw` is no envelope.
-fn wrapped(raw: &Raw<'_>) -> Result<Option<Vec<u8>>, Failure> {
-    let text = |value: &RawValue| serde_json::from_str::<String>(value.get()).ok();
-    let inside = |key: &str, inner: &str| {
-        let fields: Raw<'_> = serde_json::from_str(raw.get(key)?.get()).ok()?;
-        fields.get(inner).and_then(|value| text(value))
-    };
-    if raw.contains_key("detail-type")
-        && let Some(detail) = raw.get("detail")
-    {
-        return Ok(Some(detail.get().as_bytes().to_vec()));
-    }
-    if let Some(text) = inside("Sns", "Message") {
-        return Ok(Some(text.into_bytes()));
-    }
-    if raw.get("eventSource").is_some_and(|source| source.get() == "\"aws:sqs\"") {
-        return Ok(raw.get("body").and_then(|body| text(body)).map(String::into_bytes));
-    }
-    let base64 = inside("message", "data")
-        .or_else(|| inside("awslogs", "data"))
-        .or_else(|| inside("kinesis", "data"))
-        .or_else(|| {
-            (raw.len() <= 2).then(|| raw.get("data").and_then(|data| text(data))).flatten()
-        });
-    let Some(base64) = base64 else { return Ok(None) };
-    let decoded = decode_base64(&base64);
-    decoded.map(Some).ok_or_else(|| Failure::new("not_base64", "the envelope holds no base64"))
 }
 
 #[cfg(test)]

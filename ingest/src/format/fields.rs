@@ -112,13 +112,29 @@ impl Fields {
         result
     }
 
-    /// Takes a list of texts.
+    /// Takes a list of texts; one text by itself is a list of it, and null is none.
     pub(super) fn texts(&mut self, key: &str) -> Result<Option<Vec<String>>, Failure> {
-        let Some(value) = self.take(key) else { return Ok(None) };
-        serde_json::from_value(value).map(Some).map_err(|_| wrong_type(key, "a list of texts"))
+        let value = match self.take(key) {
+            None => return Ok(None),
+            Some(Value::String(text)) => return Ok(Some(vec![text])),
+            Some(value) => value,
+        };
+        let texts: Option<Vec<Option<String>>> = serde_json::from_value(value).ok();
+        let texts = texts.ok_or_else(|| wrong_type(key, "a list of texts"))?;
+        Ok(Some(texts.into_iter().flatten().collect()))
     }
 
-    /// Takes an integer; the Collector makes every number a double.
+    /// Takes a time, which some exporters make a number.
+    pub(super) fn claim(&mut self, key: &str) -> Result<Option<String>, Failure> {
+        if let Some(Value::Number(number)) = self.get(key) {
+            let text = number.to_string();
+            self.take(key);
+            return Ok(Some(text));
+        }
+        self.text(key)
+    }
+
+    /// Takes an integer; the Collector makes every number a double, others make it a text.
     pub(super) fn integer(&mut self, key: &str) -> Result<Option<i64>, Failure> {
         let Some(value) = self.take(key) else { return Ok(None) };
         #[expect(
@@ -126,6 +142,7 @@ impl Fields {
             reason = "status codes are small, others saturate"
         )]
         let integer = value.as_i64().or_else(|| value.as_f64().map(|double| double as i64));
+        let integer = integer.or_else(|| value.as_str()?.trim().parse().ok());
         integer.map(Some).ok_or_else(|| wrong_type(key, "a number"))
     }
 
@@ -143,6 +160,11 @@ impl Fields {
         if !rest.0.is_empty() {
             self.0.insert(key.to_owned(), Value::Object(rest.0));
         }
+    }
+
+    /// Gives the keys the spelling of `known`.
+    pub(super) fn spell(&mut self, known: &[&str]) {
+        spell(&mut self.0, known);
     }
 
     /// Puts back a text.

@@ -11,7 +11,7 @@ use durward_schemas::tables::Access;
 use durward_schemas::values::{CredentialKind, Decision, Outcome, Provider};
 use serde_json::{Map, Value};
 
-use super::cloud::{Message, Record, Request, stored};
+use super::cloud::{Message, Record, Request, moment, stored};
 use super::fields::Fields;
 use super::mapping::Mapping;
 use super::{Context, Failure, Format, Reading, google};
@@ -68,18 +68,30 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("extra", "protoPayload.authenticationInfo"),
     Mapping::new("source_ip", "protoPayload.requestMetadata.callerIp, if it is an address"),
     Mapping::new("user_agent", "protoPayload.requestMetadata.callerSuppliedUserAgent"),
-    Mapping::new("decision", "protoPayload.status.code, protoPayload.authorizationInfo"),
-    Mapping::new("outcome", "protoPayload.status.code, protoPayload.authorizationInfo"),
+    Mapping::new(
+        "decision",
+        "protoPayload.status.code, protoPayload.authorizationInfo, protoPayload.policyViolationInfo, \
+         protoPayload.metadata.dryRun, protoPayload.methodName",
+    ),
+    Mapping::new(
+        "outcome",
+        "protoPayload.status.code, protoPayload.authorizationInfo, protoPayload.metadata.dryRun, \
+         protoPayload.methodName",
+    ),
     Mapping::new("status_code", "protoPayload.status.code, as HTTP has it"),
     Mapping::new("status_reason", "protoPayload.status.code, by its name"),
     Mapping::new(
         "decision_reason",
         "protoPayload.metadata.violationReason, else protoPayload.status.message; where \
-         protoPayload.status.code or protoPayload.authorizationInfo tells of a refusal",
+         protoPayload.status.code, protoPayload.authorizationInfo, \
+         protoPayload.policyViolationInfo, protoPayload.metadata.dryRun or protoPayload.methodName \
+         tells of a refusal",
     ),
     Mapping::new(
         "decided_by",
-        "protoPayload.metadata.securityPolicyInfo.servicePerimeterName, protoPayload.status.code",
+        "protoPayload.metadata.securityPolicyInfo.servicePerimeterName, else \
+         protoPayload.policyViolationInfo.orgPolicyViolationInfo.violationInfo.constraint; \
+         protoPayload.status.code, protoPayload.metadata.dryRun, protoPayload.methodName",
     ),
     Mapping::new("request_object", "protoPayload.request"),
     Mapping::new("response_object", "protoPayload.response"),
@@ -156,7 +168,7 @@ fn audit(entry: Map<String, Value>, context: &Context<'_>) -> Result<Access, Fai
     };
     let fields = &mut record.fields;
     let claim = fields.text_if("timestamp");
-    access.observed_time = fields.text_if("receiveTimestamp").as_deref().and_then(Time::parse);
+    access.observed_time = fields.text_if("receiveTimestamp").as_deref().and_then(moment);
     access.source_event_id = fields.text_if("insertId");
     access.claimed_trace_id = fields.text_if("trace").map(last_part);
     access.claimed_span_id = fields.text_if("spanId");
@@ -181,13 +193,28 @@ fn audit(entry: Map<String, Value>, context: &Context<'_>) -> Result<Access, Fai
     }
     access.activity_id = normalize::activity_of(access.verb.as_deref().unwrap_or_default());
     record.time(&mut access, claim.as_deref(), context);
-    let request = Request {
-        id: &access.source_event_id.clone().unwrap_or_default(),
-        time: record.claimed(),
-        user: &access.identity.clone().unwrap_or_default(),
-        target: &access.object_name.clone().unwrap_or_default(),
+    let operation = lasting(record.fields.get("operation")).map(str::to_owned);
+    let (id, user) = (access.source_event_id.clone(), access.identity.clone());
+    let request = match &operation {
+        Some(operation) => Request { id: operation, time: Time::default(), user: "", target: "" },
+        None => Request {
+            id: &id.unwrap_or_default(),
+            time: record.claimed(),
+            user: &user.unwrap_or_default(),
+            target: &access.object_name.clone().unwrap_or_default(),
+        },
     };
     Ok(record.close(access, &request))
+}
+
+/// The id of an operation that has an entry for its beginning and one for its end, of which only the
+/// first tells who was allowed what: they are one request.
+/// <https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#LogEntryOperation>
+fn lasting(operation: Option<&Value>) -> Option<&str> {
+    let operation = operation?;
+    let is = |key: &str| operation.get(key).is_some_and(|told| *told == true || *told == "true");
+    let id = operation.get("id")?.as_str().filter(|id| !id.is_empty())?;
+    (is("first") != is("last")).then_some(id)
 }
 
 /// The project and the place of the resource.
@@ -214,7 +241,7 @@ fn who(access: &mut Access, info: &mut Fields) {
     };
     let email = text("principalEmail");
     if let Some(principal) = email.or_else(|| text("principalSubject")) {
-        let identity = Identity::parse(Provider::Gcp, None, &principal);
+        let identity = Identity::parse(Provider::Gcp, None, plain(&principal));
         account(access, &identity);
         access.identity_kind = identity.kind;
         access.identity_realm = identity.realm;
@@ -230,6 +257,14 @@ fn who(access: &mut Access, info: &mut Fields) {
     let all = Value::Object(std::mem::take(info).into_inner());
     let is_empty = all.as_object().is_none_or(Map::is_empty);
     access.extra = (!is_empty).then(|| stored(&all));
+}
+
+/// A user or a service account without the form that policies of version 2 have for it.
+/// <https://cloud.google.com/iam/docs/principal-identifiers#v2>
+fn plain(principal: &str) -> &str {
+    let forms =
+        ["principal://goog/subject/", "principal://iam.googleapis.com/projects/-/serviceAccounts/"];
+    forms.iter().find_map(|form| principal.strip_prefix(form)).unwrap_or(principal)
 }
 
 /// The ServiceAccount that acts as a service account of Google: the first of those who delegated to it.
@@ -268,7 +303,16 @@ fn outcome(access: &mut Access, payload: &mut Fields) {
         access.status_reason = Some(name.to_owned());
     }
     access.decision = google::decision(payload.get("authorizationInfo"), code);
+    let constraint = constraint(payload.get("policyViolationInfo")).filter(|_| code != 0);
     let metadata = payload.get("metadata");
+    let is_rehearsed = metadata.is_some_and(|metadata| metadata["dryRun"] == true);
+    let failed_login = access.verb.as_deref() == Some("google.login.LoginService.loginFailure");
+    if is_rehearsed {
+        // A perimeter that is only tried out refuses nobody.
+        access.decision = Decision::Unknown;
+    } else if constraint.is_some() || failed_login {
+        access.decision = Decision::Deny;
+    }
     let perimeter = metadata
         .and_then(|metadata| metadata.get("securityPolicyInfo")?.get("servicePerimeterName"));
     let perimeter = perimeter.and_then(Value::as_str).map(str::to_owned);
@@ -279,13 +323,20 @@ fn outcome(access: &mut Access, payload: &mut Fields) {
         payload.inside("status", |status| status.keep_text("message", message));
     }
     access.decided_by = match (access.decision, code) {
-        (Decision::Deny, 16) => Some("authentication".to_owned()),
-        (Decision::Deny, _) => perimeter,
+        (Decision::Deny, _) if code == 16 || failed_login => Some("authentication".to_owned()),
+        (Decision::Deny, _) => perimeter.or(constraint),
         _ => None,
     };
-    if code != 0 || access.decision == Decision::Deny {
+    if (code != 0 && !is_rehearsed) || access.decision == Decision::Deny {
         access.outcome = Outcome::Failure;
     }
+}
+
+/// The constraint of the organization that a request was against.
+/// <https://cloud.google.com/logging/docs/reference/audit/auditlog/rest/Shared.Types/AuditLog#OrgPolicyViolationInfo>
+fn constraint(violation: Option<&Value>) -> Option<String> {
+    let violations = violation?.get("orgPolicyViolationInfo")?.get("violationInfo")?;
+    violations.get(0)?.get("constraint")?.as_str().map(str::to_owned)
 }
 
 /// What was sent and answered, and what the service says of it.

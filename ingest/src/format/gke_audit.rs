@@ -5,14 +5,13 @@
 //! credential (`user.extra`), no request URI, no second time. What it does not send stays null; the
 //! rest is put where an event has it, and read as one.
 
-use durward_schemas::Time;
 use durward_schemas::tables::Access;
 use durward_schemas::values::{Decision, Outcome};
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
 use super::mapping::Mapping;
-use super::{Context, Failure, Format, google, kube_audit};
+use super::{Context, Failure, Format, cloud, google, kube_audit};
 
 /// Which field of an entry fills which column.
 pub(super) const MAPPING: &[Mapping] = &[
@@ -39,6 +38,10 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("api_version", "protoPayload.resourceName, else protoPayload.methodName"),
     Mapping::new("resource", "protoPayload.resourceName, else protoPayload.methodName"),
     Mapping::new("subresource", "protoPayload.resourceName, else protoPayload.methodName"),
+    Mapping::new(
+        "request_uri",
+        "protoPayload.resourceName, where protoPayload.methodName is of a path",
+    ),
     Mapping::new("object_namespace", "protoPayload.resourceName"),
     Mapping::new(
         "object_name",
@@ -91,11 +94,11 @@ pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
         resource.get("labels")?.get("cluster_name")?.as_str().map(str::to_owned)
     });
     let context = Context { cluster: context.cluster.or(cluster.as_deref()), ..*context };
-    let received = entry.get("receiveTimestamp").and_then(Value::as_str).and_then(Time::parse);
+    let received = entry.get("receiveTimestamp").and_then(Value::as_str).and_then(cloud::moment);
     let payload = entry.get("protoPayload");
     let permissions = payload.and_then(|payload| payload.get("authorizationInfo")).cloned();
     let is_split = google::is_split(entry.get("split"));
-    let code = payload.and_then(|payload| payload.get("status")?.get("code")?.as_i64());
+    let code = google::integer(payload.and_then(|payload| payload.get("status")?.get("code")));
     let mut access = kube_audit::read_fields(Format::GkeAudit, event(entry), None, &context)?;
     access.observed_time = received;
     access.truncated = is_split;
@@ -135,8 +138,12 @@ fn event(entry: Map<String, Value>) -> Map<String, Value> {
         let verb = method.as_deref().and_then(verb_of);
         put("verb", verb.map(Value::from));
         let path = payload.text_if("resourceName");
-        put("objectRef", object(path.as_deref(), method.as_deref()));
-        put("requestURI", path.filter(|path| path.starts_with('/')).map(Value::from));
+        if method.as_deref().is_some_and(is_of_path) {
+            put("requestURI", path.map(|path| with_slash(&path).into()));
+        } else {
+            put("objectRef", object(path.as_deref(), method.as_deref()));
+            put("requestURI", path.filter(|path| path.starts_with('/')).map(Value::from));
+        }
         put("requestObject", payload.take("request"));
         put("responseObject", payload.take("response"));
         let status = payload.inside("status", |status| status.integer("code").ok().flatten());
@@ -163,6 +170,16 @@ fn principal(info: &mut Fields) -> Option<String> {
 fn verb_of(method: &str) -> Option<&str> {
     let verb = method.rsplit('.').next()?;
     VERBS.contains(&verb).then_some(verb)
+}
+
+/// Whether a method names no resource: `io.k8s.get` is of a path such as `readyz` or `api/v1`.
+fn is_of_path(method: &str) -> bool {
+    method.strip_prefix("io.k8s.").is_some_and(|verb| !verb.contains('.'))
+}
+
+/// The path as requests have it.
+fn with_slash(path: &str) -> String {
+    format!("/{}", path.trim_start_matches('/'))
 }
 
 /// The object by the name of the resource, else by the method, which names only its sort.

@@ -21,6 +21,12 @@ const SPELLING: &[&str] =
 const IN_BIGQUERY: &[(&str, &str)] =
     &[("requestJson", "request"), ("responseJson", "response"), ("metadataJson", "metadata")];
 
+/// Labels of GKE that BigQuery, whose columns have no dots, names otherwise.
+const LABELS: &[(&str, &str)] = &[
+    ("authorization_k8s_io_decision", "authorization.k8s.io/decision"),
+    ("authorization_k8s_io_reason", "authorization.k8s.io/reason"),
+];
+
 /// The fields of an entry, its payload under `protoPayload`, without those that say nothing.
 pub(super) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Failure> {
     let raw: Raw<'_> = serde_json::from_slice(bytes)?;
@@ -41,6 +47,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Failure> {
         payload.retain(|_, value| !value.is_null());
         entry.insert("protoPayload".to_owned(), Value::Object(payload));
     }
+    if let Some(Value::Object(labels)) = entry.get_mut("labels") {
+        for (theirs, ours) in LABELS {
+            if let Some(value) = labels.remove(*theirs) {
+                labels.entry(*ours).or_insert(value);
+            }
+        }
+    }
     entry.retain(|_, value| !value.is_null());
     Ok(entry)
 }
@@ -53,7 +66,13 @@ pub(super) fn not_an_entry() -> Failure {
 /// Whether an entry is one of several that a large one was cut into.
 /// <https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#LogSplit>
 pub(super) fn is_split(split: Option<&Value>) -> bool {
-    split.and_then(|split| split.get("totalSplits")?.as_i64()).is_some_and(|parts| parts > 1)
+    integer(split.and_then(|split| split.get("totalSplits"))).is_some_and(|parts| parts > 1)
+}
+
+/// A whole number; BigQuery has texts.
+pub(super) fn integer(value: Option<&Value>) -> Option<i64> {
+    let value = value?;
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// Whether a field holds the audit log.

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use super::fields::{self, Fields};
 use super::mapping::Mapping;
-use super::{Context, Failure, Format};
+use super::{Context, Failure, Format, cloud, mesh};
 use crate::canonical;
 use crate::normalize::{self, Timed};
 use crate::redact::{Body, decode_base64};
@@ -57,7 +57,7 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("impersonated_identity", "impersonatedUser.username"),
     Mapping::new("impersonated_groups", "impersonatedUser.groups"),
     Mapping::new("request_uri", "requestURI"),
-    Mapping::new("api_group", "objectRef.apiGroup"),
+    Mapping::new("api_group", "objectRef.apiGroup, else objectRef.apiVersion up to its slash"),
     Mapping::new("api_version", "objectRef.apiVersion"),
     Mapping::new("resource", "objectRef.resource"),
     Mapping::new("subresource", "objectRef.subresource"),
@@ -73,9 +73,16 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("status_code", "responseStatus.code"),
     Mapping::new("status_reason", "responseStatus.reason"),
     Mapping::new("outcome", "responseStatus.code, stage"),
-    Mapping::new("decision", "annotations[authorization.k8s.io/decision], responseStatus.code"),
+    Mapping::new(
+        "decision",
+        "annotations[authorization.k8s.io/decision], annotations[authorization.k8s.io/reason], \
+         else responseStatus.code, responseStatus.message",
+    ),
     Mapping::new("decision_reason", "annotations[authorization.k8s.io/reason]"),
-    Mapping::new("decided_by", "annotations[authorization.k8s.io/reason]"),
+    Mapping::new(
+        "decided_by",
+        "annotations[authorization.k8s.io/reason], else responseStatus.code",
+    ),
     Mapping::new("decided_role", "annotations[authorization.k8s.io/reason]"),
     Mapping::new("decided_subject", "annotations[authorization.k8s.io/reason]"),
     Mapping::new(
@@ -92,13 +99,43 @@ pub(super) const MAPPING: &[Mapping] = &[
 /// The fields that hold what clients send and are sent.
 const BODIES: &[&str] = &["requestObject", "responseObject"];
 
-/// Reads one event; a text that holds an event, as Kafka exporters send it, counts as the event.
+/// Reads one event; a text that holds an event, as Kafka exporters send it, counts as the event, and
+/// so does a line that a container runtime or a shipper of logs has wrapped it in.
 pub(crate) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failure> {
+    let bytes = behind_prefix(mesh::payload(bytes));
     if bytes.first() == Some(&b'"') {
         let inner: String = serde_json::from_slice(bytes)?;
         return read_event(parse(inner.as_bytes())?, context);
     }
-    read_event(parse(bytes)?, context)
+    let mut event = parse(bytes)?;
+    // A document that Elasticsearch was given.
+    if let Some(Value::Object(document)) = event.get_mut("_source") {
+        event = std::mem::take(document);
+    }
+    match carried(&event) {
+        Some(line) => read_event(parse(line.as_bytes())?, context),
+        None => read_event(event, context),
+    }
+}
+
+/// An event without what syslog, or whoever else carried its line, wrote before it.
+fn behind_prefix(line: &[u8]) -> &[u8] {
+    let is_event = matches!(line.first(), Some(b'{' | b'"' | b'[') | None);
+    let start = memchr::memchr(b'{', line).filter(|_| !is_event);
+    let rest = start.and_then(|at| line.get(at..));
+    rest.filter(|rest| is_marked(rest)).unwrap_or(line)
+}
+
+/// Whether a text says that it is an event.
+pub(super) fn is_marked(text: &[u8]) -> bool {
+    memchr::memmem::find(text, b"\"audit.k8s.io/").is_some()
+}
+
+/// The line that an object carries instead of being an event: Docker's `log`, a shipper's `message`.
+fn carried(fields: &Map<String, Value>) -> Option<&str> {
+    let lines = ["log", "message"].into_iter().filter_map(|key| fields.get(key)?.as_str());
+    let line = lines.map(str::trim).find(|line| line.starts_with('{'));
+    line.filter(|_| !is_event(fields, false))
 }
 
 /// The fields of an event.
@@ -147,8 +184,8 @@ pub(super) fn read_fields(
     let received = times(&mut access, &mut event, context)?;
     who(&mut access, &mut event)?;
     what(&mut access, &mut event)?;
-    outcome(&mut access, &mut event)?;
-    annotated(&mut access, &mut event)?;
+    let is_refusal = outcome(&mut access, &mut event)?;
+    annotated(&mut access, &mut event, is_refusal)?;
     if access.identity.is_none() && access.status_code != Some(401) {
         // Nobody was refused: the source does not say who it was.
         access.identity_kind = IdentityKind::Unknown;
@@ -212,19 +249,18 @@ fn redact(event: &mut Map<String, Value>, context: &Context<'_>) {
 
 /// When the server received the request and when it told; gives the claim that enters ids.
 fn times(access: &mut Access, event: &mut Fields, context: &Context<'_>) -> Result<Time, Failure> {
-    let received = event.text("requestReceivedTimestamp")?;
-    let stage = event.text("stageTimestamp")?;
+    let received = event.claim("requestReceivedTimestamp")?;
+    let stage = event.claim("stageTimestamp")?;
     // v1beta1 before Kubernetes 1.10 had one time only.
     let claim = match (&received, &stage) {
-        (None, None) => event.text("timestamp")?,
+        (None, None) => event.claim("timestamp")?,
         (received, stage) => received.clone().or(stage.clone()),
     };
-    let Timed { time, for_ids, is_suspect, claimed } =
-        normalize::believe(claim.as_deref(), context.received);
+    let Timed { time, for_ids, is_suspect, claimed } = cloud::believe(claim.as_deref(), context);
     access.time = time;
     access.time_suspect = Some(is_suspect);
     access.claimed_time = claimed;
-    let [received, stage] = [received, stage].map(|text| text.as_deref().and_then(Time::parse));
+    let [received, stage] = [received, stage].map(|text| text.as_deref().and_then(cloud::moment));
     access.observed_time = stage;
     if access.is_deciding() {
         access.duration_us =
@@ -302,8 +338,15 @@ fn what(access: &mut Access, event: &mut Fields) -> Result<(), Failure> {
     access.request_uri = event.text("requestURI")?;
     if event.has("objectRef") {
         let mut object = event.object("objectRef")?;
-        access.api_group = Some(object.text("apiGroup")?.unwrap_or_default());
+        access.api_group = object.text("apiGroup")?;
         access.api_version = object.text("apiVersion")?;
+        // v1alpha1 has the group before the version.
+        let version = access.api_version.clone().unwrap_or_default();
+        if let Some((group, version)) = version.split_once('/') {
+            access.api_group.get_or_insert_with(|| group.to_owned());
+            access.api_version = Some(version.to_owned());
+        }
+        access.api_group.get_or_insert_default();
         access.resource = object.text("resource")?;
         access.subresource = object.text("subresource")?;
         access.object_namespace = object.text("namespace")?;
@@ -338,8 +381,8 @@ fn is_dry_run(uri: Option<&str>, request: Option<&Value>) -> bool {
     in_query || listed.is_some_and(|list| !list.is_empty())
 }
 
-/// How it ended.
-fn outcome(access: &mut Access, event: &mut Fields) -> Result<(), Failure> {
+/// How it ended; gives whether the answer is that of the authorizer.
+fn outcome(access: &mut Access, event: &mut Fields) -> Result<bool, Failure> {
     let mut status = event.object("responseStatus")?;
     access.status_code = status.integer("code")?;
     access.status_reason = status.text("reason")?;
@@ -347,48 +390,65 @@ fn outcome(access: &mut Access, event: &mut Fields) -> Result<(), Failure> {
         let uid = status.get("details").and_then(|details| details.get("uid"));
         access.object_uid = uid.and_then(Value::as_str).map(str::to_owned);
     }
+    let message = status.get("message").and_then(Value::as_str).unwrap_or_default();
+    let is_refusal = access.status_code == Some(403) && is_refusal(message);
     status.drop_if_empty("metadata");
     event.keep("responseStatus", status);
     let has_failed = access.status_code.is_some_and(|code| code >= 400);
     if has_failed || access.stage.as_deref() == Some("Panic") {
         access.outcome = Outcome::Failure;
     }
-    Ok(())
+    Ok(is_refusal)
+}
+
+/// Whether the authorizer says so: API servers before 1.8 wrote no annotations. Admission, which may
+/// forbid too, names the object first.
+/// <https://github.com/kubernetes/apiserver/blob/master/pkg/endpoints/handlers/responsewriters/errors.go>
+fn is_refusal(message: &str) -> bool {
+    let user = message.split_once("User \"");
+    user.is_some_and(|(before, rest)| {
+        let is_first = before.is_empty() || before.ends_with("forbidden: ");
+        is_first && rest.contains("\" cannot ")
+    })
 }
 
 /// What the server wrote beside the event: the decision and its reason, a minted credential.
-fn annotated(access: &mut Access, event: &mut Fields) -> Result<(), Failure> {
+fn annotated(access: &mut Access, event: &mut Fields, is_refusal: bool) -> Result<(), Failure> {
     let Some(annotations) = event.take("annotations") else {
-        decide(access, None, None);
+        decide(access, None, None, is_refusal);
         return Ok(());
     };
     if !annotations.is_object() && !annotations.is_null() {
         return Err(fields::wrong_type("annotations", "an object"));
     }
     let text = |key: &str| annotations.get(key).and_then(Value::as_str);
-    access.truncated = text("audit.k8s.io/truncated") == Some("true");
+    let truncated = annotations.get("audit.k8s.io/truncated");
+    access.truncated = truncated.is_some_and(|told| *told == "true" || *told == true);
     let issued = text("authentication.kubernetes.io/issued-credential-id");
     access.issued_credential_id = issued.map(CredentialId::from);
     if text("authentication.k8s.io/legacy-token").is_some() {
         access.credential_kind = Some(CredentialKind::LegacyToken);
     }
-    decide(access, text("authorization.k8s.io/decision"), text("authorization.k8s.io/reason"));
+    let [decision, reason] =
+        ["authorization.k8s.io/decision", "authorization.k8s.io/reason"].map(text);
+    decide(access, decision, reason, is_refusal);
     access.annotations = Some(Json(canonical::sorted(&annotations)));
     Ok(())
 }
 
 /// The decision: <https://github.com/kubernetes/apiserver/blob/master/pkg/endpoints/filters/authorization.go>
-fn decide(access: &mut Access, decision: Option<&str>, reason: Option<&str>) {
+fn decide(access: &mut Access, decision: Option<&str>, reason: Option<&str>, is_refusal: bool) {
     access.decision = match (decision, reason) {
         (Some("allow"), _) => Decision::Allow,
         (Some("forbid"), _) => Decision::Deny,
         // The authorizer failed: no decision, and this reason.
         (None, Some("internal error")) => Decision::Error,
         // A 401 has no annotations and no user: authentication refused it.
-        (None, _) if access.status_code == Some(401) => Decision::Deny,
+        (None, _) if is_refusal || access.status_code == Some(401) => Decision::Deny,
         _ => Decision::Unknown,
     };
-    let by_authentication = decision.is_none() && access.decision == Decision::Deny;
+    let by_authentication =
+        access.decision == Decision::Deny && decision.is_none() && access.status_code == Some(401);
     access.decision_reason = reason.map(str::to_owned);
     if let Some(decided) = reason.and_then(reason::parse) {
         access.decided_by = Some(decided.binding);

@@ -1,7 +1,7 @@
 //! Format `kube-list`: Kubernetes objects as somebody listed them in, [`Object`] rows out.
 //!
 //! One object, a `v1.List`, a typed list (whose items have no kind of their own), lines of any of
-//! these, or a dump by path: `{"time": ..., "objects": {"/api/v1/pods": [...]}}`.
+//! these, events of a watch, or a dump by path: `{"time": ..., "objects": {"/api/v1/pods": [...]}}`.
 
 use std::collections::BTreeMap;
 
@@ -32,6 +32,11 @@ struct Document<'a> {
     time: Option<String>,
     #[serde(borrow, default)]
     objects: Option<BTreeMap<String, Vec<&'a RawValue>>>,
+    /// What a watch says happened to an object.
+    #[serde(rename = "type", borrow, default)]
+    happened: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    object: Option<&'a RawValue>,
 }
 
 /// What an object is where it does not say so itself.
@@ -64,8 +69,28 @@ pub(super) fn read(
         let sort = kind.filter(|kind| !kind.is_empty()).zip(document.api_version.as_deref());
         let sort = sort.map(|(kind, api_version)| Sort { api_version, kind });
         read_all(objects, sort, time, context, reading);
+    } else if let (None, Some(happened), Some(object)) =
+        (&document.kind, document.happened, document.object)
+    {
+        read_watched(happened.get(), object.get(), time, context, reading)?;
     } else {
         reading.objects.push(read_object(text, None, time, context)?);
+    }
+    Ok(())
+}
+
+/// Reads an event of a watch: an object that is gone is not listed, and a bookmark is none.
+/// <https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes>
+fn read_watched(
+    happened: &str,
+    object: &str,
+    time: Time,
+    context: &Context<'_>,
+    reading: &mut Reading,
+) -> Result<(), Failure> {
+    match happened {
+        "\"DELETED\"" | "\"BOOKMARK\"" | "\"ERROR\"" => {}
+        _ => reading.objects.push(read_object(object, None, time, context)?),
     }
     Ok(())
 }
@@ -277,5 +302,26 @@ mod tests {
         assert_eq!(Some(file.objects[0].time), Time::parse("2026-11-23T17:56:54Z"));
         assert_eq!(file.objects[0].object.as_str(), r#"{"metadata":{"name":"a"}}"#);
         assert_eq!(at(Some(Time(5))).objects[0].time, Time(5));
+    }
+
+    /// Scenario: what a watch of pods says, line by line.
+    /// Guarantees: objects that are there are rows, the others are nothing; the format is recognised.
+    #[test]
+    fn watches_list_what_is_there() {
+        let pod = |name: &str| {
+            format!(r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"{name}"}}}}"#)
+        };
+        let line =
+            |kind: &str, name: &str| format!(r#"{{"type":"{kind}","object":{}}}"#, pod(name));
+        let lines = [
+            line("ADDED", "a"),
+            line("MODIFIED", "b"),
+            line("DELETED", "c"),
+            line("BOOKMARK", "d"),
+        ];
+        let input = lines.join("\n");
+        assert_eq!(Format::detect(input.as_bytes()), Some(Format::KubeList));
+        check(&input, &[("", "Pod", "a"), ("", "Pod", "b")]);
+        assert_eq!(objects(&input).rejects, []);
     }
 }

@@ -96,6 +96,34 @@ const GCP: &[Place] = &[
     ("gcp.project", &["resource", "labels", "project_id"]),
 ];
 
+/// The attributes of a record of Azure, and what the Collector calls its fields in a map in the body.
+/// <https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/pkg/translator/azurelogs>
+const AZURE: &[Place] = &[
+    ("azure.category", &["category"]),
+    ("azure.operation.name", &["operationName"]),
+    ("azure.result.type", &["resultType"]),
+    ("azure.result.signature", &["resultSignature"]),
+    ("azure.result.description", &["resultDescription"]),
+    ("azure.correlation.id", &["correlationId"]),
+    ("azure.correlation_id", &["correlationId"]),
+    ("azure.duration", &["durationMs"]),
+    ("azure.identity", &["identity"]),
+    ("azure.properties", &["properties"]),
+    ("azure.tenant.id", &["tenantId"]),
+    ("azure.resource.id", &["resourceId"]),
+    ("cloud.resource_id", &["resourceId"]),
+    ("cloud.region", &["location"]),
+    ("net.sock.peer.addr", &["callerIpAddress"]),
+    ("network.peer.address", &["callerIpAddress"]),
+    ("operation.name", &["operationName"]),
+    ("result.type", &["resultType"]),
+    ("result.signature", &["resultSignature"]),
+    ("result.description", &["resultDescription"]),
+    ("correlation.id", &["correlationId"]),
+    ("duration", &["durationMs"]),
+    ("tenant.id", &["tenantId"]),
+];
+
 /// Labels, of the entry or of its resource.
 const LABEL: &str = "gcp.label.";
 
@@ -119,22 +147,32 @@ pub(super) fn in_text(text: &[u8], context: &Context<'_>) -> Option<Reading> {
     } else if has("Records") {
         Format::CloudTrail
     } else {
-        envelope::sort(&raw)?
+        let in_envelope = || Format::detect(text).filter(|format| format.is_cloud());
+        envelope::sort(&raw).or_else(in_envelope)?
     };
     read(format, text, context)
 }
 
-/// A record that was taken apart into attributes; none if these are a log record's like any other.
+/// A record that was taken apart into a map or attributes; none if these are a log record's like any
+/// other.
 pub(super) fn in_attributes(
     record: &LogRecord,
     origin: &Origin,
     context: &Context<'_>,
 ) -> Option<Reading> {
+    let body = value(record.body.as_ref());
+    if body.is_object()
+        && let Some(reading) = in_text(body.to_string().as_bytes(), context)
+    {
+        return Some(reading);
+    }
     let has = |key: &str| record.attributes.iter().any(|pair| pair.key == key);
     let (format, places) = if has("aws.cloudtrail.event_id") {
         (Format::CloudTrail, CLOUDTRAIL)
     } else if has("gcp.audit.method.name") {
         (Format::GcpAudit, GCP)
+    } else if has("azure.category") || has("azure.operation.name") {
+        (Format::AzureActivity, AZURE)
     } else {
         return None;
     };
@@ -154,7 +192,16 @@ pub(super) fn in_attributes(
             None => place(&mut fields, places, &pair.key, value),
         }
     }
-    let time = if format == Format::CloudTrail { "eventTime" } else { "timestamp" };
+    if let (Format::AzureActivity, Value::Object(body)) = (format, body) {
+        for (key, value) in body {
+            place(&mut fields, places, &key, value);
+        }
+    }
+    let time = match format {
+        Format::CloudTrail => "eventTime",
+        Format::AzureActivity => "time",
+        _ => "timestamp",
+    };
     put(&mut fields, &[time], Time::from_nanos(record.time_unix_nano).to_string().into());
     read(format, fields.to_string().as_bytes(), context)
 }
@@ -259,6 +306,68 @@ mod tests {
         let read = reading(&resource, &record);
         assert_eq!((read.accesses.len(), read.items()), (1, 1));
         assert_eq!(columns(&read.accesses[0]), columns(&native(Format::GkeAudit, &entry)));
+    }
+
+    /// Scenario: an audit event of AKS and an activity of Azure, as three generations of the Collector
+    /// take them apart, and records of clouds parsed into maps.
+    /// Guarantees: the same columns as the record itself gives.
+    #[test]
+    fn maps_and_attributes_of_azure_are_put_together() {
+        fn any(value: &Value) -> Value {
+            match value {
+                Value::Object(fields) => {
+                    let pairs =
+                        fields.iter().map(|(key, value)| json!({"key": key, "value": any(value)}));
+                    json!({"kvlistValue": {"values": pairs.collect::<Vec<_>>()}})
+                }
+                Value::String(text) => json!({ "stringValue": text }),
+                _ => json!({}),
+            }
+        }
+        let pairs = |value: &Value| any(value)["kvlistValue"]["values"].clone();
+        let check = |resource: &Value, body: &Value, attributes: &Value, expect: &Access| {
+            let record = json!({"timeUnixNano": "1784800800000000000", "body": any(body), "attributes": pairs(attributes)});
+            let export = json!({"resourceLogs": [{"resource": {"attributes": pairs(resource)}, "scopeLogs": [{"logRecords": [record]}]}]});
+            let read = with_context(|context| {
+                read_all(Format::Otlp, export.to_string().as_bytes(), context)
+            });
+            assert_eq!((read.accesses.len(), read.items()), (1, 1), "{export}");
+            assert_eq!(columns(&read.accesses[0]), columns(expect), "{export}");
+        };
+        let audit = json!({"kind": "Event", "apiVersion": "audit.k8s.io/v1", "auditID": "a-1", "verb": "get", "requestURI": "/",
+            "requestReceivedTimestamp": "2026-07-23T10:00:00Z"});
+        let id = "/SUBSCRIPTIONS/1/RESOURCEGROUPS/R/PROVIDERS/MICROSOFT.CONTAINERSERVICE/MANAGEDCLUSTERS/PROD";
+        let aks = json!({"category": "kube-audit", "operationName": "x", "resourceId": id, "properties": {"log": audit.to_string()}});
+        let expect = native(Format::AksAudit, &aks);
+        check(&json!({}), &aks, &json!({}), &expect);
+        let named = json!({"azure.category": "kube-audit", "azure.operation.name": "x"});
+        check(
+            &json!({"cloud.resource_id": id}),
+            &json!({"properties": aks["properties"]}),
+            &named,
+            &expect,
+        );
+        let mut flat = named.clone();
+        flat["azure.properties"] = aks["properties"].clone();
+        check(&json!({"azure.resource.id": id}), &json!({}), &flat, &expect);
+
+        let activity = json!({"time": "2026-07-23T10:00:00Z", "category": "Administrative", "operationName": "Microsoft.Sql/servers/write",
+            "resourceId": "/SUBSCRIPTIONS/1/X", "resultType": "Failure", "resultSignature": "Failed.Forbidden", "correlationId": "c",
+            "callerIpAddress": "203.0.113.7", "tenantId": "t", "identity": {"claims": {"appid": "a", "oid": "o"}}});
+        let expect = native(Format::AzureActivity, &activity);
+        let attributes = json!({"azure.category": "Administrative", "azure.operation.name": "Microsoft.Sql/servers/write",
+            "azure.result.type": "Failure", "azure.result.signature": "Failed.Forbidden", "azure.correlation_id": "c",
+            "network.peer.address": "203.0.113.7"});
+        check(
+            &json!({"cloud.resource_id": "/SUBSCRIPTIONS/1/X"}),
+            &json!({"identity": activity["identity"], "tenant.id": "t"}),
+            &attributes,
+            &expect,
+        );
+        let event = json!({"eventVersion": "1.08", "eventName": "GetObject", "eventSource": "s3.amazonaws.com", "eventTime": "2023-07-19T21:17:28Z"});
+        check(&json!({}), &event, &json!({}), &native(Format::CloudTrail, &event));
+        let bridge = json!({"detail-type": "AWS API Call via CloudTrail", "source": "aws.s3", "detail": event});
+        check(&json!({}), &bridge, &json!({}), &native(Format::CloudTrail, &event));
     }
 
     /// Scenario: records of clouds, and of applications that name things alike, as the text of a body.

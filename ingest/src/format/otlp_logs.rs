@@ -93,7 +93,8 @@ fn audit_events(record: &LogRecord, context: &Context<'_>) -> Option<Reading> {
 
 /// Events in a text: one, a list, or one that was cut.
 fn in_text(text: &[u8], context: &Context<'_>) -> Option<Reading> {
-    let starts = matches!(text.trim_ascii_start().first(), Some(b'{' | b'[' | b'"'));
+    let text = mesh::payload(text);
+    let starts = matches!(text.first(), Some(b'{' | b'[' | b'"'));
     let speaks = memchr::memmem::find(text, b"auditID").is_some();
     if !starts || !speaks {
         return None;

@@ -8,7 +8,7 @@
 use durward_schemas::Time;
 use durward_schemas::ids::CredentialId;
 use durward_schemas::tables::Access;
-use durward_schemas::values::{CredentialKind, Decision, Outcome, Provider};
+use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
 use serde_json::{Map, Value};
 
 use super::super::cloud::{Record, Request, address, stored};
@@ -36,33 +36,68 @@ pub(in super::super) const MAPPING: &[Mapping] = &[
     Mapping::new("region", "location"),
     Mapping::new("source_ip", "callerIpAddress, else httpRequest.clientIpAddress"),
     Mapping::new("user_agent", "properties.userAgentHeader"),
-    Mapping::new("extra", "identity.claims"),
+    Mapping::new(
+        "extra",
+        "identity.claims, else properties.appId, properties.servicePrincipalId, properties.userId, \
+         properties.tenantId, properties.signInActivityId where there is properties.requestMethod",
+    ),
     Mapping::new(
         "identity",
-        "identity.claims (xms_mirid, upn, email, name, appid, oid), else caller",
+        "identity.claims (xms_mirid, upn, email, name, appid, oid), else properties.appId, \
+         properties.servicePrincipalId, properties.userId where there is properties.requestMethod, else caller, identity.type",
     ),
     Mapping::new(
         "identity_kind",
-        "identity.claims (xms_mirid, upn, email, name, appid, oid), else caller; \
+        "identity.claims (xms_mirid, upn, email, name, appid, oid), else properties.appId, \
+         properties.servicePrincipalId, properties.userId where there is properties.requestMethod, else caller, identity.type; \
          identity.authorization.evidence.principalType",
     ),
-    Mapping::new("identity_realm", "identity.claims (tid), else tenantId"),
-    Mapping::new("identity_uid", "identity.claims (oid)"),
-    Mapping::new("credential_id", "identity.claims (uti)"),
-    Mapping::new("credential_kind", "identity.claims (uti)"),
+    Mapping::new(
+        "identity_realm",
+        "identity.claims (tid), else properties.tenantId where there is properties.requestMethod, else tenantId",
+    ),
+    Mapping::new(
+        "identity_uid",
+        "identity.claims (oid), else properties.servicePrincipalId, else properties.userId where \
+         there is properties.requestMethod",
+    ),
+    Mapping::new(
+        "credential_id",
+        "identity.claims (uti), else properties.signInActivityId where there is properties.requestMethod",
+    ),
+    Mapping::new(
+        "credential_kind",
+        "identity.claims (uti), else properties.signInActivityId where there is properties.requestMethod",
+    ),
     Mapping::new("annotations", "identity.authorization"),
-    Mapping::new("decision", "statusCode, properties.statusCode, resultSignature, resultType"),
-    Mapping::new("outcome", "statusCode, properties.statusCode, resultSignature, resultType"),
-    Mapping::new("status_code", "statusCode, else properties.statusCode, else resultSignature"),
+    Mapping::new(
+        "decision",
+        "statusCode, properties.statusCode, properties.httpStatusCode, \
+         properties.responseStatusCode, resultSignature, resultType, operationName",
+    ),
+    Mapping::new(
+        "outcome",
+        "statusCode, properties.statusCode, properties.httpStatusCode, \
+         properties.responseStatusCode, resultSignature, resultType",
+    ),
+    Mapping::new(
+        "status_code",
+        "statusCode, else properties.statusCode, else properties.httpStatusCode, else \
+         properties.responseStatusCode, else resultSignature",
+    ),
     Mapping::new("status_reason", "resultSignature"),
     Mapping::new(
         "decision_reason",
         "properties.statusMessage, else resultDescription; where statusCode, \
-         properties.statusCode or resultSignature tells of a refusal",
+         properties.statusCode, properties.httpStatusCode, properties.responseStatusCode, \
+         resultSignature or operationName tells of a refusal",
     ),
     Mapping::new(
         "decided_by",
-        "identity.authorization.evidence.roleAssignmentId, resultSignature, statusCode, properties.statusCode",
+        "identity.authorization.evidence.roleAssignmentId, else \
+         identity.authorization.roleAssignmentId of the first, resultSignature, statusCode, \
+         properties.statusCode, properties.httpStatusCode, properties.responseStatusCode, \
+         operationName",
     ),
     Mapping::new("decided_role", "identity.authorization.evidence.role"),
     Mapping::new(
@@ -76,15 +111,37 @@ pub(in super::super) const MAPPING: &[Mapping] = &[
 
 /// Claims are named by URIs in tokens of version 1: the short name, and what the URI ends in.
 const CLAIMS: &[(&str, &[&str])] = &[
-    ("oid", &["oid", "objectId", "http://schemas.microsoft.com/identity/claims/objectidentifier"]),
+    (
+        "oid",
+        &[
+            "oid",
+            "objectId",
+            "http://schemas.microsoft.com/identity/claims/objectidentifier",
+            "servicePrincipalId",
+            "userId",
+        ],
+    ),
     ("tid", &["tid", "tenantId", "http://schemas.microsoft.com/identity/claims/tenantid"]),
     ("upn", &["upn", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn"]),
     ("email", &["email", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress"]),
     ("name", &["unique_name", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name"]),
     ("appid", &["appid", "appId", "azp"]),
-    ("uti", &["uti"]),
+    ("uti", &["uti", "signInActivityId"]),
     ("xms_mirid", &["xms_mirid"]),
 ];
+
+/// The properties that columns take, and the parts of an identity: services do not agree on their case.
+const PROPERTIES: &[&str] = &[
+    "statusCode",
+    "httpStatusCode",
+    "responseStatusCode",
+    "statusMessage",
+    "eventDataId",
+    "userAgentHeader",
+    "requestBody",
+    "responseBody",
+];
+const IDENTITY: &[&str] = &["claims", "claim", "authorization", "requester", "type"];
 
 /// Reads one record.
 pub(in super::super) fn read(
@@ -93,6 +150,8 @@ pub(in super::super) fn read(
 ) -> Result<Access, Failure> {
     let mut record = Record::open(record, context);
     let fields = &mut record.fields;
+    fields.inside("properties", |more| more.spell(PROPERTIES));
+    fields.inside("identity", |identity| identity.spell(IDENTITY));
     let mut access = Access {
         provider: Provider::Azure,
         source: context.source.to_owned(),
@@ -167,8 +226,9 @@ fn who(access: &mut Access, fields: &mut Fields) {
         (claims, identity.take("authorization"), identity.take("requester"))
     });
     let [own_claims, own_authorization] = own;
-    // A storage account has a requester, whose fields are named as claims are.
-    let claims = claims.or(own_claims).or(requester);
+    // A storage account has a requester, whose fields are named as claims are; the log of requests to
+    // Microsoft Graph has them among its properties.
+    let claims = claims.or(own_claims).or(requester).or_else(|| of_graph(fields.get("properties")));
     let authorization = authorization.or(own_authorization);
     let claim = |name: &str| {
         let (_, keys) = CLAIMS.iter().find(|(short, _)| *short == name)?;
@@ -177,8 +237,11 @@ fn who(access: &mut Access, fields: &mut Fields) {
         found.filter(|text| !text.is_empty()).map(str::to_owned)
     };
     let evidence = |key: &str| {
-        authorization.as_ref().and_then(|found| found.get("evidence")?.get(key)?.as_str())
+        // A storage account has a list of what it checked.
+        let found = authorization.as_ref()?;
+        found.get("evidence").or_else(|| found.get(0))?.get(key)?.as_str()
     };
+    let sort = fields.inside("identity", |identity| identity.get("type").cloned());
     let caller_is_user = caller.as_deref().is_some_and(|caller| caller.contains('@'));
     let [caller_user, caller_app] = match caller {
         Some(caller) if caller_is_user => [Some(caller), None],
@@ -190,9 +253,13 @@ fn who(access: &mut Access, fields: &mut Fields) {
         app: claim("appid"),
         object: claim("oid").or(caller_app),
         is_managed_identity: claim("xms_mirid").is_some(),
-        is_user: evidence("principalType") == Some("User"),
+        is_user: evidence("principalType") == Some("User") || is_user_of_graph(claims.as_ref()),
     };
     principal.fill(access);
+    if access.identity.is_none() && sort.is_some_and(|sort| sort == "Anonymous") {
+        access.identity_kind = IdentityKind::Anonymous;
+        access.identity = Some("anonymous".to_owned());
+    }
     access.credential_id = claim("uti").map(|uti| CredentialId(format!("UTI={uti}")));
     access.credential_kind = access.credential_id.as_ref().map(|_| CredentialKind::CloudSession);
     access.decided_by = evidence("roleAssignmentId").map(|id| format!("roleAssignments/{id}"));
@@ -202,6 +269,24 @@ fn who(access: &mut Access, fields: &mut Fields) {
         .map(|(kind, id)| format!("{kind}/{id}"));
     access.extra = claims.as_ref().map(stored);
     access.annotations = authorization.as_ref().map(stored);
+}
+
+/// Who called Microsoft Graph.
+/// <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/microsoftgraphactivitylogs>
+fn of_graph(properties: Option<&Value>) -> Option<Value> {
+    let properties = properties?.as_object()?;
+    let is_asked = properties.contains_key("requestMethod");
+    let named = ["appId", "servicePrincipalId", "userId", "tenantId", "signInActivityId"];
+    let claims = named.iter().filter_map(|key| {
+        let value = properties.get(*key).filter(|value| !value.is_null() && **value != "")?;
+        Some(((*key).to_owned(), value.clone()))
+    });
+    let claims: Map<String, Value> = claims.collect();
+    (is_asked && !claims.is_empty()).then_some(Value::Object(claims))
+}
+
+fn is_user_of_graph(claims: Option<&Value>) -> bool {
+    claims.is_some_and(|claims| claims.get("userId").is_some())
 }
 
 /// How it ended and what was decided.
@@ -217,9 +302,11 @@ fn outcome(access: &mut Access, fields: &mut Fields) {
     let own = fields.scalar_if("statusCode");
     let described = fields.text_if("resultDescription");
     let (status, message) = fields.inside("properties", |more| {
-        access.request_object = take_json(more, "requestbody");
+        access.request_object = take_json(more, "requestBody");
         access.response_object = take_json(more, "responseBody");
-        (more.scalar_if("statusCode"), more.text_if("statusMessage"))
+        let status = ["statusCode", "httpStatusCode", "responseStatusCode"];
+        let status = status.into_iter().find_map(|key| more.scalar_if(key));
+        (status, more.text_if("statusMessage"))
     });
     let statuses = [own, status, signature.clone()];
     access.status_code = statuses.iter().flatten().find_map(|text| http_status(text));
@@ -234,6 +321,9 @@ fn outcome(access: &mut Access, fields: &mut Fields) {
         None if has_ended => Decision::Allow,
         None => Decision::Unknown,
     };
+    if is_refused_by_policy(access) {
+        access.decision = Decision::Deny;
+    }
     if !access.is_deciding() {
         access.decision = Decision::Unknown;
     }
@@ -252,6 +342,13 @@ fn outcome(access: &mut Access, fields: &mut Fields) {
         (Decision::Deny, _) => access.decided_by = None,
         _ => {}
     }
+}
+
+/// Whether Azure Policy says that it let a request not happen.
+/// <https://learn.microsoft.com/en-us/azure/azure-monitor/platform/activity-log-schema#policy-category>
+fn is_refused_by_policy(access: &Access) -> bool {
+    let verb = access.verb.as_deref().unwrap_or_default();
+    verb.eq_ignore_ascii_case("Microsoft.Authorization/policies/deny/action")
 }
 
 /// Takes a body, which stands there as text.

@@ -12,7 +12,7 @@ use super::super::cloud::{Record, Request, address, stored};
 use super::super::fields::{self, Fields};
 use super::super::mapping::Mapping;
 use super::super::{Context, Failure, Format};
-use super::{Principal, take_name};
+use super::{Principal, read_text, take_name};
 use crate::normalize;
 
 /// Which field of a record fills which column.
@@ -66,7 +66,11 @@ const SPELLING: &[&str] = &[
     "additionalDetails",
     "result",
     "resultReason",
+    "AADOperationType",
 ];
+
+/// Objects that Log Analytics may have as texts.
+const PARSED: &[&str] = &["initiatedBy", "targetResources", "additionalDetails"];
 
 /// Reads one record.
 pub(in super::super) fn read(
@@ -95,7 +99,8 @@ pub(in super::super) fn read(
         access.request_id = more.text_if("correlationId");
         access.verb = more.text_if("activityDisplayName");
         access.api_group = more.text_if("loggedByService");
-        let kind = more.text_if("operationType").unwrap_or_default();
+        let kind = more.text_if("operationType").or_else(|| more.text_if("AADOperationType"));
+        let kind = kind.unwrap_or_default();
         access.activity_id = normalize::activity_of(&kind);
         who(&mut access, more);
         what(&mut access, more);
@@ -128,7 +133,10 @@ fn gather(record: &mut Map<String, Value>) {
     }
     fields::spell(record, SPELLING);
     let found = SPELLING.iter().filter_map(|key| Some(((*key).to_owned(), record.remove(*key)?)));
-    let properties: Map<String, Value> = found.collect();
+    let mut properties: Map<String, Value> = found.collect();
+    for key in PARSED {
+        read_text(&mut properties, key);
+    }
     record.insert("properties".to_owned(), Value::Object(properties));
 }
 
@@ -138,7 +146,9 @@ fn who(access: &mut Access, more: &mut Fields) {
     let text = |path: &str| {
         by.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
     };
-    let is_user = by.get("user").is_some_and(Value::is_object);
+    // An application has a user beside it, whose fields are null.
+    let is_user =
+        ["/user/id", "/user/userPrincipalName"].into_iter().any(|path| text(path).is_some());
     let principal = Principal {
         tenant: access.identity_realm.clone(),
         user: text("/user/userPrincipalName"),
@@ -163,14 +173,24 @@ fn what(access: &mut Access, more: &mut Fields) {
     access.request_object = targets.as_ref().map(stored);
 }
 
+/// Words in reasons of refusals; services word them as they like.
+const REFUSALS: &[&str] = &[
+    "Access denied",
+    "AccessDenied",
+    "Authorization_RequestDenied",
+    "Forbidden",
+    "Insufficient privileges",
+    "InsufficientPrivileges",
+    "Unauthorized",
+];
+
 fn outcome(access: &mut Access, more: &mut Fields, beside: Option<String>) {
     let result = more.text_if("result").or(beside);
     access.decision_reason = more.text_if("resultReason");
-    let refused = access.decision_reason.as_deref().is_some_and(|reason| {
-        ["Authorization_RequestDenied", "Insufficient privileges", "Unauthorized"]
-            .iter()
-            .any(|words| reason.contains(words))
-    });
+    let refused = access
+        .decision_reason
+        .as_deref()
+        .is_some_and(|reason| REFUSALS.iter().any(|words| reason.contains(words)));
     match result.as_deref() {
         Some(result) if result.eq_ignore_ascii_case("success") => {
             access.decision = Decision::Allow;

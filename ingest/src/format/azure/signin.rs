@@ -82,12 +82,18 @@ const SPELLING: &[&str] = &[
     "userAgent",
     "conditionalAccessStatus",
     "signInEventTypes",
+    "resourceIdentity",
 ];
 
 /// Errors after which it was known who asked: what refused is conditional access, or a permission.
 /// <https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>
-const AUTHENTICATED: &[&str] =
-    &["50105", "53000", "53001", "53002", "53003", "53004", "53009", "65001", "90094", "530003"];
+const AUTHENTICATED: &[&str] = &[
+    "50105", "53000", "53001", "53002", "53003", "53004", "53009", "53011", "65001", "90094",
+    "501051", "530003", "530031", "530032", "530034",
+];
+
+/// Errors of a service that did not come to decide: too busy, or broken.
+const UNDECIDED: &[&str] = &["90006", "90012", "90024", "90033"];
 
 /// Reads one sign-in.
 pub(in super::super) fn read(
@@ -112,9 +118,11 @@ pub(in super::super) fn read(
         source: context.source.to_owned(),
         format: Format::AzureSignin.name().to_owned(),
         verb: take_name(fields, "operationName").or_else(|| Some("Sign-in activity".to_owned())),
-        resource: fields.text_if("category"),
+        resource: fields.text_if("category").or_else(|| fields.text_if("Type")),
         object_name: text("resourceDisplayName"),
-        object_uid: text("resourceServicePrincipalId").or_else(|| text("resourceId")),
+        object_uid: ["resourceServicePrincipalId", "resourceIdentity", "resourceId"]
+            .into_iter()
+            .find_map(text),
         source_event_id: text("id"),
         region: fields.text_if("location"),
         user_agent: text("userAgent"),
@@ -132,7 +140,7 @@ pub(in super::super) fn read(
     outcome(&mut access, fields, &more);
     access.identity_realm = fields.text_if("tenantId");
     if access.identity_kind != IdentityKind::Unauthenticated {
-        who(&mut access, is_application, &text);
+        who(&mut access, is_application, &more, &text);
     }
     credential(&mut access, &text);
     access.extra = Some(stored(&Value::Object(more.into_inner())));
@@ -165,18 +173,36 @@ fn gather(record: &mut Map<String, Value>) {
 
 /// Whether no user signed in. Outside diagnostic settings there may be no category.
 fn is_application(category: Option<&str>, more: &Fields) -> bool {
-    match category {
-        Some(category) => {
-            category.contains("ServicePrincipal") || category.contains("ManagedIdentity")
-        }
-        None => !more.has("userPrincipalName") && !more.has("userId"),
+    if let Some(category) = category {
+        return category.contains("ServicePrincipal") || category.contains("ManagedIdentity");
+    }
+    let kind = more.get("signInEventTypes").and_then(|kinds| kinds.as_array()?.first()?.as_str());
+    match kind {
+        Some(kind) => matches!(kind, "servicePrincipal" | "managedIdentity"),
+        // An application has a user beside it, whose fields are empty.
+        None => ["userPrincipalName", "userId"].into_iter().all(|key| {
+            let id = more.get(key).and_then(Value::as_str);
+            id.is_none_or(str::is_empty)
+        }),
     }
 }
 
-fn who(access: &mut Access, is_application: bool, text: &dyn Fn(&str) -> Option<String>) {
+/// Whether Microsoft Graph says that a managed identity signed in.
+fn is_managed(more: &Fields) -> bool {
+    let kinds = more.get("signInEventTypes").and_then(Value::as_array);
+    kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "managedIdentity"))
+}
+
+fn who(
+    access: &mut Access,
+    is_application: bool,
+    more: &Fields,
+    text: &dyn Fn(&str) -> Option<String>,
+) {
     let category = access.resource.clone().unwrap_or_default();
     let managed = text("managedIdentityType").filter(|kind| kind != "none");
-    let is_managed_identity = category.contains("ManagedIdentity") || managed.is_some();
+    let is_managed_identity =
+        category.contains("ManagedIdentity") || managed.is_some() || is_managed(more);
     let principal = if is_application {
         Principal {
             app: text("appId"),
@@ -232,7 +258,10 @@ fn outcome(access: &mut Access, fields: &mut Fields, more: &Fields) {
             access.decision = Decision::Deny;
             access.outcome = Outcome::Failure;
             access.status_reason = Some(code.to_owned());
-            if AUTHENTICATED.contains(&code) {
+            if UNDECIDED.contains(&code) {
+                access.decision = Decision::Error;
+                access.identity_kind = IdentityKind::Unauthenticated;
+            } else if AUTHENTICATED.contains(&code) {
                 access.decided_by = Some("conditional access".to_owned());
             } else {
                 access.decided_by = Some("authentication".to_owned());

@@ -1,4 +1,4 @@
-use durward_schemas::values::CredentialKind;
+use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome};
 use serde_json::json;
 
 use super::super::{Format, read as read_all};
@@ -117,6 +117,10 @@ fn callers_without_an_arn() {
         (K::User, Some("eve"), Some("x"), None),
     );
     check_caller(&json!({"type": "Unknown"}), (K::Unknown, None, None, None));
+    check_caller(
+        &json!({"type": "IAMUser", "userName": "eve", "accountId": ACCOUNT}),
+        (K::AwsUser, Some("eve"), ACCOUNT, None),
+    );
     check_caller(&json!("eve"), (K::Unknown, None, None, None));
 }
 
@@ -200,7 +204,6 @@ fn spellings_and_other_events() {
         (Some("GetObject"), Some("AIDAX"))
     );
     for item in [
-        json!({"awsAccountId": "1", "digestStartTime": "x"}),
         json!({"eventName": 7, "eventSource": "x"}),
         json!({"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "awsRegion": "x"}),
     ] {
@@ -239,4 +242,134 @@ fn known_issuers_tell_the_cluster() {
     assert_eq!(access(&assume(known, "alice", json!({}))).cluster, None);
     let refused = assume(known, account, json!({"errorCode": "InvalidIdentityToken"}));
     assert_eq!(access(&refused).cluster, None);
+}
+
+/// Scenario: more codes of services, among them ones that refuse, that prove nothing, and that come
+/// before anybody decides.
+/// Guarantees: each is what its service means by it, whatever stands before and after the word.
+#[test]
+fn codes_of_many_services() {
+    let check = |code: &str, decision: Decision, by: Option<&str>| {
+        let row = access(&event(&json!({ "errorCode": code })));
+        assert_eq!((row.decision, row.decided_by.as_deref()), (decision, by), "{code}");
+        assert_eq!(row.outcome, Outcome::Failure, "{code}");
+    };
+    for code in [
+        "UnauthorizedException",
+        "AccessDenied.Explicit",
+        "AllAccessDisabled",
+        "Client.UnauthorizedAccess",
+        "AccessDeniedForDependencyException",
+    ] {
+        check(code, Decision::Deny, None);
+    }
+    for code in [
+        "AuthorizationHeaderMalformed",
+        "RequestTimeTooSkewed",
+        "InvalidGrantException",
+        "Client.InvalidSecurityToken",
+        "ExpiredTokenException",
+    ] {
+        check(code, Decision::Deny, Some("authentication"));
+    }
+    for code in [
+        "Throttling.RequestLimit",
+        "ProvisionedThroughputExceededException",
+        "ServiceFailureException",
+        "Client.OptInRequired",
+        "IDPCommunicationError",
+    ] {
+        check(code, Decision::Unknown, None);
+    }
+    check("Client.InvalidPermission.NotFound", Decision::Allow, None);
+}
+
+/// Scenario: sign-ins to IAM Identity Center, which are events of a service.
+/// Guarantees: one that fails is a refusal of nobody, one that succeeds is allowed.
+#[test]
+fn sign_ins_are_told_by_services() {
+    let row = |name: &str, result: &str| {
+        access(&event(
+            &json!({"eventName": name, "eventSource": "signin.amazonaws.com", "eventType": "AwsServiceEvent",
+            "userIdentity": {"type": "IdentityCenterUser", "onBehalfOf": {"userId": "u", "identityStoreArn": "s"}},
+            "serviceEventDetails": {name: result, "CredentialType": "PASSWORD"}}),
+        ))
+    };
+    for name in ["UserAuthentication", "CredentialVerification"] {
+        let failed = row(name, "Failure");
+        assert_eq!((failed.decision, failed.outcome), (Decision::Deny, Outcome::Failure));
+        assert_eq!((failed.identity_kind, failed.identity), (IdentityKind::Unauthenticated, None));
+        let worked = row(name, "Success");
+        assert_eq!((worked.decision, worked.outcome), (Decision::Allow, Outcome::Success));
+        assert_eq!(worked.identity.as_deref(), Some("u"));
+    }
+}
+
+/// Scenario: a session in the small letters and texts of Athena, and in CloudTrail Lake's time.
+/// Guarantees: the same columns as the event itself gives.
+#[test]
+fn tables_of_events_are_events() {
+    let columns = |event: &Value| {
+        let row = access(event);
+        let secret = row.response_object.as_ref().unwrap().as_str().contains("canary");
+        assert!(!secret, "{event}");
+        (row.time, row.identity, row.credential_id, row.issued_credential_id, row.object_name)
+    };
+    let role = "arn:aws:iam::123456789012:role/path/reader";
+    let request = json!({"roleArn": "arn:aws:iam::123456789012:role/next"});
+    let response =
+        json!({"credentials": {"accessKeyId": "ASIAIOSFODNN8EXAMPLE", "sessionToken": "canary"}});
+    let expect =
+        columns(&event(&json!({"eventSource": "sts.amazonaws.com", "eventName": "AssumeRole",
+        "userIdentity": {"type": "AssumedRole", "accessKeyId": "ASIAIOSFODNN7EXAMPLE",
+            "arn": "arn:aws:sts::123456789012:assumed-role/reader/s",
+            "sessionContext": {"sessionIssuer": {"arn": role}}},
+        "requestParameters": request, "responseElements": response})));
+    assert_eq!(expect.1.as_deref(), Some(role));
+    let table = json!({"eventsource": "sts.amazonaws.com", "eventname": "AssumeRole", "eventtime": "2026-07-23 10:00:00.000",
+        "useridentity": {"type": "AssumedRole", "accesskeyid": "ASIAIOSFODNN7EXAMPLE",
+            "arn": "arn:aws:sts::123456789012:assumed-role/reader/s",
+            "sessioncontext": {"sessionissuer": {"arn": role}}},
+        "requestparameters": request.to_string(), "responseelements": response.to_string()});
+    assert_eq!(columns(&table), expect);
+}
+
+/// Scenario: what Roles Anywhere gives out, and a caller of whom only the account is known.
+/// Guarantees: the key is what was given out; an account is nobody's name.
+#[test]
+fn callers_by_certificate() {
+    let row = access(&event(
+        &json!({"eventName": "CreateSession", "eventSource": "rolesanywhere.amazonaws.com",
+        "userIdentity": {"type": "Unknown", "principalId": "123456789012", "accountId": "123456789012"},
+        "responseElements": {"credentialSet": [{"credentials": {"accessKeyId": "ASIAIOSFODNN7EXAMPLE"}}]}}),
+    ));
+    assert_eq!(row.issued_credential_id, Some("ASIAIOSFODNN7EXAMPLE".into()));
+    assert_eq!((row.identity_kind, row.identity), (IdentityKind::Unknown, None));
+    assert_eq!(row.identity_realm.as_deref(), ACCOUNT);
+}
+
+/// Scenario: an insight and a digest, alone, in a file and by EventBridge.
+/// Guarantees: each is recognised, and is a row of `logs` with its time.
+#[test]
+fn what_is_beside_events_is_a_log() {
+    let insight = json!({"eventVersion": "1.08", "eventType": "AwsCloudTrailInsight", "eventTime": "2026-07-23T10:00:00Z",
+        "insightDetails": {"state": "Start", "eventName": "x"}, "eventCategory": "Insight"});
+    let digest = json!({"awsAccountId": "1", "digestStartTime": "2026-07-23T09:00:00Z", "digestEndTime": "2026-07-23T10:00:00Z"});
+    for (item, service) in [
+        (insight.clone(), "cloudtrail-insight"),
+        (json!({"Records": [insight]}), "cloudtrail-insight"),
+        (
+            json!({"detail-type": "AWS Insight via CloudTrail", "detail": insight}),
+            "cloudtrail-insight",
+        ),
+        (digest, "cloudtrail-digest"),
+    ] {
+        let text = item.to_string();
+        assert_eq!(Format::detect(text.as_bytes()), Some(Format::CloudTrail), "{item}");
+        let reading =
+            with_context(|context| read_all(Format::CloudTrail, text.as_bytes(), context));
+        assert_eq!((reading.logs.len(), reading.items()), (1, 1), "{item}");
+        assert_eq!(reading.logs[0].service.as_deref(), Some(service));
+        assert_eq!(reading.logs[0].time.to_string(), "2026-07-23T10:00:00.000000Z");
+    }
 }

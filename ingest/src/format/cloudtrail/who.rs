@@ -8,7 +8,7 @@ use durward_schemas::values::{CredentialKind, IdentityKind, Provider};
 use serde_json::{Map, Value};
 
 use super::super::cloud::stored;
-use super::super::fields::{self, Fields};
+use super::super::fields::Fields;
 use super::text_at;
 
 /// The service that mints the sessions of EKS Pod Identity. Only what it says of pods is believed:
@@ -24,7 +24,13 @@ const SPELLING: &[&str] = &[
     "sessionContext",
     "invokedBy",
     "identityProvider",
+    "onBehalfOf",
+    "credentialId",
 ];
+
+/// The spelling of what is inside a session.
+const IN_SESSION: &[&str] =
+    &["sessionIssuer", "webIdFederationData", "sourceIdentity", "inScopeOf", "ec2RoleDelivery"];
 
 /// The pod that a session is minted for, by its tags.
 /// <https://docs.aws.amazon.com/eks/latest/userguide/pod-id-abac.html>
@@ -72,6 +78,7 @@ pub(super) fn who(access: &mut Access, event: &mut Fields) {
     }
     event.inside("userIdentity", |user| {
         user.spell(SPELLING);
+        user.inside("sessionContext", |session| session.spell(IN_SESSION));
         let identity = identity(user);
         if let Some((namespace, name)) = identity.service_account() {
             access.namespace = Some(namespace.to_owned());
@@ -150,8 +157,14 @@ fn of_other_account(user: &Fields) -> Identity {
         let name = Some("anonymous".to_owned());
         return Identity { kind: IdentityKind::Anonymous, realm: None, name };
     }
-    let id = text(user, "/principalId");
+    // Of a caller that is unknown the account stands for the id.
+    let kind = text(user, "/type").unwrap_or_default();
+    let id =
+        text(user, "/principalId").filter(|id| kind != "Unknown" || Some(id) != account.as_ref());
     let id = id.map(|id| id.split(':').next().unwrap_or_default().to_owned());
+    if let (None, "IAMUser", Some(name)) = (&id, kind.as_str(), text(user, "/userName")) {
+        return Identity { kind: IdentityKind::AwsUser, realm: account, name: Some(name) };
+    }
     let kind = match id.as_deref().and_then(|id| id.get(..4)) {
         Some("AROA") => IdentityKind::AwsRole,
         Some("AIDA") => IdentityKind::AwsUser,
@@ -173,13 +186,4 @@ fn credential(access: &mut Access, user: &mut Fields) {
         None => None,
     };
     access.credential_id = key.map(CredentialId);
-}
-
-impl Fields {
-    /// Gives the keys the spelling of `known`.
-    fn spell(&mut self, known: &[&str]) {
-        let mut inner = std::mem::take(self).into_inner();
-        fields::spell(&mut inner, known);
-        *self = Self::new(inner);
-    }
 }

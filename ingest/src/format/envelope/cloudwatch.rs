@@ -7,11 +7,12 @@
 use durward_schemas::Time;
 use durward_schemas::time::SECOND;
 use serde::Deserialize;
-use serde_json::{Map, json};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 use super::super::cloud::Message;
 use super::super::fields::Raw;
-use super::super::{Failure, MAX_ITEM, Reading};
+use super::super::{Failure, MAX_ITEM, Reading, google};
 use super::Envelope;
 use crate::split::{Fault, Item, Lists, Splitter};
 
@@ -24,11 +25,13 @@ struct Origin {
 }
 
 #[derive(Deserialize)]
-struct LogEvent {
+struct LogEvent<'a> {
     /// Milliseconds since 1970.
     #[serde(default)]
-    timestamp: i64,
-    message: String,
+    timestamp: Value,
+    /// A text; what passes groups on may have parsed it.
+    #[serde(borrow)]
+    message: &'a RawValue,
 }
 
 /// The list of messages.
@@ -63,7 +66,11 @@ pub(super) fn read(
             None => serde_json::from_slice::<LogEvent>(&event.bytes).map_err(Failure::from),
         };
         match parsed {
-            Ok(told) => envelope.message(&told.message, origin.of(&told), &event, reading),
+            Ok(told) => {
+                let text = serde_json::from_str::<String>(told.message.get());
+                let text = text.as_deref().unwrap_or(told.message.get());
+                envelope.message(text, origin.of(&told), &event, reading);
+            }
             Err(failure) => {
                 let reject = envelope.context.reject_item(envelope.format, &event, &failure);
                 reading.rejects.push(reject);
@@ -96,8 +103,9 @@ impl Origin {
     }
 
     /// A log record of this stream, but for its text.
-    fn of(&self, event: &LogEvent) -> Message {
-        let micros = event.timestamp.saturating_mul(SECOND / 1000);
+    fn of(&self, event: &LogEvent<'_>) -> Message {
+        let millis = google::integer(Some(&event.timestamp)).unwrap_or_default();
+        let micros = millis.saturating_mul(SECOND / 1000);
         // `kube-apiserver-0a1b2c`: a stream is named after what writes it, and a hash.
         let service = self.stream.rsplit_once('-').map_or(self.stream.as_str(), |(name, _)| name);
         let resource = json!({

@@ -57,8 +57,9 @@ pub(super) fn is_azure(format: Format) -> bool {
 fn azure(raw: &Raw<'_>) -> Option<Format> {
     let get = |key: &str| raw.iter().find(|(own, _)| own.eq_ignore_ascii_case(key));
     let text = |key: &str| get(key).map_or("", |(_, value)| value.get());
-    let category = text("category").trim_matches('"');
-    if let Some(format) = of_category(category) {
+    // Log Analytics names the table too.
+    let names = [text("category"), raw.get("Type").map_or("", |table| table.get())];
+    if let Some(format) = names.iter().find_map(|name| of_category(name.trim_matches('"'))) {
         return Some(format);
     }
     let properties = text("properties");
@@ -89,8 +90,13 @@ pub(in super::super) fn of_category(category: &str) -> Option<Format> {
     // <https://learn.microsoft.com/en-us/azure/aks/monitor-aks-reference#resource-logs>
     const CONTROL_PLANE: &[&str] =
         &["kube-", "guard", "cluster-autoscaler", "cloud-controller-manager", "csi-", "fleet-"];
-    if category.contains("SignInLogs") {
+    // <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/tables-category>
+    if category.contains("SignInLogs") || category == "SigninLogs" {
         Some(Format::AzureSignin)
+    } else if matches!(category, "AKSAudit" | "AKSAuditAdmin") {
+        Some(Format::AksAudit)
+    } else if category == "AzureActivity" {
+        Some(Format::AzureActivity)
     } else if CONTROL_PLANE.iter().any(|beginning| category.starts_with(beginning)) {
         Some(Format::AksAudit)
     } else if category == "AuditLogs" {

@@ -69,6 +69,7 @@ fn envelopes_do_not_change_the_row() {
         json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": group}}]}).to_string(),
         base64(&gzipped),
         format!("2026-07-23T10:00:00.131Z {event}\n"),
+        format!("2026-07-23T10:00:00.131000+00:00 kube-apiserver-audit-0a1b2c {event}\n"),
         json!({"records": [aks]}).to_string(),
         format!("\u{feff}{aks}"),
         parsed.to_string(),
@@ -235,4 +236,129 @@ fn envelopes_are_bounded() {
     assert_eq!(deep.rejects[0].reason, "too_deep");
     let bomb = reading(Format::CloudWatch, &gzip(&vec![b' '; super::MAX_INFLATED + 1]));
     assert_eq!(bomb.rejects[0].reason, "too_large");
+}
+
+/// Scenario: one event as interfaces and command lines answer it, as streams and queues hand it over, and
+/// in what else wraps a message.
+/// Guarantees: the same row under the same id.
+#[test]
+fn answers_and_queues_are_opened() {
+    let event = event("a-1").to_string();
+    let expect = reading(Format::KubeAudit, event.as_bytes()).accesses.remove(0);
+    let group = group(&[&event]);
+    let data = base64(&gzip(group.as_bytes()));
+    let told = json!({"id": "1", "timestamp": "1784800800131", "message": serde_json::from_str::<Value>(&event).unwrap()});
+    let parsed = json!({"messageType": "DATA_MESSAGE", "logGroup": "/aws/eks/prod/cluster", "logEvents": [told]});
+    let aks = json!({"time": "2026-07-23T10:00:00Z", "category": "kube-audit", "operationName": "x", "properties": {"log": event}});
+    let row = json!({"Category": "kube-audit", "OperationName": "x", "log_s": event, "TimeGenerated": "2026-07-23T10:00:00Z"});
+    for input in [
+        json!({"events": [{"logStreamName": "kube-apiserver-audit-1", "timestamp": 1, "message": event, "eventId": "1"}]}),
+        json!([{"@timestamp": "2026-07-23 10:00:00.131", "@message": event}]),
+        json!({"Type": "Notification", "TopicArn": "t", "Message": event}),
+        json!({"Messages": [{"MessageId": "1", "ReceiptHandle": "r", "Body": event}]}),
+        json!({"Records": [{"eventSource": "aws:sqs", "body": json!({"Type": "Notification", "Message": event}).to_string()}]}),
+        json!({"records": [{"recordId": "1", "approximateArrivalTimestamp": 1, "data": data}]}),
+        json!({"Records": [{"SequenceNumber": "1", "PartitionKey": "p", "Data": data}]}),
+        json!([{"records": [aks.clone()]}]),
+        json!({"x-opt-sequence-number": 1, "body": aks.clone()}),
+        json!({"_index": "hub", "_source": {"records": [aks.clone()]}}),
+        json!({"EnqueuedTimeUtc": "x", "Body": json!({"records": [aks]}).to_string()}),
+        row,
+        parsed,
+        serde_json::from_str(&self::group(&[&json!(event).to_string()])).unwrap(),
+        serde_json::from_str(&self::group(&[
+            &json!({"log": event, "stream": "stdout"}).to_string()
+        ]))
+        .unwrap(),
+    ] {
+        let text = input.to_string();
+        let format = Format::detect(text.as_bytes()).unwrap_or(Format::CloudWatch);
+        let reading = reading(format, text.as_bytes());
+        assert_eq!((reading.rejects.as_slice(), reading.items()), (&[][..], 1), "{text}");
+        assert_eq!(reading.accesses[0], expect, "{text}");
+    }
+}
+
+/// Scenario: a list of events of an API server, compressed, as a message, and in a hub.
+/// Guarantees: every event in it is the row that it is by itself.
+#[test]
+fn lists_of_events_are_opened() {
+    let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": [event("a-1"), event("a-2")]});
+    let expect = reading(Format::KubeAudit, list.to_string().as_bytes()).accesses;
+    assert_eq!(expect.len(), 2);
+    let text = list.to_string();
+    let aks = json!({"category": "kube-audit", "operationName": "x", "properties": {"log": text}});
+    for (format, input) in [
+        (Format::CloudWatch, gzip(text.as_bytes())),
+        (Format::CloudWatch, group(&[&text]).into_bytes()),
+        (Format::AksAudit, aks.to_string().into_bytes()),
+    ] {
+        let reading = reading(format, &input);
+        assert_eq!((reading.items(), &reading.accesses), (2, &expect));
+    }
+}
+
+/// Scenario: lists as the interfaces of AWS, Google and Azure answer them, among them empty ones.
+/// Guarantees: each is recognised, and every record in it is a row.
+#[test]
+fn lists_of_interfaces_are_opened() {
+    let trail = json!({"eventVersion": "1.11", "eventName": "GetObject", "eventSource": "s3.amazonaws.com", "userIdentity": {}});
+    let entry = json!({"logName": "projects/p/logs/x", "protoPayload": {"serviceName": "k8s.io", "methodName": "io.k8s.core.v1.pods.list"}});
+    let pulled = json!({"ackId": "x", "message": {"data": base64(entry.to_string().as_bytes())}});
+    let activity = json!({"operationName": {"value": "Microsoft.Sql/servers/write"}, "resourceId": "/subscriptions/1/x"});
+    let signin = json!({"id": "1", "appId": "a", "conditionalAccessStatus": "success"});
+    for (input, format) in [
+        (
+            json!({"Events": [{"EventId": "1", "CloudTrailEvent": trail.to_string()}]}),
+            Format::CloudTrail,
+        ),
+        (json!({"entries": [entry.clone()], "nextPageToken": "x"}), Format::GkeAudit),
+        (json!({"receivedMessages": [pulled]}), Format::GcpAudit),
+        (
+            json!({"specversion": "1.0", "type": "google.cloud.audit.log.v1.written", "data": entry}),
+            Format::GkeAudit,
+        ),
+        (json!({"value": [activity], "nextLink": "x"}), Format::AzureActivity),
+        (json!({"@odata.context": "x", "value": [signin]}), Format::AzureSignin),
+    ] {
+        let text = input.to_string();
+        assert_eq!(Format::detect(text.as_bytes()), Some(format), "{text}");
+        let reading = reading(format, text.as_bytes());
+        assert_eq!((reading.accesses.len(), reading.items()), (1, 1), "{text}");
+    }
+    for empty in [r#"{"value":[]}"#, r#"{"Records":[]}"#, r#"{"entries":[]}"#] {
+        assert_eq!(reading(Format::GcpAudit, empty.as_bytes()).items(), 0, "{empty}");
+    }
+}
+
+/// Scenario: an event of `EventBridge` that is no audit record, and a question of SNS.
+/// Guarantees: the first is a row of `logs` of its source, the second is nothing.
+#[test]
+fn other_notifications_are_logs() {
+    let event = json!({"detail-type": "EC2 Instance State-change Notification", "source": "aws.ec2",
+        "time": "2026-07-23T10:00:00Z", "detail": {"state": "running"}});
+    let reading = |input: &Value| reading(Format::CloudTrail, input.to_string().as_bytes());
+    let read = reading(&event);
+    assert_eq!((read.logs.len(), read.items()), (1, 1));
+    assert_eq!(read.logs[0].service.as_deref(), Some("aws.ec2"));
+    let question = json!({"Type": "SubscriptionConfirmation", "TopicArn": "t", "Message": "You have chosen to subscribe"});
+    assert_eq!(reading(&question).items(), 0);
+}
+
+/// Scenario: a row of the table of Log Analytics for audit events of AKS.
+/// Guarantees: the columns of the event, and the cluster of the resource.
+#[test]
+fn rows_of_aks_are_events() {
+    let row = json!({"Type": "AKSAuditAdmin", "TimeGenerated": "2026-07-23T10:00:00Z", "AuditId": "a-1", "Stage": "ResponseComplete",
+        "Verb": "delete", "RequestUri": "/api/v1/x", "User": json!({"username": "eve"}).to_string(), "SourceIps": ["10.0.0.7"],
+        "ResponseStatus": {"code": 200}, "RequestReceivedTime": "2026-07-23T09:59:59.5Z",
+        "_ResourceId": "/subscriptions/1/resourcegroups/r/providers/microsoft.containerservice/managedclusters/shop"});
+    let text = row.to_string();
+    assert_eq!(Format::detect(text.as_bytes()), Some(Format::AksAudit));
+    let read = without_cluster(Format::AksAudit, text.as_bytes());
+    assert_eq!(read.rejects, []);
+    let access = &read.accesses[0];
+    assert_eq!(access.cluster.as_deref(), Some("shop"));
+    assert_eq!((access.identity.as_deref(), access.status_code), (Some("eve"), Some(200)));
+    assert_eq!(access.time.to_string(), "2026-07-23T09:59:59.500000Z");
 }

@@ -128,3 +128,81 @@ fn who_is_behind_a_service_account_is_known() {
         "authenticationInfo": {"principalSubject": "0123"}, "metadata": {"mapped_principal": pool}});
     assert_eq!(account(&access(&exchanged)), frontend);
 }
+
+/// Scenario: refusals by a constraint of the organization, by a perimeter that is only tried out, and of
+/// a person who fails to sign in.
+/// Guarantees: who refused; what is tried out refuses nobody.
+#[test]
+fn policies_refuse_too() {
+    let check = |payload: Value, decision: Decision, by: Option<&str>, outcome: Outcome| {
+        let row = access(&payload);
+        let found = (row.decision, row.decided_by.as_deref(), row.outcome);
+        assert_eq!(found, (decision, by, outcome), "{payload}");
+    };
+    let violated =
+        json!({"orgPolicyViolationInfo": {"violationInfo": [{"constraint": "constraints/x"}]}});
+    check(
+        json!({"methodName": "x", "authorizationInfo": [{"granted": true}], "policyViolationInfo": violated,
+            "status": {"code": 9}}),
+        Decision::Deny,
+        Some("constraints/x"),
+        Outcome::Failure,
+    );
+    check(
+        json!({"methodName": "x", "authorizationInfo": [{"granted": true}], "policyViolationInfo": violated}),
+        Decision::Allow,
+        None,
+        Outcome::Success,
+    );
+    let perimeter = |dry: bool| {
+        json!({"methodName": "x", "status": {"code": "7"},
+            "metadata": {"dryRun": dry, "securityPolicyInfo": {"servicePerimeterName": "p"}}})
+    };
+    check(perimeter(false), Decision::Deny, Some("p"), Outcome::Failure);
+    check(perimeter(true), Decision::Unknown, None, Outcome::Success);
+    check(
+        json!({"methodName": "google.login.LoginService.loginFailure"}),
+        Decision::Deny,
+        Some("authentication"),
+        Outcome::Failure,
+    );
+}
+
+/// Scenario: the beginning and the end of one operation, entries that are both, and another operation.
+/// Guarantees: beginning and end are one request; any other entry is its own.
+#[test]
+fn operations_are_one_request() {
+    let key = |insert: &str, operation: Value| {
+        let entry = json!({"insertId": insert, "timestamp": format!("2026-07-23T10:00:0{insert}Z"), "operation": operation,
+            "protoPayload": {"methodName": "v1.compute.instances.insert"}});
+        reading(&entry).accesses.remove(0).request_key
+    };
+    let begin = key("1", json!({"id": "o-1", "first": true}));
+    assert_eq!(key("2", json!({"id": "o-1", "last": true})), begin);
+    assert_ne!(key("3", json!({"id": "o-2", "last": true})), begin);
+    let whole = json!({"id": "o-1", "first": true, "last": true});
+    assert_ne!(key("4", whole.clone()), key("5", whole));
+}
+
+/// Scenario: users and service accounts in the form of policies of version 2.
+/// Guarantees: the same identity as by their address.
+#[test]
+fn subjects_of_google_are_addresses() {
+    for (subject, email) in [
+        ("principal://goog/subject/eve@example.com", "eve@example.com"),
+        (
+            "principal://iam.googleapis.com/projects/-/serviceAccounts/ci@acme.iam.gserviceaccount.com",
+            "ci@acme.iam.gserviceaccount.com",
+        ),
+    ] {
+        let who = |info: Value| {
+            let row = access(&json!({"methodName": "x", "authenticationInfo": info}));
+            (row.identity_kind, row.identity_realm, row.identity)
+        };
+        assert_eq!(
+            who(json!({"principalSubject": subject})),
+            who(json!({"principalEmail": email})),
+            "{subject}"
+        );
+    }
+}

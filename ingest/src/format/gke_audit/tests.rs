@@ -173,3 +173,41 @@ fn deep_bodies_hide_nothing() {
     let row = with_context(|context| read(entry.as_bytes(), context)).unwrap();
     assert!(row.request_object.unwrap().as_str().contains("unreadable"));
 }
+
+/// Scenario: methods that are a verb alone, of paths that look like names of resources and do not.
+/// Guarantees: the path, and no object.
+#[test]
+fn paths_are_no_objects() {
+    for (path, expect) in [
+        ("readyz", "/readyz"),
+        ("api/v1", "/api/v1"),
+        ("openapi/v3/apis/apps", "/openapi/v3/apis/apps"),
+        ("/healthz", "/healthz"),
+    ] {
+        let row = access(&json!({"methodName": "io.k8s.get", "resourceName": path}));
+        assert_eq!(row.request_uri.as_deref(), Some(expect));
+        assert_eq!((row.verb.as_deref(), row.api_group, row.resource), (Some("get"), None, None));
+    }
+}
+
+/// Scenario: a status that BigQuery has made a text, and labels whose names it has changed.
+/// Guarantees: it is the same refusal, and the same decision.
+#[test]
+fn statuses_may_be_texts() {
+    let row = access(
+        &json!({"methodName": "io.k8s.core.v1.pods.get", "resourceName": "core/v1/namespaces/a/pods/b",
+        "status": {"code": "7"}, "authorizationInfo": [{"granted": "true"}]}),
+    );
+    assert_eq!(
+        (row.decision, row.status_code, row.outcome),
+        (Decision::Deny, Some(403), Outcome::Failure)
+    );
+    let entry = json!({"logName": "projects/acme/logs/x", "timestamp": "2026-07-23 10:00:00 UTC",
+        "labels": {"authorization_k8s_io_decision": "forbid", "authorization_k8s_io_reason": "no"},
+        "protopayload_auditlog": {"serviceName": "k8s.io", "methodName": "io.k8s.core.v1.pods.get"}});
+    let read =
+        with_context(|context| read_all(Format::GkeAudit, entry.to_string().as_bytes(), context));
+    assert_eq!(read.accesses[0].decision, Decision::Deny);
+    assert_eq!(read.accesses[0].decision_reason.as_deref(), Some("no"));
+    assert_eq!(read.accesses[0].time.to_string(), "2026-07-23T10:00:00.000000Z");
+}

@@ -236,7 +236,7 @@ fn what_is_no_event_is_a_reject() {
     check(r#"{"kind":"Event","apiVersion":"v1","auditID":"a","stage":"s"}"#, "not_an_audit_event");
     check(&event(json!({"auditID": 5})).to_string(), "wrong_type");
     check(&event(json!({"user": "eve"})).to_string(), "wrong_type");
-    check(&event(json!({"sourceIPs": "10.0.0.1"})).to_string(), "wrong_type");
+    check(&event(json!({"sourceIPs": 7})).to_string(), "wrong_type");
     check(&event(json!({"annotations": []})).to_string(), "wrong_type");
     check(r#"{"auditID":nope}"#, "not_json");
 }
@@ -313,4 +313,76 @@ fn access_keys_of_eks_are_credentials() {
     let both = json!({"accessKeyId": [session],
         "authentication.kubernetes.io/credential-id": ["JTI=1"]});
     check(both, Some("JTI=1"), Some(CredentialKind::OidcToken));
+}
+
+/// Scenario: refusals without annotations: by the authorizer of old servers, of paths, by admission.
+/// Guarantees: what the authorizer says is a refusal; what admission says is not known to be one.
+#[test]
+fn old_servers_refuse_in_words() {
+    let check = |message: &str, code: i64, expect: Decision| {
+        let row = access(&event(json!({"user": {"username": "eve"},
+            "responseStatus": {"code": code, "reason": "Forbidden", "message": message}})));
+        assert_eq!((row.decision, row.decided_by), (expect, None), "{message}");
+    };
+    let pods = r#"pods is forbidden: User "eve" cannot list resource "pods" in API group """#;
+    check(pods, 403, Decision::Deny);
+    check(r#"forbidden: User "eve" cannot get path "/metrics""#, 403, Decision::Deny);
+    check(r#"User "eve" cannot list pods in the namespace "web""#, 403, Decision::Deny);
+    check(r#"pods "a" is forbidden: violates PodSecurity "restricted""#, 403, Decision::Unknown);
+    check(r#"pods "User "eve" cannot" is forbidden: no"#, 403, Decision::Unknown);
+    check(pods, 500, Decision::Unknown);
+}
+
+/// Scenario: objects of v1alpha1, whose version has the group before it, and of later versions.
+/// Guarantees: group and version by themselves.
+#[test]
+fn old_versions_name_their_group() {
+    let check = |object: Value, group: &str, version: &str| {
+        let row =
+            access(&event(json!({"apiVersion": "audit.k8s.io/v1alpha1", "objectRef": object})));
+        let found = (row.api_group.as_deref(), row.api_version.as_deref());
+        assert_eq!(found, (Some(group), Some(version)), "{object}");
+    };
+    check(json!({"resource": "deployments", "apiVersion": "apps/v1beta1"}), "apps", "v1beta1");
+    check(json!({"resource": "pods", "apiVersion": "v1"}), "", "v1");
+    check(json!({"resource": "x", "apiGroup": "apps", "apiVersion": "v1"}), "apps", "v1");
+}
+
+/// Scenario: an event in the line of a container runtime, of Docker, of a shipper of logs, and in a
+/// document of Elasticsearch.
+/// Guarantees: the same row as by itself, and the format is recognised.
+#[test]
+fn wrapped_lines_are_the_event() {
+    let event = event(json!({"verb": "get", "requestURI": "/api"}));
+    let expect = access(&event);
+    for line in [
+        format!("2026-11-23T17:56:57.5Z stdout F {event}"),
+        format!("<134>Nov 23 17:56:57 cp-1 kube-apiserver[7]: {event}"),
+        json!({"log": format!("{event}\n"), "stream": "stdout", "time": "2026-11-23T17:56:57.5Z"})
+            .to_string(),
+        json!({"message": event.to_string(), "@timestamp": "x"}).to_string(),
+        json!({"_index": "audit", "_source": event}).to_string(),
+    ] {
+        assert_eq!(Format::detect(line.as_bytes()), Some(Format::KubeAudit), "{line}");
+        assert_eq!(reading(&line).accesses, std::slice::from_ref(&expect), "{line}");
+    }
+    assert_eq!(reading(r#"{"log":"ready"}"#).rejects[0].reason, "not_an_audit_event");
+}
+
+/// Scenario: what exporters make of times, numbers and lists.
+/// Guarantees: the same columns as the server's own forms give.
+#[test]
+fn exporters_change_types() {
+    let columns = |more: Value| {
+        let row = access(&event(more));
+        assert_eq!(row.time_suspect, Some(false));
+        (row.time, row.status_code, row.source_ip, row.groups, row.duration_us)
+    };
+    let expect = columns(json!({"responseStatus": {"code": 200}, "sourceIPs": ["10.0.0.7"],
+        "user": {"username": "eve", "groups": ["g"]}}));
+    let told = columns(json!({"responseStatus": {"code": "200"}, "sourceIPs": "10.0.0.7",
+        "user": {"username": "eve", "groups": ["g", null]},
+        "requestReceivedTimestamp": "2026-11-23T17:56:57.403991",
+        "stageTimestamp": 1_795_456_617_406_635_i64}));
+    assert_eq!(told, expect);
 }

@@ -47,10 +47,22 @@ pub(super) const SAMPLES: &[Sample] = &[
         }"#,
         words: &[
             "forbid",
+            "internal error",
+            "apps/v1",
             "Panic",
             "/x",
             "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJqdGkiOiI4In0.c2lnbmF0dXJl",
         ],
+    },
+    Sample {
+        name: "kube-audit: an API server without annotations refuses",
+        format: Format::KubeAudit,
+        record: r#"{
+            "auditID": "a-2", "stage": "ResponseComplete", "verb": "get", "requestURI": "/api",
+            "user": {"username": "eve"}, "requestReceivedTimestamp": "2026-11-23T17:56:57.403991Z",
+            "responseStatus": {"code": 403, "message": "forbidden: User \"eve\" cannot get path \"/api\""}
+        }"#,
+        words: &[],
     },
     Sample {
         name: "gke-audit: a ServiceAccount runs a command in a pod",
@@ -74,6 +86,17 @@ pub(super) const SAMPLES: &[Sample] = &[
                 "status": {"code": 5, "message": "not found"}}
         }"#,
         words: &["forbid", "system:anonymous", "core/v2/nodes/a/proxy", "io.k8s.core.v2.pods.get"],
+    },
+    Sample {
+        name: "gke-audit: somebody asks whether the server is ready",
+        format: Format::GkeAudit,
+        record: r#"{
+            "insertId": "i-2", "timestamp": "2026-07-23T10:00:00.131337Z",
+            "resource": {"type": "k8s_cluster", "labels": {"cluster_name": "prod"}},
+            "protoPayload": {"methodName": "io.k8s.get", "resourceName": "readyz", "serviceName": "k8s.io",
+                "authenticationInfo": {"principalEmail": "system:anonymous"}}
+        }"#,
+        words: &["io.k8s.core.v1.pods.get", "core/v1/pods"],
     },
     Sample {
         name: "cloudtrail: a session of a role is refused",
@@ -109,6 +132,29 @@ pub(super) const SAMPLES: &[Sample] = &[
             "WebIdentityUser",
             "iam.amazonaws.com",
         ],
+    },
+    Sample {
+        name: "cloudtrail: a person fails to sign in to IAM Identity Center",
+        format: Format::CloudTrail,
+        record: r#"{
+            "eventVersion": "1.08", "eventType": "AwsServiceEvent", "eventTime": "2026-07-23T10:00:05Z",
+            "eventSource": "signin.amazonaws.com", "eventName": "UserAuthentication", "awsRegion": "eu-west-1",
+            "userIdentity": {"type": "IdentityCenterUser", "accountId": "123456789012", "principalId": "p-1", "credentialId": "c-1234",
+                "sessionContext": {"sourceIdentity": "x"},
+                "onBehalfOf": {"userId": "u-1", "identityStoreArn": "arn:aws:identitystore::123456789012:identitystore/d-1"}},
+            "errorMessage": "no", "serviceEventDetails": {"UserAuthentication": "Failure", "CredentialType": "PASSWORD"}
+        }"#,
+        words: &["Success"],
+    },
+    Sample {
+        name: "cloudtrail: a certificate becomes a session (Roles Anywhere)",
+        format: Format::CloudTrail,
+        record: r#"{
+            "eventVersion": "1.08", "eventTime": "2026-07-23T10:00:05Z", "eventSource": "rolesanywhere.amazonaws.com",
+            "eventName": "CreateSession", "userIdentity": {"type": "Unknown", "principalId": "CN=x", "accountId": "123456789012"},
+            "responseElements": {"credentialSet": [{"credentials": {"accessKeyId": "ASIAIOSFODNN7EXAMPLE"}}]}
+        }"#,
+        words: &[],
     },
     Sample {
         name: "cloudtrail: a ServiceAccount becomes a role (IRSA)",
@@ -297,6 +343,59 @@ pub(super) const SAMPLES: &[Sample] = &[
                 "metadata": {"mapped_principal": "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/acme.svc.id.goog/subject/ns/web/sa/frontend"}}
         }"#,
         words: &["serviceAccount:acme.svc.id.goog[a/b]"],
+    },
+    Sample {
+        name: "gcp-audit: a constraint of the organization refuses",
+        format: Format::GcpAudit,
+        record: r#"{
+            "insertId": "i-5", "timestamp": "2026-07-23T10:00:00.131337Z",
+            "protoPayload": {"serviceName": "iam.googleapis.com", "methodName": "google.iam.admin.v1.CreateServiceAccountKey",
+                "authorizationInfo": [{"granted": true}], "status": {"code": 9, "message": "no"},
+                "policyViolationInfo": {"orgPolicyViolationInfo": {"violationInfo": [{"constraint": "constraints/iam.x"}]}}}
+        }"#,
+        words: &[],
+    },
+    Sample {
+        name: "gcp-audit: a perimeter that is tried out would refuse",
+        format: Format::GcpAudit,
+        record: r#"{
+            "insertId": "i-6", "timestamp": "2026-07-23T10:00:00.131337Z",
+            "protoPayload": {"serviceName": "storage.googleapis.com", "methodName": "storage.objects.get", "status": {"code": 7},
+                "metadata": {"dryRun": true, "violationReason": "x", "securityPolicyInfo": {"servicePerimeterName": "p"}}}
+        }"#,
+        words: &[],
+    },
+    Sample {
+        name: "gcp-audit: a person fails to sign in",
+        format: Format::GcpAudit,
+        record: r#"{
+            "insertId": "i-7", "timestamp": "2026-07-23T10:00:00.131337Z",
+            "protoPayload": {"serviceName": "login.googleapis.com", "methodName": "google.login.LoginService.loginFailure",
+                "status": {"message": "no"}}
+        }"#,
+        words: &[],
+    },
+    Sample {
+        name: "azure-activity: an application reads a blob",
+        format: Format::AzureActivity,
+        record: r#"{
+            "time": "2026-07-23T10:00:00.1313370Z", "category": "StorageRead", "operationName": "GetBlob", "statusCode": 200, "correlationId": "c-2",
+            "resourceId": "/subscriptions/1/providers/Microsoft.Storage/storageAccounts/a/blobServices/default",
+            "identity": {"type": "OAuth", "authorization": [{"action": "x", "roleAssignmentId": "ra-1"}]}
+        }"#,
+        words: &[],
+    },
+    Sample {
+        name: "azure-activity: an application asks Microsoft Graph",
+        format: Format::AzureActivity,
+        record: r#"{
+            "time": "2026-07-23T10:00:00.1313370Z", "category": "MicrosoftGraphActivityLogs", "operationName": "Microsoft Graph Activity",
+            "resourceId": "/TENANTS/T-1/PROVIDERS/MICROSOFT.AADIAM", "correlationId": "c-1", "resultDescription": "no",
+            "identity": {"type": "x", "authorization": {"evidence": {"roleAssignmentId": "ra-1"}}},
+            "properties": {"requestMethod": "GET", "responseStatusCode": 403, "httpStatusCode": 403, "statusMessage": "no", "appId": "a-1",
+                "servicePrincipalId": "o-1", "userId": "u-1", "tenantId": "t-1", "signInActivityId": "s-1"}
+        }"#,
+        words: &["Anonymous", "Microsoft.Authorization/policies/deny/action"],
     },
     Sample {
         name: "azure-activity: a managed identity assigns a role",

@@ -105,3 +105,73 @@ fn tokens_join_sign_ins() {
     assert_eq!(used.credential_id, given.accesses[0].issued_credential_id);
     assert!(used.credential_id.is_some());
 }
+
+/// Scenario: one operation as Log Analytics has it: with names for people, a workspace, objects as texts
+/// and, in another column, as objects.
+/// Guarantees: the operation, its tenant and what was decided are those that are meant.
+#[test]
+fn tables_are_read_as_meant() {
+    let claims = json!({"appid": "a", "oid": "o", "tid": "t"});
+    let check = |more: Value, realm: Option<&str>| {
+        let mut record = json!({"Type": "AzureActivity", "TimeGenerated": "7/23/2026 10:00:00 AM", "TenantId": "w",
+            "OperationName": "Write it", "OperationNameValue": "Microsoft.Sql/servers/write", "_ResourceId": "/subscriptions/1/x",
+            "ActivityStatusValue": "Failure", "Caller": "o"});
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let text = record.to_string();
+        let format = Format::detect(text.as_bytes()).unwrap();
+        let row =
+            with_context(|context| read_all(format, text.as_bytes(), context)).accesses.remove(0);
+        assert_eq!(row.time.to_string(), "2026-07-23T10:00:00.000000Z");
+        assert_eq!(row.verb.as_deref(), Some("Microsoft.Sql/servers/write"), "{more}");
+        assert_eq!((row.decision, row.status_code), (Decision::Deny, Some(403)), "{more}");
+        assert_eq!(
+            (row.identity_realm.as_deref(), row.identity_uid.as_deref()),
+            (realm, Some("o"))
+        );
+    };
+    let properties = json!({"statusCode": "Forbidden"});
+    check(json!({"Claims": claims.to_string(), "Properties": properties.to_string()}), Some("t"));
+    check(json!({"Claims": "", "Claims_d": claims, "Properties_d": properties}), Some("t"));
+    check(json!({"Properties": properties.to_string()}), None);
+}
+
+/// Scenario: refusals as Key Vault, Microsoft Graph, Azure Policy and storage tell them, and a reader
+/// whom nobody asked who it is.
+/// Guarantees: who asked, as far as it is told, and what was decided.
+#[test]
+fn resources_tell_in_their_own_way() {
+    let check = |more: Value, decision: Decision, who: (IdentityKind, Option<&str>)| {
+        let row = access(&more);
+        let found = (row.decision, row.identity_kind, row.identity.as_deref());
+        assert_eq!(found, (decision, who.0, who.1), "{more}");
+    };
+    let nobody = (IdentityKind::Unknown, None);
+    check(
+        json!({"resultType": "Failed", "properties": {"StatusCode": "Forbidden"}, "identity": {"Claims": {"appid": "a"}}}),
+        Decision::Deny,
+        (IdentityKind::AzureApplication, Some("appid:a")),
+    );
+    check(
+        json!({"resultType": "Failure", "properties": {"httpStatusCode": 403}}),
+        Decision::Deny,
+        nobody,
+    );
+    check(
+        json!({"operationName": "MICROSOFT.AUTHORIZATION/POLICIES/DENY/ACTION", "resultType": "Failure"}),
+        Decision::Deny,
+        nobody,
+    );
+    check(
+        json!({"resultType": null, "properties": {"requestMethod": "GET", "responseStatusCode": 403, "appId": "a",
+            "servicePrincipalId": "o", "userId": null, "signInActivityId": "u"}}),
+        Decision::Deny,
+        (IdentityKind::AzureApplication, Some("appid:a")),
+    );
+    check(
+        json!({"resultType": null, "statusCode": 200, "identity": {"type": "Anonymous"}}),
+        Decision::Allow,
+        (IdentityKind::Anonymous, Some("anonymous")),
+    );
+    let body = access(&json!({"properties": {"requestBody": "{\"a\":1}"}})).request_object;
+    assert_eq!(body.unwrap().as_str(), r#"{"a":1}"#);
+}

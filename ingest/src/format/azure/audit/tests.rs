@@ -62,3 +62,23 @@ fn doors_agree() {
     };
     assert_eq!(columns(&settings), columns(&graph));
 }
+
+/// Scenario: a row of Log Analytics, whose objects are texts, an application with an empty user beside it,
+/// and refusals in the words of services.
+/// Guarantees: who, what and in which tenant; a refusal is one.
+#[test]
+fn tables_and_words_are_read() {
+    let row = access(
+        &json!({"Type": "AuditLogs", "TimeGenerated": "2026-07-23T10:00:00Z", "Category": "ApplicationManagement",
+        "TenantId": "w", "AADTenantId": "t", "OperationName": "x", "LoggedByService": "Core Directory", "Result": "failure",
+        "ResultReason": "Microsoft.Online.Workflows.InsufficientPrivilegesException", "AADOperationType": "Add",
+        "InitiatedBy": json!({"user": {"id": null, "userPrincipalName": null}, "app": {"appId": "a"}}).to_string(),
+        "TargetResources": json!([{"id": "o", "type": "ServicePrincipal"}]).to_string()}),
+    );
+    assert_eq!(row.identity_kind, IdentityKind::AzureApplication);
+    assert_eq!(
+        [&row.identity, &row.identity_realm, &row.object_uid, &row.resource].map(Option::as_deref),
+        [Some("appid:a"), Some("t"), Some("o"), Some("ServicePrincipal")]
+    );
+    assert_eq!((row.decision, row.activity_id), (Decision::Deny, 1));
+}

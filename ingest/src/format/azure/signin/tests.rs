@@ -70,3 +70,64 @@ fn doors_spell_differently() {
     assert_eq!(columns(&graph), expect);
     assert_eq!(columns(&analytics), expect);
 }
+
+/// Scenario: Microsoft Graph's sign-ins of service principals and managed identities, which have an empty
+/// user beside them.
+/// Guarantees: each is the application or the managed identity, and no user.
+#[test]
+fn graph_tells_kinds_of_sign_in() {
+    let check = |kind: &str, expect: (IdentityKind, &str)| {
+        let row = access(
+            &json!({"id": "1", "createdDateTime": "2026-07-23T10:00:00Z", "appId": "a", "servicePrincipalId": "o",
+            "userId": "", "userPrincipalName": null, "signInEventTypes": [kind], "status": {"errorCode": 0}}),
+        );
+        assert_eq!(
+            (row.identity_kind, row.identity.as_deref()),
+            (expect.0, Some(expect.1)),
+            "{kind}"
+        );
+    };
+    check("servicePrincipal", (IdentityKind::AzureApplication, "appid:a"));
+    check("managedIdentity", (IdentityKind::AzureManagedIdentity, "oid:o"));
+}
+
+/// Scenario: sign-ins out of Log Analytics, with and without the tenant, and out of settings that leave
+/// the tenant out.
+/// Guarantees: the realm is the tenant of Microsoft Entra, and never the workspace.
+#[test]
+fn workspaces_are_no_tenants() {
+    let check = |more: Value, expect: Option<&str>| {
+        let mut record = json!({"appId": "a", "servicePrincipalId": "o", "resultType": 0});
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let row = access(&record);
+        assert_eq!(row.identity_realm.as_deref(), expect, "{more}");
+        assert_eq!(row.identity_kind, IdentityKind::AzureManagedIdentity, "{more}");
+    };
+    let table = "AADManagedIdentitySignInLogs";
+    let now = "2026-07-23T10:00:00Z";
+    check(
+        json!({"Type": table, "TimeGenerated": now, "TenantId": "w", "AADTenantId": "t"}),
+        Some("t"),
+    );
+    check(json!({"Type": table, "TimeGenerated": now, "TenantId": "w"}), None);
+    let category = "ManagedIdentitySignInLogs";
+    check(json!({"category": category, "tenantId": "t"}), Some("t"));
+    let resource = "/tenants/t/providers/Microsoft.aadiam";
+    check(json!({"category": category, "resourceId": resource}), Some("t"));
+}
+
+/// Scenario: errors of applications that are known, and of a service that is too busy to decide.
+/// Guarantees: the first are known, the second is no refusal.
+#[test]
+fn errors_are_told_apart() {
+    let check = |code: &str, decision: Decision, by: Option<&str>, is_known: bool| {
+        let row = access(&json!({"category": "ServicePrincipalSignInLogs", "resultType": code,
+            "properties": {"appId": "a", "uniqueTokenIdentifier": "u"}}));
+        assert_eq!((row.decision, row.decided_by.as_deref()), (decision, by), "{code}");
+        assert_eq!((row.identity.is_some(), row.issued_credential_id), (is_known, None), "{code}");
+    };
+    check("501051", Decision::Deny, Some("conditional access"), true);
+    check("530032", Decision::Deny, Some("conditional access"), true);
+    check("7000222", Decision::Deny, Some("authentication"), false);
+    check("90033", Decision::Error, None, false);
+}

@@ -1,0 +1,159 @@
+//! What AWS decided, by the code of the error, and how it ended.
+
+use durward_schemas::tables::Access;
+use durward_schemas::values::{Decision, IdentityKind, Outcome};
+use serde_json::Value;
+
+use super::super::fields::Fields;
+
+/// What an error code tells of the decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Nobody: the proof of identity was refused.
+    Unauthenticated,
+    /// A policy refused.
+    Denied,
+    /// It would have been allowed.
+    Tried,
+    /// The request may have failed before anybody decided.
+    Nothing,
+    /// It was allowed and failed.
+    Failed,
+}
+
+/// Codes that refuse a proof of identity.
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>
+const UNAUTHENTICATED: &[&str] = &[
+    "AuthFailure",
+    "AuthorizationHeaderMalformed",
+    "ExpiredToken",
+    "IDPRejectedClaim",
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "InvalidClient",
+    "InvalidClientTokenId",
+    "InvalidGrant",
+    "InvalidIdentityToken",
+    "InvalidSecurity",
+    "InvalidSecurityToken",
+    "InvalidSignature",
+    "InvalidToken",
+    "MissingAuthenticationToken",
+    "MissingSecurityHeader",
+    "NotAuthenticated",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+    "UnrecognizedClient",
+];
+
+/// Words in codes of refusals by policy; services put their own before and after.
+const DENIED: &[&str] = &[
+    "AccessDenied",
+    "AllAccessDisabled",
+    "AuthorizationError",
+    "Forbidden",
+    "NotAuthorized",
+    "Unauthorized",
+];
+
+/// Words in codes of services that did not come to decide: too busy, broken, or not subscribed to.
+const UNDECIDED: &[&str] = &[
+    "AccountProblem",
+    "IDPCommunicationError",
+    "InternalError",
+    "InternalException",
+    "InternalFailure",
+    "InternalServer",
+    "InternalService",
+    "NotSignedUp",
+    "OptInRequired",
+    "RegionDisabled",
+    "RequestLimitExceeded",
+    "ServiceFailure",
+    "ServiceUnavailable",
+    "SlowDown",
+    "SubscriptionRequired",
+    "Throttl",
+    "ThroughputExceeded",
+    "TooManyRequests",
+];
+
+/// Reads a code such as `Client.UnauthorizedOperation`, `KMS.ThrottlingException` or
+/// `Throttling.RateExceeded`: services put their own before and after it.
+fn told_by(code: &str) -> Told {
+    let is = |known: &[&str]| {
+        let mut parts = code.split('.').map(|part| part.strip_suffix("Exception").unwrap_or(part));
+        parts.any(|part| known.contains(&part))
+    };
+    let has = |words: &[&str]| words.iter().any(|word| code.contains(word));
+    if is(UNAUTHENTICATED) {
+        Told::Unauthenticated
+    } else if has(DENIED) {
+        Told::Denied
+    } else if is(&["DryRunOperation"]) {
+        // <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonParameters.html>:
+        // "If you have the required permissions, the error response is DryRunOperation."
+        Told::Tried
+    } else if has(UNDECIDED) {
+        Told::Nothing
+    } else {
+        Told::Failed
+    }
+}
+
+/// The decision and how it ended.
+pub(super) fn decide(access: &mut Access, fields: &mut Fields) {
+    let code = fields.scalar_if("errorCode");
+    let message = fields.text_if("errorMessage");
+    let verb = access.verb.as_deref();
+    let sign_in = ["responseElements", "serviceEventDetails"]
+        .into_iter()
+        .find_map(|key| sign_in(verb, fields.get(key)));
+    let told = match (&code, sign_in) {
+        (Some(code), _) => Some(told_by(code)),
+        (None, Some(false)) => Some(Told::Unauthenticated),
+        (None, None) if message.is_some() => Some(Told::Nothing),
+        (None, _) => None,
+    };
+    let by_service = fields.get("eventType").is_some_and(|kind| kind == "AwsServiceEvent");
+    access.decision = match told {
+        Some(Told::Denied | Told::Unauthenticated) => Decision::Deny,
+        // What a service did by itself nobody had to allow; but a sign-in is told as such an event.
+        _ if by_service && sign_in.is_none() => Decision::Unknown,
+        None | Some(Told::Failed | Told::Tried) => Decision::Allow,
+        Some(Told::Nothing) => Decision::Unknown,
+    };
+    if told.is_some_and(|told| told != Told::Tried) {
+        access.outcome = Outcome::Failure;
+    }
+    access.dry_run = (told == Some(Told::Tried)).then_some(true);
+    access.decided_by = match told {
+        Some(Told::Unauthenticated) => Some("authentication".to_owned()),
+        // The policy of an endpoint is named after the endpoint.
+        Some(Told::Denied) if code.as_deref() == Some("VpceAccessDenied") => {
+            fields.get("vpcEndpointId").and_then(Value::as_str).map(str::to_owned)
+        }
+        _ => None,
+    };
+    if told == Some(Told::Unauthenticated) {
+        access.identity_kind = IdentityKind::Unauthenticated;
+    }
+    access.status_reason = code;
+    if access.decision == Decision::Deny {
+        access.decision_reason = message;
+    } else {
+        fields.keep_text("errorMessage", message);
+    }
+}
+
+/// Whether somebody signed in, for events that tell: `{"ConsoleLogin": "Failure"}`.
+/// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-aws-console-sign-in-events.html>
+fn sign_in(verb: Option<&str>, response: Option<&Value>) -> Option<bool> {
+    match response?.get(verb?)?.as_str()? {
+        "Success" => Some(true),
+        "Failure" => Some(false),
+        _ => None,
+    }
+}

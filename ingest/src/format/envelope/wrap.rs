@@ -1,0 +1,153 @@
+//! What is inside an object that is an envelope, told by its keys.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::super::Failure;
+use super::super::cloud::Message;
+use super::super::fields::Raw;
+use super::sort;
+use crate::redact::decode_base64;
+use crate::split::Lists;
+
+/// The lists in which clouds keep records: files and streams, lists of events of an API
+/// server, then what their interfaces answer.
+pub(in super::super) const LISTS: Lists = &[
+    b"\"Records\"",
+    b"\"records\"",
+    b"\"items\"",
+    b"\"value\"",
+    b"\"entries\"",
+    b"\"receivedMessages\"",
+    b"\"Events\"",
+    b"\"events\"",
+    b"\"Messages\"",
+];
+
+/// What an envelope holds.
+pub(super) enum Inside {
+    /// Anything that may be read.
+    Bytes(Vec<u8>),
+    /// A message, and what is told of it.
+    Message { text: String, plain: Box<Message> },
+}
+
+/// Whether an object keeps a list under one of the keys above.
+pub(super) fn is_list(raw: &Raw<'_>) -> bool {
+    raw.iter().any(|(key, value)| {
+        LISTS.contains(&format!("\"{key}\"").as_bytes()) && value.get().starts_with('[')
+    })
+}
+
+fn text(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// What an envelope holds, as text or base64; `None` if `raw` is no envelope.
+pub(super) fn inside(raw: &Raw<'_>) -> Result<Option<Inside>, Failure> {
+    if let Some(message) = message(raw) {
+        return Ok(Some(message));
+    }
+    if let Some(text) = plain(raw) {
+        return Ok(Some(Inside::Bytes(text)));
+    }
+    let Some(base64) = encoded(raw) else { return Ok(None) };
+    let decoded = decode_base64(&base64);
+    let decoded =
+        decoded.ok_or_else(|| Failure::new("not_base64", "the envelope holds no base64"))?;
+    Ok(Some(Inside::Bytes(decoded)))
+}
+
+/// A message of `CloudWatch` as its interface answers it, or as a query of Insights does; or an event
+/// of `EventBridge` that is no audit record.
+fn message(raw: &Raw<'_>) -> Option<Inside> {
+    let of = |key: &str| raw.get(key).and_then(|value| text(value));
+    if let Some(detail) = raw.get("detail").filter(|_| raw.contains_key("detail-type")) {
+        let inner: Option<Raw<'_>> = serde_json::from_str(detail.get()).ok();
+        let is_record = inner.is_some_and(|inner| sort(&inner).is_some() || is_of_trail(&inner));
+        let plain = Message { time: of("time"), service: of("source"), ..Message::default() };
+        let text = detail.get().to_owned();
+        return (!is_record).then(|| Inside::Message { text, plain: Box::new(plain) });
+    }
+    let is_event =
+        ["ingestionTime", "eventId", "logStreamName"].iter().any(|key| raw.contains_key(*key));
+    let told = of("@message").or_else(|| is_event.then(|| of("message")).flatten())?;
+    let time = raw.get("timestamp").or_else(|| raw.get("@timestamp"));
+    let time = time.and_then(|time| match serde_json::from_str(time.get()).ok()? {
+        Value::String(text) => Some(text),
+        Value::Number(millis) => Some(millis.to_string()),
+        _ => None,
+    });
+    let service = of("logStreamName").or_else(|| of("@logStream"));
+    let plain = Message { time, service, ..Message::default() };
+    Some(Inside::Message { text: told, plain: Box::new(plain) })
+}
+
+/// What is no event, but written by CloudTrail, or another envelope.
+fn is_of_trail(raw: &Raw<'_>) -> bool {
+    raw.contains_key("insightDetails") || raw.contains_key("detail-type")
+}
+
+/// What an envelope holds as it is, or as text.
+fn plain(raw: &Raw<'_>) -> Option<Vec<u8>> {
+    let of = |key: &str| raw.get(key).and_then(|value| text(value)).map(String::into_bytes);
+    let inner = |key: &str, inner: &str| {
+        let fields: Raw<'_> = serde_json::from_str(raw.get(key)?.get()).ok()?;
+        fields.get(inner).and_then(|value| text(value)).map(String::into_bytes)
+    };
+    let has = |key: &str| raw.contains_key(key);
+    let whole = |key: &str| raw.get(key).map(|value| value.get().as_bytes().to_vec());
+    if has("detail-type") && has("detail") {
+        return whole("detail");
+    }
+    // <https://github.com/cloudevents/spec/blob/main/cloudevents/formats/json-format.md>
+    if has("specversion") && raw.get("data").is_some_and(|data| data.get().starts_with('{')) {
+        return whole("data");
+    }
+    if let Some(message) = inner("Sns", "Message") {
+        return Some(message);
+    }
+    // A notification of SNS as it is sent; others ask whether to subscribe.
+    if has("TopicArn")
+        || (has("Message") && raw.get("Type").is_some_and(|kind| kind.get() == "\"Notification\""))
+    {
+        let is_told = raw.get("Type").is_none_or(|kind| kind.get() == "\"Notification\"");
+        return if is_told { of("Message") } else { Some(Vec::new()) };
+    }
+    if raw.get("eventSource").is_some_and(|source| source.get() == "\"aws:sqs\"") {
+        return Some(of("body").unwrap_or_default());
+    }
+    // A message of SQS that was fetched, or an event of an Event Hub that was captured.
+    if has("ReceiptHandle") || has("EnqueuedTimeUtc") {
+        return of("Body").or_else(|| whole("Body"));
+    }
+    // An event of an Event Hub, as Splunk's add-on keeps it; a document of Elasticsearch.
+    if has("x-opt-sequence-number") || has("x-opt-offset") {
+        return of("body").or_else(|| whole("body"));
+    }
+    if has("_index") && has("_source") {
+        return whole("_source");
+    }
+    of("CloudTrailEvent")
+}
+
+/// What an envelope holds in base64.
+fn encoded(raw: &Raw<'_>) -> Option<String> {
+    let inner = |key: &str, inner: &str| {
+        let fields: Raw<'_> = serde_json::from_str(raw.get(key)?.get()).ok()?;
+        fields.get(inner).and_then(|value| text(value))
+    };
+    // Firehose, Kinesis and Pub/Sub name the record beside its data.
+    let is_record =
+        ["recordId", "kinesisRecordMetadata", "SequenceNumber", "messageId", "publishTime"]
+            .iter()
+            .any(|key| raw.contains_key(*key));
+    let data = || {
+        let data = raw.get("data").or_else(|| raw.get("Data"))?;
+        text(data).filter(|_| is_record || raw.len() <= 2)
+    };
+    inner("message", "data")
+        .or_else(|| inner("awslogs", "data"))
+        .or_else(|| inner("kinesis", "data"))
+        .or_else(data)
+}
