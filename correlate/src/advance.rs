@@ -190,10 +190,10 @@ fn mesh_news(state: &State, key: &ObjectKey, from: Time) -> News {
 
 /// A change of a cloud's policies concerns later calls by those whom it names.
 fn cloud_news(state: &State, change: &Change) -> News {
+    let concerns = concerns(change);
     let mut positions = state.recent.after(change.time);
-    positions.retain(|position| {
-        state.recent.get(*position).is_some_and(|held| concerns(change, &held.access))
-    });
+    positions
+        .retain(|position| state.recent.get(*position).is_some_and(|held| concerns(&held.access)));
     News {
         edge: Edge::Change,
         positions,

@@ -7,7 +7,6 @@
 use durward_schemas::ids::ChangeId;
 use durward_schemas::tables::{Access, Change};
 use durward_schemas::values::{ChangeAction, ChangeKind, Decision, Outcome, Provider};
-use serde_json::Value;
 
 use super::{directory, made_by, some, subjects};
 use crate::body;
@@ -140,9 +139,8 @@ fn beginning(name: &str) -> Option<ChangeAction> {
 /// What Google's audit log says that a policy gives and takes: `ROLE to MEMBER`.
 fn deltas(access: &Access) -> (Vec<String>, Vec<String>) {
     let annotations = body::value(access.annotations.as_ref());
-    let deltas = annotations.pointer("/serviceData/policyDelta/bindingDeltas");
     let (mut added, mut removed) = (Vec::new(), Vec::new());
-    for delta in deltas.and_then(Value::as_array).into_iter().flatten() {
+    for delta in subjects::binding_deltas(&annotations) {
         let text = |key: &str| delta[key].as_str().unwrap_or("?");
         let told = format!("{} to {}", text("role"), text("member"));
         if text("action") == "REMOVE" { removed.push(told) } else { added.push(told) }

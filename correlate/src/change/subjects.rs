@@ -76,13 +76,17 @@ fn accounts(document: &Value, found: &mut BTreeSet<String>) {
 /// Members of the bindings that were added and removed, and the service account that the call is about.
 fn gcp(access: &Access) -> BTreeSet<String> {
     let annotations = body::value(access.annotations.as_ref());
-    let deltas = annotations.pointer("/serviceData/policyDelta/bindingDeltas");
-    let deltas = deltas.and_then(Value::as_array).into_iter().flatten();
-    let members = deltas.filter_map(|delta| delta["member"].as_str());
+    let members = binding_deltas(&annotations).filter_map(|delta| delta["member"].as_str());
     let object = access.object_name.as_deref().and_then(|path| path.rsplit('/').next());
     let object = object.filter(|name| name.contains('@'));
     let canonical = |member: &str| Identity::parse(Provider::Gcp, None, member).name;
     members.chain(object).filter_map(canonical).collect()
+}
+
+/// What Google's audit log says that a change of policy adds and removes.
+pub(super) fn binding_deltas(annotations: &Value) -> impl Iterator<Item = &Value> {
+    let deltas = annotations.pointer("/serviceData/policyDelta/bindingDeltas");
+    deltas.and_then(Value::as_array).into_iter().flatten()
 }
 
 /// The principal of a role assignment, and the subject of a federated credential.

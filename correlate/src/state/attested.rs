@@ -58,7 +58,7 @@ pub(crate) fn process(access: &Access, cause: Cause) -> Option<Workload> {
     let is_spiffe = access.identity_kind == IdentityKind::Spiffe;
     let is_fetch = access.provider == Provider::Spire
         && access.verb.as_deref().is_some_and(|verb| verb.starts_with("Fetch"));
-    let holder = access.identity.clone().filter(|_| is_spiffe && is_fetch)?;
+    let holder = access.identity.as_ref().filter(|_| is_spiffe && is_fetch)?.clone();
     let pid = body::value(access.extra.as_ref()).get("pid")?.as_i64()?;
     let path = holder.strip_prefix("spiffe://").and_then(|id| id.split_once('/'));
     Some(Workload {

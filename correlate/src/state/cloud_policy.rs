@@ -59,17 +59,19 @@ impl CloudPolicy {
 }
 
 /// Whether a cloud decides on accesses like this.
-pub(crate) fn is_decided_by_cloud(access: &Access) -> bool {
+fn is_decided_by_cloud(access: &Access) -> bool {
     matches!(access.provider, Provider::Aws | Provider::Gcp | Provider::Azure)
 }
 
-/// Whether `change` could alter the decision on `access`.
-pub(crate) fn concerns(change: &Change, access: &Access) -> bool {
-    let about = about_change(change);
-    let named = assignment(access.decided_by.as_deref());
-    change.time < access.time
-        && is_decided_by_cloud(access)
-        && about_access(access).iter().chain(&named).any(|it| about.contains(it))
+/// Tells of an access whether `change` could alter the decision on it.
+pub(crate) fn concerns(change: &Change) -> impl Fn(&Access) -> bool + use<> {
+    let (about, time) = (about_change(change), change.time);
+    move |access| {
+        let named = || assignment(access.decided_by.as_deref());
+        time < access.time
+            && is_decided_by_cloud(access)
+            && about_access(access).into_iter().chain(named()).any(|it| about.contains(&it))
+    }
 }
 
 fn about_change(change: &Change) -> Vec<About> {
@@ -194,7 +196,7 @@ mod tests {
             let found = cause.as_ref().map(|cause| (cause.change.as_str(), cause.evidence));
             assert_eq!(found, expected, "{access:?}");
             let news = changes.iter().any(|change| {
-                concerns(change, &access) && Some(change.change_id.as_str()) == found.map(|it| it.0)
+                concerns(change)(&access) && Some(change.change_id.as_str()) == found.map(|it| it.0)
             });
             assert_eq!(news, expected.is_some(), "{access:?}");
         }

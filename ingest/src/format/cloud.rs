@@ -95,18 +95,7 @@ pub(super) fn believe(claim: Option<&str>, context: &Context<'_>) -> Timed {
 pub(super) fn moment(text: &str) -> Option<Time> {
     let text = text.trim();
     let plain = text.strip_suffix("UTC").map_or(text, str::trim_end);
-    Time::parse(plain)
-        .or_else(|| american(plain))
-        .or_else(|| Time::parse(&colon_in_offset(plain)?))
-        .or_else(|| mesh::time(plain))
-}
-
-/// `2026-07-23T10:00:00+0000` with the colon that RFC 3339 wants.
-fn colon_in_offset(text: &str) -> Option<String> {
-    let (rest, offset) = text.split_at_checked(text.len().checked_sub(5)?)?;
-    let (hours, minutes) = offset.split_at_checked(3)?;
-    let is_offset = hours.starts_with(['+', '-']) && minutes.parse::<u8>().is_ok();
-    is_offset.then(|| format!("{}{hours}:{minutes}", rest.replacen(' ', "T", 1)))
+    Time::parse(plain).or_else(|| american(plain)).or_else(|| mesh::time(plain))
 }
 
 /// Month, day and year, as .NET writes a time for Americans: Azure Functions and portals do.
