@@ -5,6 +5,7 @@
 //! may rely on either.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value};
 
@@ -12,35 +13,35 @@ use serde_json::{Map, Number, Value};
 pub(crate) fn sorted(value: &Value) -> String {
     let mut writer = Writer::new(&|text| Cow::Borrowed(text), false);
     writer.value(value);
-    writer.finish()
+    writer.out
 }
 
 /// As [`sorted`], of the fields of an object.
 pub(crate) fn sorted_fields(fields: &Map<String, Value>) -> String {
     let mut writer = Writer::new(&|text| Cow::Borrowed(text), false);
     writer.object(fields);
-    writer.finish()
+    writer.out
 }
 
 /// The text to hash: sorted keys, every number as the double it denotes, every string through `text`.
 pub(crate) fn canonical(value: &Value, text: Texts<'_>) -> String {
     let mut writer = Writer::new(text, true);
     writer.value(value);
-    writer.finish()
+    writer.out
 }
 
 /// As [`canonical`], of the fields of an object.
 pub(crate) fn canonical_fields(fields: &Map<String, Value>, text: Texts<'_>) -> String {
     let mut writer = Writer::new(text, true);
     writer.object(fields);
-    writer.finish()
+    writer.out
 }
 
 /// What becomes of each string.
 pub(crate) type Texts<'a> = &'a dyn for<'t> Fn(&'t str) -> Cow<'t, str>;
 
 struct Writer<'a> {
-    out: Vec<u8>,
+    out: String,
     text: Texts<'a>,
     /// Whether numbers are written as doubles.
     as_doubles: bool,
@@ -48,32 +49,32 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(text: Texts<'a>, as_doubles: bool) -> Self {
-        Self { out: Vec::with_capacity(1024), text, as_doubles }
-    }
-
-    fn finish(self) -> String {
-        // Everything that is written is text.
-        String::from_utf8(self.out).unwrap_or_default()
+        Self { out: String::with_capacity(1024), text, as_doubles }
     }
 
     fn put(&mut self, text: &str) {
-        self.out.extend_from_slice(text.as_bytes());
+        self.out.push_str(text);
     }
 
     fn quoted(&mut self, text: &str) {
         let text = (self.text)(text);
-        // Writing a string into memory does not fail.
-        let written = serde_json::to_writer(&mut self.out, &*text);
-        debug_assert!(written.is_ok(), "a string is JSON");
+        if text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+            // Writing a string into memory does not fail.
+            return self.put(&serde_json::to_string(&*text).unwrap_or_default());
+        }
+        self.put("\"");
+        self.put(&text);
+        self.put("\"");
     }
 
     /// `200`, `200.0` and `2e2` are one number; minus zero is zero.
     fn number(&mut self, number: &Number) {
-        let text = match number.as_f64().filter(|_| self.as_doubles) {
-            Some(double) => (double + 0.0).to_string(),
-            None => number.to_string(),
+        // Writing into memory does not fail.
+        let written = match number.as_f64().filter(|_| self.as_doubles) {
+            Some(double) => write!(self.out, "{}", double + 0.0),
+            None => write!(self.out, "{number}"),
         };
-        self.put(&text);
+        debug_assert!(written.is_ok(), "a number is text");
     }
 
     fn value(&mut self, value: &Value) {

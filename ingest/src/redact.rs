@@ -104,7 +104,8 @@ impl Redactor {
     /// nothing that rotates may enter an id.
     #[must_use]
     pub fn without_markers<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if !text.contains(&self.prefix) {
+        let may_hold_one = text.len() >= self.prefix.len() + DIGITS;
+        if !may_hold_one || !text.contains(&self.prefix) {
             return Cow::Borrowed(text);
         }
         let mut out = String::with_capacity(text.len());

@@ -203,7 +203,8 @@ impl Redactor {
 
     /// Keys are texts too: somebody may have put a token there.
     fn keys(&self, fields: &mut Map<String, Value>) -> bool {
-        let suspects = fields.keys().filter(|key| key.len() >= 16).filter_map(|key| {
+        let suspects = fields.keys().filter(|key| key.len() >= 16 && self.looks.is_suspect(key));
+        let suspects = suspects.filter_map(|key| {
             let mut clean = key.clone();
             self.looks(&mut clean).then(|| (key.clone(), clean))
         });

@@ -60,17 +60,20 @@ const FORMS: &[(&str, Holds)] = &[
 const TELLING: &[&[u8; 3]] = &[
     b"---", b"ls0", b"eyj", b"://", b"bea", b"bas", b"kia", b"sia", b"aiz", b"a29", b"hp_", b"ho_",
     b"hu_", b"hs_", b"hr_", b"pat", b"xox", b"xap", b"sk_", b"sk-", b"rk_", b"rk-", b"pk_", b"pk-",
-    b"vs.", b"vb.", b"vr.", b"npm", b"pyp", b"sg.", b"hoo", b"pas", b"pwd", b"sec", b"tok", b"key",
-    b"sig", b"aut", b"cre",
+    b"vs.", b"vb.", b"vr.", b"npm", b"pyp", b"sg.", b"hoo",
 ];
+/// The same of [`NAMES`], after each of which stands one of [`ASSIGNS`].
+const NAMING: &[&[u8; 3]] = &[b"pas", b"pwd", b"sec", b"tok", b"key", b"sig", b"aut", b"cre"];
+const ASSIGNS: [u8; 2] = *b"=:";
 /// Characters of an AWS secret access key, which is told by its length alone.
 const SECRET_KEY: usize = 40;
 
 /// The forms, compiled.
 #[derive(Clone)]
 pub(super) struct Looks {
-    /// Tells of nearly every text that no form is worth a search.
+    /// Tell of nearly every text that no form is worth a search.
     quick: Quick,
+    quick_names: Quick,
     /// Tells in one pass which forms are worth a search.
     any: RegexSet,
     forms: Vec<(Regex, Holds)>,
@@ -89,6 +92,7 @@ impl Looks {
         debug_assert_eq!(forms.len(), FORMS.len(), "every form is a regular expression");
         Self {
             quick: Quick::new(TELLING),
+            quick_names: Quick::new(NAMING),
             any: RegexSet::new(&sources).unwrap_or_else(|_| RegexSet::empty()),
             forms,
             line: Regex::new(
@@ -101,11 +105,15 @@ impl Looks {
 
 impl Looks {
     /// Whether any form may catch something in `text`.
-    fn is_suspect(&self, text: &str) -> bool {
+    pub(super) fn is_suspect(&self, text: &str) -> bool {
         let is_key = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'+');
         let has_run =
             || text.as_bytes().split(|byte| !is_key(byte)).any(|run| run.len() >= SECRET_KEY);
-        self.quick.finds(text) || (text.len() >= SECRET_KEY && has_run())
+        let [equals, colon] = ASSIGNS;
+        let assigns = || memchr::memchr2(equals, colon, text.as_bytes()).is_some();
+        self.quick.finds(text)
+            || (assigns() && self.quick_names.finds(text))
+            || (text.len() >= SECRET_KEY && has_run())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Secrets in request URIs: passwords before the host, tokens in the query, commands of `exec`.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::Redactor;
@@ -54,19 +56,23 @@ impl Redactor {
 
     /// `encoded` as it was if `redact` finds nothing in what it says, so that its form stays.
     fn unless_clean(encoded: &str, redact: impl Fn(&mut String) -> bool) -> String {
-        let mut text = decode(encoded);
+        let mut text = decode(encoded).into_owned();
         if redact(&mut text) { encode(&text) } else { encoded.to_owned() }
     }
 }
 
 fn is_secret_parameter(parameter: &str) -> bool {
-    let parameter = decode(parameter).to_ascii_lowercase();
-    name::is_secret(&parameter) || SIGNS.contains(&parameter.as_str())
+    let parameter = decode(parameter);
+    name::is_secret(&parameter.to_ascii_lowercase())
+        || SIGNS.iter().any(|sign| parameter.eq_ignore_ascii_case(sign))
 }
 
 /// Undoes percent-encoding and `+`; bytes that are not UTF-8 become U+FFFD.
-fn decode(text: &str) -> String {
+fn decode(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
+    if memchr::memchr2(b'%', b'+', bytes).is_none() {
+        return Cow::Borrowed(text);
+    }
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -81,7 +87,7 @@ fn decode(text: &str) -> String {
         }
         at += 1;
     }
-    String::from_utf8_lossy(&out).into_owned()
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
 /// Encodes what would end a parameter.
