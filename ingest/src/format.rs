@@ -30,7 +30,7 @@ mod spire;
 mod vault;
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use durward_schemas::Time;
@@ -374,6 +374,22 @@ impl Context<'_> {
     pub(crate) fn text_of_fields(&self, fields: &Map<String, Value>) -> String {
         let redactor = self.keys.redactor();
         canonical::canonical_fields(fields, &|text| redactor.without_markers(text))
+    }
+
+    /// What ids are hashed over where an item is no JSON: these parts in this order, each behind its length,
+    /// with a constant for each secret.
+    pub(crate) fn parts_for_ids(&self, parts: &[Option<&str>]) -> String {
+        let mut told = String::with_capacity(1024);
+        for part in parts {
+            let text = part.map(|text| self.keys.redactor().without_markers(text));
+            // Writing into memory does not fail.
+            let written = match text {
+                Some(text) => write!(told, "{}:{text}", text.len()),
+                None => write!(told, "-"),
+            };
+            debug_assert!(written.is_ok(), "memory takes it");
+        }
+        told
     }
 
     /// Keeps an item that could not be read.

@@ -15,6 +15,7 @@ mod uri;
 use std::borrow::Cow;
 
 use hmac::{Hmac, Mac};
+use memchr::memmem;
 use serde_json::Value;
 use sha2::Sha256;
 
@@ -105,7 +106,7 @@ impl Redactor {
     #[must_use]
     pub fn without_markers<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let may_hold_one = text.len() >= self.prefix.len() + DIGITS;
-        if !may_hold_one || !text.contains(&self.prefix) {
+        if !may_hold_one || memmem::find(text.as_bytes(), self.prefix.as_bytes()).is_none() {
             return Cow::Borrowed(text);
         }
         let mut out = String::with_capacity(text.len());

@@ -9,7 +9,7 @@ use durward_schemas::ids::EventId;
 use durward_schemas::tables as logs;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::otlp::{Origin, Told, add, add_scope, attributes, hex, is_binary, text, told, value};
 use super::{Context, Format, Reading, kube_audit, mesh, otlp_accesses, otlp_clouds};
@@ -207,22 +207,20 @@ fn event_id(
     attributes: &str,
     context: &Context<'_>,
 ) -> EventId {
-    let told = json!([
-        hex(&record.trace_id),
-        hex(&record.span_id),
-        record.time_unix_nano,
-        row.severity_number,
-        row.severity_text,
-        row.body,
-        attributes,
-        row.resource_attributes.0,
+    let [time, observed] = [record.time_unix_nano, record.observed_time_unix_nano];
+    let severity = row.severity_number.map(|number| number.to_string());
+    let told = context.parts_for_ids(&[
+        hex(&record.trace_id).as_deref(),
+        hex(&record.span_id).as_deref(),
+        Some(&time.to_string()),
+        severity.as_deref(),
+        row.severity_text.as_deref(),
+        row.body.as_deref(),
+        Some(attributes),
+        Some(row.resource_attributes.as_str()),
         // Without a time of its own a record is told apart by when it was observed.
-        (record.time_unix_nano == 0).then_some(record.observed_time_unix_nano),
+        (time == 0).then(|| observed.to_string()).as_deref(),
     ]);
-    let nanos = if record.time_unix_nano > 0 {
-        record.time_unix_nano
-    } else {
-        record.observed_time_unix_nano
-    };
-    EventId::of(Time::from_nanos(nanos), context.cluster, context.text_for_ids(&told).as_bytes())
+    let nanos = if time > 0 { time } else { observed };
+    EventId::of(Time::from_nanos(nanos), context.cluster, told.as_bytes())
 }

@@ -6,7 +6,7 @@ use durward_schemas::ids::EventId;
 use durward_schemas::tables as spans;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::otlp::{Origin, Told, add, attributes, hex, text, told};
 use super::{Context, Reading};
@@ -83,25 +83,25 @@ fn row(span: &Span, origin: &Origin, context: &Context<'_>) -> spans::Span {
 
 /// The id of a span: its content, attributes and times as sent.
 fn event_id(row: &spans::Span, span: &Span, attributes: &str, context: &Context<'_>) -> EventId {
-    let json = |text: &Option<Json>| text.as_ref().map(|json| json.0.clone());
-    let told = json!([
-        row.trace_id,
-        row.span_id,
-        row.parent_span_id,
-        row.name,
-        row.kind,
-        row.status_code,
-        row.status_message,
-        span.start_time_unix_nano,
-        span.end_time_unix_nano,
-        attributes,
-        row.resource_attributes.0,
-        json(&row.scope),
-        json(&row.links),
-        json(&row.events),
+    let [links, events] = [&row.links, &row.events].map(|list| list.as_ref().map(Json::as_str));
+    let [began, ended] = [span.start_time_unix_nano, span.end_time_unix_nano];
+    let told = context.parts_for_ids(&[
+        Some(&row.trace_id),
+        Some(&row.span_id),
+        row.parent_span_id.as_deref(),
+        Some(&row.name),
+        Some(&row.kind),
+        Some(&row.status_code),
+        row.status_message.as_deref(),
+        Some(&began.to_string()),
+        Some(&ended.to_string()),
+        Some(attributes),
+        Some(row.resource_attributes.as_str()),
+        row.scope.as_ref().map(Json::as_str),
+        links,
+        events,
     ]);
-    let start = Time::from_nanos(span.start_time_unix_nano);
-    EventId::of(start, context.cluster, context.text_for_ids(&told).as_bytes())
+    EventId::of(Time::from_nanos(began), context.cluster, told.as_bytes())
 }
 
 fn list<T>(items: &[T], json: impl Fn(&T) -> Value) -> Option<Json> {

@@ -55,16 +55,18 @@ const FORMS: &[(&str, Holds)] = &[
     (r"(?:^|[^A-Za-z0-9/+=])([A-Za-z0-9/+]{40})(?:$|[^A-Za-z0-9/+=])", is_secret_key),
 ];
 
-/// Three letters of whatever a form catches, but for the last, in the order of the forms: a form that is
-/// added needs its own here, and a sample in the tests.
+/// Three letters of whatever a form catches but for addresses, names and the last, in the order of the forms: a
+/// form that is added needs its own here, and a sample in the tests.
 const TELLING: &[&[u8; 3]] = &[
-    b"---", b"ls0", b"eyj", b"://", b"bea", b"bas", b"kia", b"sia", b"aiz", b"a29", b"hp_", b"ho_",
-    b"hu_", b"hs_", b"hr_", b"pat", b"xox", b"xap", b"sk_", b"sk-", b"rk_", b"rk-", b"pk_", b"pk-",
-    b"vs.", b"vb.", b"vr.", b"npm", b"pyp", b"sg.", b"hoo",
+    b"---", b"ls0", b"eyj", b"bea", b"bas", b"kia", b"sia", b"aiz", b"a29", b"hp_", b"ho_", b"hu_",
+    b"hs_", b"hr_", b"pat", b"xox", b"xap", b"sk_", b"sk-", b"rk_", b"rk-", b"pk_", b"pk-", b"vs.",
+    b"vb.", b"vr.", b"npm", b"pyp", b"sg.", b"hoo",
 ];
 /// The same of [`NAMES`], after each of which stands one of [`ASSIGNS`].
 const NAMING: &[&[u8; 3]] = &[b"pas", b"pwd", b"sec", b"tok", b"key", b"sig", b"aut", b"cre"];
 const ASSIGNS: [u8; 2] = *b"=:";
+/// What stands before and after a password in an address.
+const ADDRESS: (&[u8], u8) = (b"://", b'@');
 /// Characters of an AWS secret access key, which is told by its length alone.
 const SECRET_KEY: usize = 40;
 
@@ -111,7 +113,10 @@ impl Looks {
             || text.as_bytes().split(|byte| !is_key(byte)).any(|run| run.len() >= SECRET_KEY);
         let [equals, colon] = ASSIGNS;
         let assigns = || memchr::memchr2(equals, colon, text.as_bytes()).is_some();
+        let (before, after) = ADDRESS;
+        let is_address = || memchr::memmem::find(text.as_bytes(), before).is_some();
         self.quick.finds(text)
+            || (memchr::memchr(after, text.as_bytes()).is_some() && is_address())
             || (assigns() && self.quick_names.finds(text))
             || (text.len() >= SECRET_KEY && has_run())
     }
