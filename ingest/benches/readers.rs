@@ -2,12 +2,13 @@
 //!
 //! `cargo bench --workspace --bench readers -- AUDIT.jsonl SPANS.bin`, both made by the load generator
 //! of the shared bench (`gen audit`, `gen otlp-spans`: exports, each behind its length in four bytes).
+//! Rows are made and let go of in batches of some hundreds, as the program has them.
 //! CPU time of this thread; every round runs each step once; medians of seven rounds.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
-use durward_ingest::{Context, Format, Keys, Reading, read};
+use durward_ingest::{Context, Format, Keys, read};
 use durward_schemas::table::Row;
 use durward_schemas::tables::{Access, Span};
 use durward_schemas::{Time, ipc};
@@ -19,6 +20,8 @@ use prost::Message;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 7;
+/// Lines that are read at once: those of a webhook's batch.
+const BATCH: usize = 400;
 
 /// Names of steps and what each took, by round.
 #[derive(Default)]
@@ -77,29 +80,32 @@ fn main() {
 fn kube_audit(bytes: &[u8], context: &Context<'_>) {
     let lines: Vec<&[u8]> =
         bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    let batches: Vec<Vec<u8>> = lines.chunks(BATCH).map(|lines| lines.join(&b'\n')).collect();
+    let read = |batch: &Vec<u8>| read(Format::KubeAudit, batch, context).accesses;
     let mut steps = Steps::default();
     for _ in 0..ROUNDS {
         steps.take("peer: serde_json, tree", || {
             let parse = |line: &&[u8]| serde_json::from_slice::<serde_json::Value>(line).is_ok();
             lines.iter().filter(|line| parse(line)).count()
         });
-        let reading =
-            steps.take("ours: lines to redacted rows", || read(Format::KubeAudit, bytes, context));
-        assert_eq!(reading.accesses.len(), lines.len(), "every line is a row");
-        accesses(&mut steps, &reading);
+        let rows = steps.take("ours: lines to redacted rows", || {
+            batches.iter().map(|batch| read(batch).len()).sum::<usize>()
+        });
+        assert_eq!(rows, lines.len(), "every line is a row");
+        let rows: Vec<Vec<Access>> = batches.iter().map(read).collect();
+        steps.take("ours: rows to Arrow", || {
+            rows.iter().map(|rows| Access::to_batch(rows).num_rows()).sum::<usize>()
+        });
+        steps.take("ours: rows to a frame of the log", || {
+            rows.iter().map(|rows| ipc::write(rows).expect("rows").len()).sum::<usize>()
+        });
     }
     steps.print("kube-audit", lines.len(), bytes.len());
 }
 
-fn accesses(steps: &mut Steps, reading: &Reading) {
-    steps.take("ours: rows to Arrow", || Access::to_batch(&reading.accesses));
-    steps.take("ours: rows to a frame of the log", || {
-        ipc::write(&reading.accesses).expect("rows").len()
-    });
-}
-
 fn otlp(bytes: &[u8], context: &Context<'_>) {
     let exports = exports(bytes);
+    let read = |export: &&[u8]| read(Format::Otlp, export, context).spans;
     let mut steps = Steps::default();
     let mut spans = 0;
     for _ in 0..ROUNDS {
@@ -107,12 +113,12 @@ fn otlp(bytes: &[u8], context: &Context<'_>) {
             let decode = |export: &&[u8]| ExportTraceServiceRequest::decode(*export).is_ok();
             exports.iter().filter(|export| decode(export)).count()
         });
-        let readings: Vec<Reading> = steps.take("ours: exports to redacted rows", || {
-            exports.iter().map(|export| read(Format::Otlp, export, context)).collect()
+        spans = steps.take("ours: exports to redacted rows", || {
+            exports.iter().map(|export| read(export).len()).sum()
         });
-        spans = readings.iter().map(|reading| reading.spans.len()).sum();
+        let rows: Vec<Vec<Span>> = exports.iter().map(read).collect();
         steps.take("ours: rows to Arrow", || {
-            readings.iter().map(|reading| Span::to_batch(&reading.spans).num_rows()).sum::<usize>()
+            rows.iter().map(|rows| Span::to_batch(rows).num_rows()).sum::<usize>()
         });
     }
     steps.print("OTLP spans", spans, bytes.len());

@@ -11,34 +11,38 @@ use serde_json::{Map, Number, Value};
 
 /// The text to store: sorted keys, numbers as they are.
 pub(crate) fn sorted(value: &Value) -> String {
-    let mut writer = Writer::new(&|text| Cow::Borrowed(text), false);
+    let mut writer = Writer::new(&|text| Cow::Borrowed(text), false, STORED);
     writer.value(value);
     writer.out
 }
 
 /// As [`sorted`], of the fields of an object.
 pub(crate) fn sorted_fields(fields: &Map<String, Value>) -> String {
-    let mut writer = Writer::new(&|text| Cow::Borrowed(text), false);
+    let mut writer = Writer::new(&|text| Cow::Borrowed(text), false, STORED);
     writer.object(fields);
     writer.out
 }
 
 /// The text to hash: sorted keys, every number as the double it denotes, every string through `text`.
 pub(crate) fn canonical(value: &Value, text: Texts<'_>) -> String {
-    let mut writer = Writer::new(text, true);
+    let mut writer = Writer::new(text, true, HASHED);
     writer.value(value);
     writer.out
 }
 
 /// As [`canonical`], of the fields of an object.
 pub(crate) fn canonical_fields(fields: &Map<String, Value>, text: Texts<'_>) -> String {
-    let mut writer = Writer::new(text, true);
+    let mut writer = Writer::new(text, true, HASHED);
     writer.object(fields);
     writer.out
 }
 
 /// What becomes of each string.
 pub(crate) type Texts<'a> = &'a dyn for<'t> Fn(&'t str) -> Cow<'t, str>;
+
+/// Bytes that are made ready for a text that is stored, of which many are held, and for one that is hashed.
+const STORED: usize = 128;
+const HASHED: usize = 2048;
 
 struct Writer<'a> {
     out: String,
@@ -48,8 +52,8 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(text: Texts<'a>, as_doubles: bool) -> Self {
-        Self { out: String::with_capacity(1024), text, as_doubles }
+    fn new(text: Texts<'a>, as_doubles: bool, length: usize) -> Self {
+        Self { out: String::with_capacity(length), text, as_doubles }
     }
 
     fn put(&mut self, text: &str) {

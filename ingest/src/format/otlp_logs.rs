@@ -169,7 +169,7 @@ fn row(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log 
         source: context.source.to_owned(),
         ..logs::Log::default()
     };
-    row.event_id = event_id(&row, record, &sent, context);
+    row.event_id = event_id(&row, record, [&sent, &origin.for_ids], context);
     row
 }
 
@@ -204,7 +204,7 @@ fn is_torn_json(text: &str) -> bool {
 fn event_id(
     row: &logs::Log,
     record: &LogRecord,
-    attributes: &str,
+    [attributes, origin]: [&str; 2],
     context: &Context<'_>,
 ) -> EventId {
     let [time, observed] = [record.time_unix_nano, record.observed_time_unix_nano];
@@ -217,7 +217,7 @@ fn event_id(
         row.severity_text.as_deref(),
         row.body.as_deref(),
         Some(attributes),
-        Some(row.resource_attributes.as_str()),
+        Some(origin),
         // Without a time of its own a record is told apart by when it was observed.
         (time == 0).then(|| observed.to_string()).as_deref(),
     ]);

@@ -205,7 +205,7 @@ fn row(
         number(row.sum).as_deref(),
         row.buckets.as_ref().map(Json::as_str),
         Some(&sent),
-        Some(row.resource_attributes.as_str()),
+        Some(&origin.for_ids),
         Some(&point.start.to_string()),
         Some(&point.time.to_string()),
     ]);

@@ -77,12 +77,17 @@ fn row(span: &Span, origin: &Origin, context: &Context<'_>) -> spans::Span {
         source: context.source.to_owned(),
         ..spans::Span::default()
     };
-    row.event_id = event_id(&row, span, &sent, context);
+    row.event_id = event_id(&row, span, [&sent, &origin.for_ids], context);
     row
 }
 
 /// The id of a span: its content, attributes and times as sent.
-fn event_id(row: &spans::Span, span: &Span, attributes: &str, context: &Context<'_>) -> EventId {
+fn event_id(
+    row: &spans::Span,
+    span: &Span,
+    [attributes, origin]: [&str; 2],
+    context: &Context<'_>,
+) -> EventId {
     let [links, events] = [&row.links, &row.events].map(|list| list.as_ref().map(Json::as_str));
     let [began, ended] = [span.start_time_unix_nano, span.end_time_unix_nano];
     let told = context.parts_for_ids(&[
@@ -96,8 +101,7 @@ fn event_id(row: &spans::Span, span: &Span, attributes: &str, context: &Context<
         Some(&began.to_string()),
         Some(&ended.to_string()),
         Some(attributes),
-        Some(row.resource_attributes.as_str()),
-        row.scope.as_ref().map(Json::as_str),
+        Some(origin),
         links,
         events,
     ]);

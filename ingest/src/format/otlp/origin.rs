@@ -4,6 +4,7 @@
 
 use base64::Engine as _;
 use durward_schemas::cell::Json;
+use durward_schemas::ids::hash128;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -39,6 +40,8 @@ pub(crate) struct Origin {
     /// The resource's attributes, redacted.
     pub(crate) attributes: Json,
     pub(crate) scope: Option<Json>,
+    /// What stands for resource and scope in the ids of rows: they are hashed once for all.
+    pub(crate) for_ids: String,
     /// The same as attributes, for rows that have no column for it.
     scope_attributes: Map<String, Value>,
 }
@@ -55,6 +58,9 @@ impl Origin {
         let claimed = || says("k8s.cluster.name");
         let namespace = says("k8s.namespace.name");
         let owner = text(&attributes, OWNERS);
+        let attributes_json = Json(canonical::sorted_fields(&attributes));
+        let scope = scope_json(&scope_fields);
+        let told = [Some(attributes_json.as_str()), scope.as_ref().map(Json::as_str)];
         Self {
             cluster: context
                 .cluster
@@ -67,8 +73,9 @@ impl Origin {
             pod: says("k8s.pod.name"),
             pod_uid: says("k8s.pod.uid"),
             node: says("k8s.node.name"),
-            attributes: Json(canonical::sorted(&Value::Object(attributes))),
-            scope: scope_json(&scope_fields),
+            for_ids: hash128("origin", &[context.parts_for_ids(&told).as_bytes()]),
+            attributes: attributes_json,
+            scope,
             scope_attributes: scope_fields
                 .into_iter()
                 .map(|(name, value)| (format!("otel.scope.{name}"), value))
