@@ -75,9 +75,9 @@ const SECRET_KEY: usize = 40;
 /// The forms, compiled.
 #[derive(Clone)]
 pub(super) struct Looks {
-    /// Tell of nearly every text that no form is worth a search.
+    /// Tells of nearly every text that no form is worth a search; the second, of those that assign something.
     quick: Quick,
-    quick_names: Quick,
+    quick_assigned: Quick,
     /// Tells in one pass which forms are worth a search.
     any: RegexSet,
     forms: Vec<(Regex, Holds)>,
@@ -96,7 +96,7 @@ impl Looks {
         debug_assert_eq!(forms.len(), FORMS.len(), "every form is a regular expression");
         Self {
             quick: Quick::new(TELLING),
-            quick_names: Quick::new(NAMING),
+            quick_assigned: Quick::new(&[TELLING, NAMING].concat()),
             any: RegexSet::new(&sources).unwrap_or_else(|_| RegexSet::empty()),
             forms,
             line: Regex::new(
@@ -114,12 +114,12 @@ impl Looks {
         let has_run =
             || text.as_bytes().split(|byte| !is_key(byte)).any(|run| run.len() >= SECRET_KEY);
         let [equals, colon] = ASSIGNS;
-        let assigns = || memchr::memchr2(equals, colon, text.as_bytes()).is_some();
+        let assigns = memchr::memchr2(equals, colon, text.as_bytes()).is_some();
         let (before, after) = ADDRESS;
         let is_address = || memchr::memmem::find(text.as_bytes(), before).is_some();
-        self.quick.finds(text)
+        let quick = if assigns { &self.quick_assigned } else { &self.quick };
+        quick.finds(text)
             || (memchr::memchr(after, text.as_bytes()).is_some() && is_address())
-            || (assigns() && self.quick_names.finds(text))
             || (text.len() >= SECRET_KEY && has_run())
     }
 }
