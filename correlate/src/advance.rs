@@ -13,7 +13,6 @@ use crate::change::{changes, effective, is_kept, told_again};
 use crate::correlator::State;
 use crate::resolve::told;
 use crate::state::attested;
-use crate::state::cloud_policy::concerns;
 use crate::state::grants::Moment;
 use crate::state::mesh_policy::{is_decided_by_mesh, is_mesh_policy};
 use crate::state::objects::{Content, ObjectKey, Version};
@@ -190,7 +189,7 @@ fn mesh_news(state: &State, key: &ObjectKey, from: Time) -> News {
 
 /// A change of a cloud's policies concerns later calls by those whom it names.
 fn cloud_news(state: &State, change: &Change) -> News {
-    let concerns = concerns(change);
+    let concerns = state.cloud_policy.concerns(change);
     let mut positions = state.recent.after(change.time);
     positions
         .retain(|position| state.recent.get(*position).is_some_and(|held| concerns(&held.access)));

@@ -27,6 +27,8 @@ const KINDS: &[(&str, ChangeKind)] = &[
     // What somebody may do.
     ("IamPolicy", ChangeKind::CloudPolicy),
     ("IAMPolicy", ChangeKind::CloudPolicy),
+    // Cloud Storage has a name of its own for it.
+    ("IamPermissions", ChangeKind::CloudPolicy),
     ("PermissionsBoundary", ChangeKind::CloudPolicy),
     ("RolePolicy", ChangeKind::CloudPolicy),
     ("UserPolicy", ChangeKind::CloudPolicy),
@@ -34,6 +36,14 @@ const KINDS: &[(&str, ChangeKind)] = &[
     ("PolicyVersion", ChangeKind::CloudPolicy),
     ("CreatePolicy", ChangeKind::CloudPolicy),
     ("DeletePolicy", ChangeKind::CloudPolicy),
+    ("BucketPolicy", ChangeKind::CloudPolicy),
+    ("KeyPolicy", ChangeKind::CloudPolicy),
+    // What an organization allows at most, and what IAM Identity Center gives.
+    ("AttachPolicy", ChangeKind::CloudPolicy),
+    ("DetachPolicy", ChangeKind::CloudPolicy),
+    ("UpdatePolicy", ChangeKind::CloudPolicy),
+    ("PermissionSet", ChangeKind::CloudPolicy),
+    ("AccountAssignment", ChangeKind::CloudPolicy),
     ("UserToGroup", ChangeKind::CloudPolicy),
     ("UserFromGroup", ChangeKind::CloudPolicy),
     ("roleAssignments", ChangeKind::CloudPolicy),
@@ -51,8 +61,15 @@ const KINDS: &[(&str, ChangeKind)] = &[
 ];
 
 /// Services whose calls may be such changes.
-const SERVICES: &[&str] =
-    &["iam.amazonaws.com", "eks.amazonaws.com", "rolesanywhere.amazonaws.com"];
+const SERVICES: &[&str] = &[
+    "eks.amazonaws.com",
+    "iam.amazonaws.com",
+    "kms.amazonaws.com",
+    "organizations.amazonaws.com",
+    "rolesanywhere.amazonaws.com",
+    "s3.amazonaws.com",
+    "sso.amazonaws.com",
+];
 
 /// How calls begin that change something.
 const ACTIONS: &[(&str, ChangeAction)] = &[
@@ -132,12 +149,23 @@ fn method(verb: &str) -> &str {
     verb.rsplit('.').next().unwrap_or(verb)
 }
 
+/// Older methods of Google begin with small letters.
 fn beginning(name: &str) -> Option<ChangeAction> {
-    ACTIONS.iter().find(|(word, _)| name.starts_with(word)).map(|(_, action)| *action)
+    let begins =
+        |word: &str| name.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    ACTIONS.iter().find(|(word, _)| begins(word)).map(|(_, action)| *action)
 }
 
-/// What Google's audit log says that a policy gives and takes: `ROLE to MEMBER`.
+/// What a call gives and takes: `ROLE to MEMBER` as Google's audit log says, `POLICY to ROLE` of AWS.
 fn deltas(access: &Access) -> (Vec<String>, Vec<String>) {
+    if access.provider == Provider::Aws {
+        let verb = access.verb.as_deref().unwrap_or_default();
+        let attached = || subjects::attached(access);
+        return (
+            attached().filter(|_| verb.starts_with("Attach")).into_iter().collect(),
+            attached().filter(|_| verb.starts_with("Detach")).into_iter().collect(),
+        );
+    }
     let annotations = body::value(access.annotations.as_ref());
     let (mut added, mut removed) = (Vec::new(), Vec::new());
     for delta in subjects::binding_deltas(&annotations) {
@@ -168,7 +196,8 @@ fn sentence(
     // The role or user that a policy is attached to, where the policy is the object, or the other way.
     let beside = ["roleName", "userName", "groupName", "policyArn", "policyName"];
     let beside = beside.iter().filter_map(|name| parameter(name));
-    if let Some(other) = beside.into_iter().find(|other| object != Some(other.as_str())) {
+    let mut others = beside.filter(|other| object != Some(other.as_str()));
+    if let Some(other) = others.next().filter(|_| added.is_empty() && removed.is_empty()) {
         text = format!("{text} and {other}");
     }
     if !added.is_empty() {
@@ -239,6 +268,17 @@ mod tests {
             told(Provider::Azure, "Core Directory", "Update user", "[]"),
             told(Provider::Aws, iam, "GetRolePolicy", "{}"),
             told(Provider::Aws, "s3.amazonaws.com", "PutBucketPolicy", "{}"),
+            told(Provider::Aws, "s3.amazonaws.com", "PutObject", "{}"),
+            told(Provider::Aws, "kms.amazonaws.com", "PutKeyPolicy", "{}"),
+            told(Provider::Aws, "sso.amazonaws.com", "CreateAccountAssignment", "{}"),
+            told(
+                Provider::Aws,
+                iam,
+                "DetachRolePolicy",
+                r#"{"roleName":"ledger","policyArn":"arn:aws:iam::1:policy/p"}"#,
+            ),
+            told(Provider::Aws, iam, "CreatePolicyVersion", r#"{"policyArn":"ledger"}"#),
+            told(Provider::Gcp, "storage.googleapis.com", "storage.setIamPermissions", "{}"),
             told(Provider::Azure, "", "Microsoft.Authorization/roleAssignments/read", "{}"),
         ];
         let lines: Vec<String> =

@@ -61,6 +61,14 @@ fn aws(access: &Access, request: &Value, response: &Value) -> BTreeSet<String> {
     found
 }
 
+/// The managed policy that a call attaches or detaches, and to whom: `POLICY to ROLE`.
+pub(super) fn attached(access: &Access) -> Option<String> {
+    let request = body::value(access.request_object.as_ref());
+    let text = |name: &str| request.get(name)?.as_str();
+    let holder = ["roleName", "userName", "groupName"].into_iter().find_map(text)?;
+    Some(format!("{} to {holder}", text("policyArn")?))
+}
+
 /// Every `ServiceAccount` that a trust policy names in a condition; with a wildcard it is none.
 fn accounts(document: &Value, found: &mut BTreeSet<String>) {
     match document {

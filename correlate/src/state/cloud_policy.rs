@@ -22,12 +22,21 @@ enum About {
     Trust(String),
     /// This assignment of a role.
     Assignment(String),
+    /// A managed policy of AWS, which many may hold.
+    Policy(String),
+    /// Who may reach this bucket or key.
+    Resource(String),
 }
+
+/// When a holder was given a policy (true) and when it lost it.
+type Attached = BTreeMap<Time, bool>;
 
 /// Changes by what they are about. Derived from the changes that the state holds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct CloudPolicy {
     changes: BTreeMap<About, BTreeSet<(Time, ChangeId)>>,
+    /// Managed policies by their holder.
+    attached: BTreeMap<String, BTreeMap<String, Attached>>,
 }
 
 impl CloudPolicy {
@@ -36,6 +45,16 @@ impl CloudPolicy {
         for about in about_change(change) {
             let entry = self.changes.entry(about).or_default();
             entry.insert((change.time, change.change_id.clone()));
+        }
+        let given = change.grants_added.iter().flatten().map(|grant| (grant, true));
+        let taken = change.grants_removed.iter().flatten().map(|grant| (grant, false));
+        for (grant, is_given) in given.chain(taken).filter(|_| change.provider == Provider::Aws) {
+            let Some((policy, _)) = grant.split_once(" to ") else { continue };
+            for holder in change.subjects.iter().flatten() {
+                let policies = self.attached.entry(principal(holder)).or_default();
+                let times = policies.entry(policy.to_owned()).or_default();
+                times.insert(change.time, is_given);
+            }
         }
     }
 
@@ -52,26 +71,51 @@ impl CloudPolicy {
         if let Some((_, change)) = named.as_ref().and_then(latest) {
             return Some(Cause { change: change.clone(), evidence: Evidence::Exact });
         }
-        let about = about_access(access);
-        let (_, change) = about.iter().filter_map(latest).max()?;
+        let (_, change) = self.about(access).iter().filter_map(latest).max()?;
         Some(Cause { change: change.clone(), evidence: Evidence::Derived })
+    }
+
+    /// Tells of an access whether `change` could alter the decision on it.
+    pub(crate) fn concerns(&self, change: &Change) -> impl Fn(&Access) -> bool + use<'_> {
+        let (about, time) = (about_change(change), change.time);
+        move |access| {
+            let named = || assignment(access.decided_by.as_deref());
+            time < access.time
+                && is_decided_by_cloud(access)
+                && self.about(access).into_iter().chain(named()).any(|it| about.contains(&it))
+        }
+    }
+
+    /// Everything that may decide on `access`.
+    fn about(&self, access: &Access) -> Vec<About> {
+        let who = access.identity.as_deref().map(principal);
+        let policies = who.iter().flat_map(|who| self.policies(who, access.time));
+        let mut about: Vec<About> = policies.map(|policy| About::Policy(policy.clone())).collect();
+        // Azure assigns roles to objects of its directory, and logs may call them by other names.
+        let object = access.identity_uid.as_deref().filter(|_| access.provider == Provider::Azure);
+        let object = object.map(|id| principal(&format!("oid:{id}")));
+        about.extend(who.into_iter().chain(object).map(About::Holder));
+        if access.verb.as_deref().is_some_and(|verb| verb.starts_with("AssumeRole")) {
+            about.extend(access.object_name.as_deref().map(|role| About::Trust(principal(role))));
+        }
+        about.extend(resource(access.api_group.as_deref(), access.object_name.as_deref()));
+        about
+    }
+
+    /// The managed policies that `holder` had at `time`. Who loses one later had it before.
+    fn policies(&self, holder: &str, time: Time) -> impl Iterator<Item = &String> {
+        let had = move |times: &Attached| {
+            let before = times.range(..=time).next_back().map(|(_, is_given)| *is_given);
+            before.unwrap_or_else(|| times.values().next() == Some(&false))
+        };
+        let policies = self.attached.get(holder).into_iter().flatten();
+        policies.filter(move |(_, times)| had(times)).map(|(policy, _)| policy)
     }
 }
 
 /// Whether a cloud decides on accesses like this.
 fn is_decided_by_cloud(access: &Access) -> bool {
     matches!(access.provider, Provider::Aws | Provider::Gcp | Provider::Azure)
-}
-
-/// Tells of an access whether `change` could alter the decision on it.
-pub(crate) fn concerns(change: &Change) -> impl Fn(&Access) -> bool + use<> {
-    let (about, time) = (about_change(change), change.time);
-    move |access| {
-        let named = || assignment(access.decided_by.as_deref());
-        time < access.time
-            && is_decided_by_cloud(access)
-            && about_access(access).into_iter().chain(named()).any(|it| about.contains(&it))
-    }
 }
 
 fn about_change(change: &Change) -> Vec<About> {
@@ -90,25 +134,17 @@ fn about_change(change: &Change) -> Vec<About> {
             subjects.flat_map(|name| [About::Holder(name.clone()), About::Trust(name)]).collect()
         }
         (Provider::Aws | Provider::Gcp | Provider::Azure, _) => {
-            subjects.map(About::Holder).chain(assignment(change.name.as_deref())).collect()
+            let name = change.name.as_deref();
+            let policy = name.filter(|name| name.starts_with("arn:") && name.contains(":policy/"));
+            subjects
+                .map(About::Holder)
+                .chain(assignment(name))
+                .chain(policy.map(|arn| About::Policy(arn.to_owned())))
+                .chain(resource(change.api_group.as_deref(), name))
+                .collect()
         }
         _ => Vec::new(),
     }
-}
-
-fn about_access(access: &Access) -> Vec<About> {
-    let who = access.identity.as_deref().map(principal);
-    // Azure assigns roles to objects of its directory, and logs may call them by other names.
-    let object = access.identity_uid.as_deref().filter(|_| access.provider == Provider::Azure);
-    let mut about: Vec<About> = who
-        .into_iter()
-        .chain(object.map(|id| principal(&format!("oid:{id}"))))
-        .map(About::Holder)
-        .collect();
-    if access.verb.as_deref().is_some_and(|verb| verb.starts_with("AssumeRole")) {
-        about.extend(access.object_name.as_deref().map(|role| About::Trust(principal(role))));
-    }
-    about
 }
 
 /// One name for a principal: AWS leaves out the path of a role in the ARN of its sessions.
@@ -131,6 +167,18 @@ fn assignment(path: Option<&str>) -> Option<About> {
     sort.eq_ignore_ascii_case("roleAssignments").then(|| About::Assignment(id.to_ascii_lowercase()))
 }
 
+/// The bucket of `arn:aws:s3:::bucket/object`, the key of `arn:aws:kms:REGION:ACCOUNT:key/ID`: these have
+/// policies of their own.
+fn resource(service: Option<&str>, name: Option<&str>) -> Option<About> {
+    let name = name?.rsplit(':').next()?;
+    let found = match service? {
+        "s3.amazonaws.com" => name.split('/').next()?,
+        "kms.amazonaws.com" => name.strip_prefix("key/").unwrap_or(name),
+        _ => return None,
+    };
+    Some(About::Resource(found.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,19 +195,34 @@ mod tests {
         }
     }
 
-    /// Scenario: changes of what a role may do, of who may become it, and of a role assignment; calls by the
-    /// role, of the role, in the same instant, without a valid credential, and let in by the assignment.
+    /// Scenario: changes of what a role may do, of who may become it, of a managed policy that a role has and
+    /// then loses, of a bucket's policy and of a role assignment; calls by the role, of the role, into the
+    /// bucket, in the same instant, without a valid credential, and let in by the assignment.
     /// Guarantees: each call leads to the latest change of what decides on it, and only an assignment that is
     /// named is exact; news of a change concerns the calls whose cause it may be.
     #[test]
     fn calls_lead_to_what_decides_on_them() {
-        let role = "arn:aws:iam::1:role/ledger";
+        let [role, reader] = ["arn:aws:iam::1:role/ledger", "arn:aws:iam::1:role/reader"];
+        let managed = "arn:aws:iam::1:policy/managed";
         let changes = [
             change("policy", 10, ChangeKind::CloudPolicy, "ledger", role),
             change("trust", 20, ChangeKind::TrustPolicy, "ledger", role),
             change("entry", 30, ChangeKind::AuthenticationConfig, "ledger", role),
             change("assigned", 40, ChangeKind::CloudPolicy, "/x/roleAssignments/A1", "oid:p"),
             change("other", 50, ChangeKind::CloudPolicy, "/x/roleAssignments/b2", "oid:p"),
+            Change {
+                grants_removed: Some(vec![format!("{managed} to reader")]),
+                ..change("taken", 30, ChangeKind::CloudPolicy, "reader", reader)
+            },
+            Change {
+                subjects: None,
+                ..change("version", 20, ChangeKind::CloudPolicy, managed, "")
+            },
+            Change {
+                api_group: Some("s3.amazonaws.com".into()),
+                subjects: None,
+                ..change("bucket", 22, ChangeKind::CloudPolicy, "arn:aws:s3:::vault", "")
+            },
         ];
         let mut state = CloudPolicy::default();
         for change in &changes {
@@ -179,7 +242,16 @@ mod tests {
         };
         let azure = |by, at| call(Provider::Azure, "OID:P", "read", "vault", by, at);
         let path = "arn:aws:iam::1:role/apps/ledger";
+        let by_reader = |object, at| call(Provider::Aws, reader, "GetObject", object, None, at);
+        let in_bucket = Access {
+            api_group: Some("s3.amazonaws.com".into()),
+            ..by_reader("arn:aws:s3:::vault/gold", 25)
+        };
         let cases = [
+            (by_reader("b", 15), None),
+            (by_reader("b", 25), Some(("version", Evidence::Derived))),
+            (by_reader("b", 35), Some(("taken", Evidence::Derived))),
+            (in_bucket, Some(("bucket", Evidence::Derived))),
             (aws("GetObject", "b", None, 60), Some(("policy", Evidence::Derived))),
             (aws("GetObject", "b", None, 10), None),
             (aws("GetObject", "b", Some("authentication"), 60), None),
@@ -196,7 +268,8 @@ mod tests {
             let found = cause.as_ref().map(|cause| (cause.change.as_str(), cause.evidence));
             assert_eq!(found, expected, "{access:?}");
             let news = changes.iter().any(|change| {
-                concerns(change)(&access) && Some(change.change_id.as_str()) == found.map(|it| it.0)
+                state.concerns(change)(&access)
+                    && Some(change.change_id.as_str()) == found.map(|it| it.0)
             });
             assert_eq!(news, expected.is_some(), "{access:?}");
         }
