@@ -161,7 +161,7 @@ impl Lake {
         // Deliveries do not follow from the log, so no replay brings them twice.
         let replayed = R::TABLE.name != Delivery::TABLE.name;
         let covered = if replayed { delta.covered() } else { LogPosition::MIN };
-        let new: Vec<R> = rows.iter().filter(|row| row.log_position() > covered).cloned().collect();
+        let new: Vec<&R> = rows.iter().filter(|row| row.log_position() > covered).collect();
         if !new.is_empty() {
             self.pending += new.len();
             delta.stage(dated(&R::TABLE, &new));
@@ -170,8 +170,8 @@ impl Lake {
 }
 
 /// The rows with the partition column `date`: the UTC date on which the log took their cause.
-fn dated<R: Row>(table: &Table, rows: &[R]) -> RecordBatch {
-    with_dates(table, &R::to_batch(rows), rows.iter().map(|row| row.recorded().date()))
+fn dated<R: Row>(table: &Table, rows: &[&R]) -> RecordBatch {
+    with_dates(table, &R::batch_of(rows), rows.iter().map(|row| row.recorded().date()))
 }
 
 /// The rows of `batch` and the day on which each is stored.

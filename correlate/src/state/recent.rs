@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use durward_schemas::Time;
+use durward_schemas::cell::Json;
 use durward_schemas::ids::{CredentialId, LogPosition, RequestKey};
 use durward_schemas::tables::Access;
 use durward_schemas::values::Provider;
@@ -36,7 +37,7 @@ pub(crate) struct Held {
 
 impl Recent {
     /// Holds a judged access.
-    pub(crate) fn add(&mut self, access: &Access) {
+    pub(crate) fn add(&mut self, access: &mut Access) {
         self.restore(Held { access: Box::new(without_bodies(access)), amended: BTreeMap::new() });
     }
 
@@ -190,14 +191,22 @@ pub(crate) fn foreign_pod(access: &Access) -> Option<&str> {
     access.pod_uid.as_deref().filter(|_| access.provider != Provider::Kubernetes)
 }
 
-/// Bodies are no edge, and most of the bytes.
-fn without_bodies(access: &Access) -> Access {
-    Access {
-        request_object: None,
-        response_object: None,
-        unmapped: None,
-        annotations: None,
-        extra: None,
-        ..access.clone()
+/// A copy without bodies: they are no edge, and most of the bytes. They are put aside, not copied.
+fn without_bodies(access: &mut Access) -> Access {
+    let aside = bodies(access).map(Option::take);
+    let copy = access.clone();
+    for (body, kept) in bodies(access).into_iter().zip(aside) {
+        *body = kept;
     }
+    copy
+}
+
+fn bodies(access: &mut Access) -> [&mut Option<Json>; 5] {
+    [
+        &mut access.request_object,
+        &mut access.response_object,
+        &mut access.unmapped,
+        &mut access.annotations,
+        &mut access.extra,
+    ]
 }
