@@ -13,6 +13,7 @@ use crate::change::{changes, effective, is_kept, told_again};
 use crate::correlator::State;
 use crate::resolve::told;
 use crate::state::attested;
+use crate::state::cloud_identity;
 use crate::state::grants::Moment;
 use crate::state::mesh_policy::{is_decided_by_mesh, is_mesh_policy};
 use crate::state::objects::{Content, ObjectKey, Version};
@@ -121,6 +122,9 @@ fn keep(
 ) {
     let (from, is_policy) = (version.from, is_policy(key));
     state.policy.index(key, &version.content);
+    if state.cloud_identities.index(key, &version.content) {
+        news.push(annotated_news(state, key));
+    }
     let newest = state.objects.insert(key.clone(), version);
     if !newest {
         tell_again(state, key, from);
@@ -200,6 +204,17 @@ fn cloud_news(state: &State, change: &Change) -> News {
     }
 }
 
+/// As whom a `ServiceAccount` acts in a cloud concerns what was done there in that name.
+fn annotated_news(state: &State, key: &ObjectKey) -> News {
+    let account = cloud_identity::account(key);
+    let principals = account.iter().flat_map(|it| state.cloud_identities.of_account(it));
+    News {
+        edge: Edge::Workload,
+        positions: principals.flat_map(|name| state.recent.of_principal(name)).collect(),
+        reason: "its ServiceAccount was seen",
+    }
+}
+
 fn is_policy(key: &ObjectKey) -> bool {
     is_binding(key) || matches!(key.kind.as_str(), "Role" | "ClusterRole")
 }
@@ -251,6 +266,9 @@ fn of_holders(state: &State, pods: &[Workload]) -> News {
         let account = account_of(pod);
         if let Some(account) = account.as_ref().filter(|account| !seen.contains(*account)) {
             positions.extend(state.recent.of_account(account));
+            for principal in state.cloud_identities.of_account(account) {
+                positions.extend(state.recent.of_principal(principal));
+            }
             seen.insert(account.clone());
         }
         positions.extend(pod.pod_uid.iter().flat_map(|uid| state.recent.of_pod(uid)));

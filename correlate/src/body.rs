@@ -22,6 +22,20 @@ pub(crate) struct Metadata {
     pub creation_timestamp: Option<String>,
     #[serde(deserialize_with = "or_default")]
     pub owner_references: Vec<OwnerReference>,
+    #[serde(deserialize_with = "or_default")]
+    pub annotations: Annotations,
+}
+
+/// The annotations that say as whom a `ServiceAccount` acts in a cloud.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Annotations {
+    #[serde(rename = "eks.amazonaws.com/role-arn")]
+    pub role_arn: Option<String>,
+    #[serde(rename = "iam.gke.io/gcp-service-account")]
+    pub google_account: Option<String>,
+    #[serde(rename = "azure.workload.identity/client-id")]
+    pub client_id: Option<String>,
 }
 
 /// Who owns an object; at most one owner is its controller.

@@ -195,6 +195,7 @@ impl Rest {
         for saved in self.objects {
             let (key, version) = read_version(saved);
             state.policy.index(&key, &version.content);
+            state.cloud_identities.index(&key, &version.content);
             state.objects.insert(key, version);
         }
         state.grants.index_roles(&state.objects);

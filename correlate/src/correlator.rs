@@ -12,6 +12,7 @@ use durward_schemas::values::Edge;
 use crate::advance::{self, News};
 use crate::deduplicate::{Lookup, Older, Window, event_hash, lookup, reject_hash, request_hash};
 use crate::resolve::{EDGES, columns, evidence, resolve};
+use crate::state::cloud_identity::CloudIdentities;
 use crate::state::cloud_policy::CloudPolicy;
 use crate::state::credentials::Credentials;
 use crate::state::grants::Grants;
@@ -55,6 +56,7 @@ pub(crate) struct State {
     pub objects: Objects,
     pub policy: Policy,
     pub cloud_policy: CloudPolicy,
+    pub cloud_identities: CloudIdentities,
     pub changes: BTreeMap<ChangeId, Change>,
     pub grants: Grants,
     pub credentials: Credentials,

@@ -59,7 +59,8 @@ fn workload(state: &State, access: &mut Access) {
 }
 
 /// Whose credential it was, where the access names no pod: the owner of the pod that a cloud's
-/// session was minted for, else the one workload that runs as the `ServiceAccount`.
+/// session was minted for, else the one workload that runs as the `ServiceAccount`, which the access or
+/// the minting names, or which alone is annotated with the principal.
 fn holder(state: &State, access: &Access) -> Option<Ownership> {
     let is_cloud = access.credential_kind == Some(CredentialKind::CloudSession);
     let session = access
@@ -72,8 +73,9 @@ fn holder(state: &State, access: &Access) -> Option<Ownership> {
         .and_then(|uid| state.workloads.owner_of_uid(uid));
     of_pod.or_else(|| {
         let account = recent::account_of(access);
-        let account = account.or_else(|| session.and_then(credentials::account_of))?;
-        state.workloads.running_as(&account, access.time)
+        let account = account.or_else(|| session.and_then(credentials::account_of));
+        let annotated = || state.cloud_identities.account_of(&state.objects, access);
+        state.workloads.running_as(&account.or_else(annotated)?, access.time)
     })
 }
 

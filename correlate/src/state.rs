@@ -1,6 +1,7 @@
 //! What is known, by key and valid time. Indexes are derived; only facts are kept.
 
 pub(crate) mod attested;
+pub(crate) mod cloud_identity;
 pub(crate) mod cloud_policy;
 mod cloud_session;
 pub(crate) mod credentials;

@@ -148,7 +148,7 @@ fn about_change(change: &Change) -> Vec<About> {
 }
 
 /// One name for a principal: AWS leaves out the path of a role in the ARN of its sessions.
-fn principal(name: &str) -> String {
+pub(crate) fn principal(name: &str) -> String {
     let parts: Vec<&str> = name.splitn(6, ':').collect();
     match parts[..] {
         ["arn", _, "iam", _, account, resource] => {

@@ -11,6 +11,7 @@ use durward_schemas::ids::{CredentialId, LogPosition, RequestKey};
 use durward_schemas::tables::Access;
 use durward_schemas::values::Provider;
 
+use crate::state::cloud_identity::principal_of;
 use crate::state::spans::prefix;
 use crate::state::workloads::Account;
 
@@ -24,6 +25,7 @@ pub(crate) struct Recent {
     by_namespace: BTreeMap<(Option<String>, String), BTreeSet<LogPosition>>,
     by_pod: BTreeMap<String, BTreeSet<LogPosition>>,
     by_account: BTreeMap<Account, BTreeSet<LogPosition>>,
+    by_principal: BTreeMap<String, BTreeSet<LogPosition>>,
     by_time: BTreeSet<(Time, LogPosition)>,
 }
 
@@ -60,6 +62,9 @@ impl Recent {
         }
         if let Some(account) = account_of(access) {
             self.by_account.entry(account).or_default().insert(position);
+        }
+        if let Some(principal) = principal_of(access) {
+            self.by_principal.entry(principal).or_default().insert(position);
         }
         self.rows.insert(position, held);
     }
@@ -110,6 +115,11 @@ impl Recent {
         self.by_account.get(account).into_iter().flatten().copied().collect()
     }
 
+    /// Accesses by a principal of a cloud.
+    pub(crate) fn of_principal(&self, name: &str) -> Vec<LogPosition> {
+        self.by_principal.get(name).into_iter().flatten().copied().collect()
+    }
+
     /// Accesses of `cluster` at or after `time`.
     pub(crate) fn since(&self, cluster: Option<&str>, time: Time) -> Vec<LogPosition> {
         let here = |position: &LogPosition| {
@@ -157,6 +167,9 @@ impl Recent {
         }
         if let Some(account) = account_of(access) {
             remove(&mut self.by_account, &account, position);
+        }
+        if let Some(principal) = principal_of(access) {
+            remove(&mut self.by_principal, &principal, position);
         }
     }
 }
