@@ -45,6 +45,44 @@ fn calls() -> [Value; 3] {
     ]
 }
 
+/// Scenario: an application signs in to Entra with the token of a cluster, and calls with what it got; told in
+/// this order and backwards.
+/// Guarantees: the call says when its token was given, and the token is known with its holder.
+#[test]
+fn calls_in_azure_lead_back_to_the_sign_in() {
+    let app = "5c0ffee0-0000-4000-8000-000000000001";
+    let sign_in = json!({"time": "2026-07-23T10:00:05Z", "category": "ServicePrincipalSignInLogs", "operationName": "Sign-in activity",
+        "tenantId": "t", "resultType": "0", "callerIpAddress": "10.0.3.19", "correlationId": "c-0",
+        "properties": {"id": "s-1", "createdDateTime": "2026-07-23T10:00:05Z", "appId": app, "servicePrincipalId": "o", "ipAddress": "10.0.3.19",
+            "federatedCredentialId": "f-1", "clientCredentialType": "federatedIdentityCredential", "uniqueTokenIdentifier": "AbCdEf", "status": {"errorCode": 0}}});
+    let call = json!({"time": "2026-07-23T10:00:30Z", "operationName": "MICROSOFT.KEYVAULT/VAULTS/READ", "category": "Administrative",
+        "resourceId": "/SUBSCRIPTIONS/0E0E/RESOURCEGROUPS/SHOP/PROVIDERS/MICROSOFT.KEYVAULT/VAULTS/LEDGER",
+        "resultType": "Success", "resultSignature": "OK", "correlationId": "c-1", "callerIpAddress": "10.0.3.19",
+        "identity": {"claims": {"appid": app, "oid": "o", "tid": "t", "uti": "AbCdEf"}}, "properties": {"statusCode": "OK"}});
+    for events in [[&sign_in, &call], [&call, &sign_in]] {
+        let place = Place::new();
+        for (number, event) in events.iter().enumerate() {
+            let path = place.path(&format!("{number}.json"));
+            std::fs::write(&path, event.to_string()).expect("a file");
+            place.ingest_paths("shop", &[&path]);
+        }
+        assert_eq!(
+            place.query(
+                "SELECT credential_issued_time, minted_by, lineage_evidence FROM correlated_events WHERE credential_id = 'UTI=AbCdEf'",
+            ),
+            [json!({"credential_issued_time": "2026-07-23T10:00:05.000000Z", "minted_by": format!("appid:{app}"), "lineage_evidence": "exact"})],
+        );
+        assert_eq!(
+            place.query("SELECT credential_kind, identity FROM credentials WHERE credential_id = 'UTI=AbCdEf'"),
+            [json!({"credential_kind": "cloud_session", "identity": format!("appid:{app}")})],
+        );
+        assert_eq!(
+            place.count("findings WHERE detector IN ('minted_later', 'minted_for_another')"),
+            0
+        );
+    }
+}
+
 /// Scenario: ServiceAccounts with the annotations of EKS, GKE and AKS, a pod of each, and a call of each
 /// cloud by the principal of its annotation; the cluster listed before the calls, and after them. Then a
 /// second account claims the role of the first.

@@ -209,9 +209,9 @@ impl Credentials {
     }
 }
 
-/// Access keys of AWS are unique everywhere: the cluster that sees one used is not where it was made.
+/// Access keys of AWS and tokens of Entra are unique everywhere: the cluster that sees one used is not where it was made.
 fn key_of(cluster: Option<&str>, id: &CredentialId) -> Key {
-    let is_global = ["ASIA", "AKIA"].iter().any(|form| id.as_str().starts_with(form));
+    let is_global = ["ASIA", "AKIA", "UTI="].iter().any(|form| id.as_str().starts_with(form));
     (cluster.filter(|_| !is_global).map(Into::into), id.clone())
 }
 
@@ -240,6 +240,7 @@ fn issued_by(access: &Access) -> Option<Credential> {
     match access.provider {
         Provider::Kubernetes => by_token_request(access),
         Provider::Aws => cloud_session::issued(access),
+        Provider::Azure => by_sign_in(access),
         Provider::Spire => svid::issued(access),
         Provider::Vault => vault_token::issued(access),
         _ => None,
@@ -284,6 +285,18 @@ fn by_token_request(access: &Access) -> Option<Credential> {
         pod: bound.name.filter(|_| to_pod),
         pod_uid: bound.uid.filter(|_| to_pod),
         ..minted
+    })
+}
+
+/// The token that a sign-in to Entra gave to who signed in.
+/// <https://learn.microsoft.com/en-us/entra/identity/authentication/how-to-authentication-track-linkable-identifiers>
+fn by_sign_in(access: &Access) -> Option<Credential> {
+    Some(Credential {
+        credential_kind: CredentialKind::CloudSession,
+        identity: access.identity.clone(),
+        identity_kind: access.identity_kind,
+        identity_realm: access.identity_realm.clone(),
+        ..minted(access)?
     })
 }
 
