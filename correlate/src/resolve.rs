@@ -39,6 +39,10 @@ fn workload(state: &State, access: &mut Access) {
         .zip(pod)
         .and_then(|(place, pod)| state.workloads.owner_of(place, pod, access.pod_uid.as_deref()))
         .or_else(|| holder(state, access));
+    // Cilium says itself whose pod it was; what we do not know better stays.
+    if owner.is_none() && access.provider == Provider::Cilium {
+        return;
+    }
     let key = owner.as_ref().and_then(|owner| {
         let (namespace, name) = owner.workload.split_once('/')?;
         Some(ObjectKey {

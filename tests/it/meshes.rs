@@ -180,6 +180,30 @@ fn entries_are_changes_and_administrators_are_incidents() {
     assert_eq!(place.count("incidents"), 1);
 }
 
+/// Scenario: Hubble tells of a flow of a Deployment's pod, of which the cluster's own logs never told.
+/// Guarantees: what Cilium says of the owner stays.
+#[test]
+fn what_cilium_says_of_an_owner_stays() {
+    let end = |name: &str, pod: &str| {
+        json!({"namespace": "shop", "pod_name": pod, "workloads": [{"name": name, "kind": "Deployment"}],
+            "labels": [format!("k8s:io.cilium.k8s.policy.serviceaccount={name}"), "k8s:io.kubernetes.pod.namespace=shop"]})
+    };
+    let flow = json!({"flow": {"time": "2026-07-23T10:00:05Z", "uuid": "f-1", "verdict": "DROPPED", "drop_reason_desc": "POLICY_DENIED",
+        "IP": {"source": "10.0.1.7", "destination": "10.0.2.8", "ipVersion": "IPv4"}, "l4": {"TCP": {"source_port": 40000, "destination_port": 8080}},
+        "source": end("checkout", "checkout-1"), "destination": end("ledger", "ledger-1"), "Type": "L3_L4", "traffic_direction": "INGRESS",
+        "is_reply": false}, "node_name": "n", "time": "2026-07-23T10:00:05Z"});
+    let place = Place::new();
+    let path = place.path("flows.json");
+    std::fs::write(&path, flow.to_string()).expect("a file");
+    place.ingest_paths("shop", &[&path]);
+    assert_eq!(
+        place.query("SELECT workload, workload_kind, workload_evidence FROM correlated_events"),
+        [
+            json!({"workload": "shop/checkout", "workload_kind": "Deployment", "workload_evidence": "derived"})
+        ],
+    );
+}
+
 /// Scenario: Istio's format without peers, a SPIRE server that logs no serial numbers, and an audit log whose
 /// clock is an hour ahead.
 /// Guarantees: doctor says of each source what it lacks and what follows, and nothing of the others.
