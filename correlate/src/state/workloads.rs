@@ -191,11 +191,11 @@ impl Workloads {
         rows
     }
 
-    /// A pod is gone; its last version.
+    /// A pod is gone; its last version. One of its name that was made later lives on.
     pub(crate) fn gone(&mut self, place: &Place, pod: &str, cause: Cause) -> Option<Workload> {
         let alive = |uid: &&String| {
-            let key = (place.0.clone(), (*uid).clone());
-            self.pods.get(&key).is_some_and(|known| known.row.valid_to.is_none())
+            let known = self.pods.get(&(place.0.clone(), (*uid).clone()));
+            known.is_some_and(|known| known.row.valid_to.is_none() && known.lived_at(cause.time))
         };
         let uid = self.index.named(place, pod).find(alive)?.clone();
         let row = &mut self.pods.get_mut(&(place.0.clone(), uid))?.row;
@@ -333,4 +333,32 @@ fn same(old: &Workload, new: &Workload) -> bool {
         ..new.clone()
     };
     *old == told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: the pod of a StatefulSet is deleted and made again under its name; that it was deleted is
+    /// told after its successor was seen.
+    /// Guarantees: the first one ends when it was deleted, and the second lives.
+    #[test]
+    fn a_late_deletion_ends_the_pod_of_its_time() {
+        let place: Place = (Some("prod".into()), "payments".into());
+        let mut workloads = Workloads::default();
+        let cause = |time: i64| Cause { time: Time(time), ..Cause::default() };
+        for (uid, created) in [("a", 10), ("b", 30)] {
+            let metadata = Metadata {
+                name: Some("ledger-0".into()),
+                uid: Some(uid.into()),
+                ..Metadata::default()
+            };
+            workloads.pod(&place, &Pod { metadata, ..Pod::default() }, cause(created));
+        }
+        let gone = workloads.gone(&place, "ledger-0", cause(20)).unwrap();
+        assert_eq!((gone.pod_uid.as_deref(), gone.valid_to), (Some("a"), Some(Time(20))));
+        assert_eq!(workloads.gone(&place, "ledger-0", cause(25)), None);
+        let last = workloads.gone(&place, "ledger-0", cause(40)).unwrap();
+        assert_eq!(last.pod_uid.as_deref(), Some("b"));
+    }
 }
