@@ -2,6 +2,7 @@
 
 pub(crate) mod attested;
 pub(crate) mod cloud_identity;
+mod cloud_key;
 pub(crate) mod cloud_policy;
 mod cloud_session;
 pub(crate) mod credentials;

@@ -9,7 +9,7 @@ use durward_schemas::values::{CredentialKind, Evidence, IdentityKind, Provider};
 
 use crate::body::TokenRequest;
 use crate::state::workloads::Account;
-use crate::state::{cloud_session, svid, vault_token};
+use crate::state::{cloud_key, cloud_session, svid, vault_token};
 
 /// One credential of one cluster, or of none if its id is unique everywhere.
 type Key = (Option<String>, CredentialId);
@@ -241,6 +241,7 @@ fn issued_by(access: &Access) -> Option<Credential> {
         Provider::Kubernetes => by_token_request(access),
         Provider::Aws => cloud_session::issued(access),
         Provider::Azure => by_sign_in(access),
+        Provider::Gcp => cloud_key::issued(access),
         Provider::Spire => svid::issued(access),
         Provider::Vault => vault_token::issued(access),
         _ => None,
