@@ -206,14 +206,18 @@ pub(crate) fn evidence(edge: Edge, access: &Access) -> Option<Evidence> {
     }
 }
 
-/// What an edge to a change shows of it, and whom a cloud's change concerns; the bodies stay in the table.
+/// What an edge to a change shows of it, and whom and what a cloud's change concerns; the bodies stay in
+/// the table.
 pub(crate) fn told(change: &Change) -> Change {
+    let of_cloud = |list: &Option<Vec<String>>| {
+        list.clone().filter(|_| change.provider != Provider::Kubernetes)
+    };
     Change {
         before: None,
         after: None,
-        grants_added: None,
-        grants_removed: None,
-        subjects: change.subjects.clone().filter(|_| change.provider != Provider::Kubernetes),
+        grants_added: of_cloud(&change.grants_added),
+        grants_removed: of_cloud(&change.grants_removed),
+        subjects: of_cloud(&change.subjects),
         ..change.clone()
     }
 }

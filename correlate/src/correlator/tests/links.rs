@@ -182,3 +182,39 @@ fn bindings_decide_nothing_in_a_cloud() {
     let rows = [role(1), binding(2, "create", "frontend"), session(9, Some("prod"), None)];
     assert_eq!(told(&rows, 9, Edge::Change), None);
 }
+
+/// A call of IAM by alice, on what `object` names.
+fn iam(second: i64, verb: &str, object: &str, body: &str) -> Access {
+    Access {
+        provider: Provider::Aws,
+        cluster: None,
+        source_event_id: None,
+        account: Some("1".into()),
+        api_group: Some("iam.amazonaws.com".into()),
+        request_object: Some(Json(body.into())),
+        ..request(second, "arn:aws:iam::1:user/alice", verb, "AWS::IAM::Role", object)
+    }
+}
+
+/// Scenario: a managed policy of AWS is given to a role, gets another version, and the role is refused; also
+/// told backwards, and from a checkpoint.
+/// Guarantees: the refusal leads to the version; that of a policy which the role does not have is not blamed.
+#[test]
+fn a_version_of_a_managed_policy_concerns_who_has_it() {
+    let arn = "arn:aws:iam::1:policy/reader";
+    let attached = iam(
+        1,
+        "AttachRolePolicy",
+        "web",
+        r#"{"roleName":"web","policyArn":"arn:aws:iam::1:policy/reader"}"#,
+    );
+    let refused = denied(used(9, Provider::Aws, None));
+    for (policy, verb) in
+        [(arn, "CreatePolicyVersion"), ("arn:aws:iam::1:policy/other", "AttachRolePolicy")]
+    {
+        let version = iam(5, "CreatePolicyVersion", policy, "{}");
+        let edge = told(&[attached.clone(), version, refused.clone()], 9, Edge::Change);
+        let summary = edge.expect("an edge")["change_summary"].clone();
+        assert!(summary.as_str().expect("a text").contains(verb), "{summary}");
+    }
+}
