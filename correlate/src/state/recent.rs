@@ -3,7 +3,8 @@
 //! They leave when the lateness of the sources has passed or there is no more room; evidence that
 //! is later still makes no amendment (DESIGN decision 7).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 
 use durward_schemas::Time;
 use durward_schemas::cell::Json;
@@ -15,19 +16,23 @@ use crate::state::cloud_identity::principal_of;
 use crate::state::spans::prefix;
 use crate::state::workloads::Account;
 
-/// Accesses in the order of the log, with indexes by what evidence names.
+/// Accesses in the order of the log, with indexes by what evidence names; these are only looked up, so that
+/// no order of theirs shows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Recent {
     rows: BTreeMap<LogPosition, Held>,
-    by_request: BTreeMap<RequestKey, LogPosition>,
-    by_credential: BTreeMap<CredentialId, BTreeSet<LogPosition>>,
-    by_audit_id: BTreeMap<String, BTreeSet<LogPosition>>,
-    by_namespace: BTreeMap<(Option<String>, String), BTreeSet<LogPosition>>,
-    by_pod: BTreeMap<String, BTreeSet<LogPosition>>,
-    by_account: BTreeMap<Account, BTreeSet<LogPosition>>,
-    by_principal: BTreeMap<String, BTreeSet<LogPosition>>,
+    by_request: HashMap<RequestKey, LogPosition>,
+    by_credential: Index<CredentialId>,
+    by_audit_id: Index<String>,
+    by_namespace: Index<(Option<String>, String)>,
+    by_pod: Index<String>,
+    by_account: Index<Account>,
+    by_principal: Index<String>,
     by_time: BTreeSet<(Time, LogPosition)>,
 }
+
+/// Positions by what accesses name.
+type Index<K> = HashMap<K, BTreeSet<LogPosition>>;
 
 /// One access as it is known now, and how often each of its edges was amended.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,7 +179,7 @@ impl Recent {
     }
 }
 
-fn remove<K: Ord>(index: &mut BTreeMap<K, BTreeSet<LogPosition>>, key: &K, position: LogPosition) {
+fn remove<K: Eq + Hash>(index: &mut Index<K>, key: &K, position: LogPosition) {
     if let Some(positions) = index.get_mut(key) {
         positions.remove(&position);
         if positions.is_empty() {
