@@ -195,40 +195,15 @@ mod tests {
         }
     }
 
-    /// Scenario: changes of what a role may do, of who may become it, of a managed policy that a role has and
-    /// then loses, of a bucket's policy and of a role assignment; calls by the role, of the role, into the
-    /// bucket, in the same instant, without a valid credential, and let in by the assignment.
-    /// Guarantees: each call leads to the latest change of what decides on it, and only an assignment that is
-    /// named is exact; news of a change concerns the calls whose cause it may be.
-    #[test]
-    fn calls_lead_to_what_decides_on_them() {
-        let [role, reader] = ["arn:aws:iam::1:role/ledger", "arn:aws:iam::1:role/reader"];
-        let managed = "arn:aws:iam::1:policy/managed";
-        let changes = [
-            change("policy", 10, ChangeKind::CloudPolicy, "ledger", role),
-            change("trust", 20, ChangeKind::TrustPolicy, "ledger", role),
-            change("entry", 30, ChangeKind::AuthenticationConfig, "ledger", role),
-            change("assigned", 40, ChangeKind::CloudPolicy, "/x/roleAssignments/A1", "oid:p"),
-            change("other", 50, ChangeKind::CloudPolicy, "/x/roleAssignments/b2", "oid:p"),
-            Change {
-                grants_removed: Some(vec![format!("{managed} to reader")]),
-                ..change("taken", 30, ChangeKind::CloudPolicy, "reader", reader)
-            },
-            Change {
-                subjects: None,
-                ..change("version", 20, ChangeKind::CloudPolicy, managed, "")
-            },
-            Change {
-                api_group: Some("s3.amazonaws.com".into()),
-                subjects: None,
-                ..change("bucket", 22, ChangeKind::CloudPolicy, "arn:aws:s3:::vault", "")
-            },
-        ];
-        let mut state = CloudPolicy::default();
-        for change in &changes {
-            state.index(change);
-        }
-        let call = |provider, who: &str, verb: &str, object: &str, by: Option<&str>, at| Access {
+    fn call(
+        provider: Provider,
+        who: &str,
+        verb: &str,
+        object: &str,
+        by: Option<&str>,
+        at: i64,
+    ) -> Access {
+        Access {
             provider,
             identity: Some(who.into()),
             verb: Some(verb.into()),
@@ -236,33 +211,15 @@ mod tests {
             decided_by: by.map(Into::into),
             time: Time(at),
             ..Access::default()
-        };
-        let aws = |verb, object, by, at| {
-            call(Provider::Aws, "arn:aws:iam::1:role/apps/ledger", verb, object, by, at)
-        };
-        let azure = |by, at| call(Provider::Azure, "OID:P", "read", "vault", by, at);
-        let path = "arn:aws:iam::1:role/apps/ledger";
-        let by_reader = |object, at| call(Provider::Aws, reader, "GetObject", object, None, at);
-        let in_bucket = Access {
-            api_group: Some("s3.amazonaws.com".into()),
-            ..by_reader("arn:aws:s3:::vault/gold", 25)
-        };
-        let cases = [
-            (by_reader("b", 15), None),
-            (by_reader("b", 25), Some(("version", Evidence::Derived))),
-            (by_reader("b", 35), Some(("taken", Evidence::Derived))),
-            (in_bucket, Some(("bucket", Evidence::Derived))),
-            (aws("GetObject", "b", None, 60), Some(("policy", Evidence::Derived))),
-            (aws("GetObject", "b", None, 10), None),
-            (aws("GetObject", "b", Some("authentication"), 60), None),
-            (aws("AssumeRole", path, None, 60), Some(("trust", Evidence::Derived))),
-            (
-                aws("AssumeRole", "arn:aws:iam::2:role/ledger", None, 60),
-                Some(("policy", Evidence::Derived)),
-            ),
-            (azure(None, 60), Some(("other", Evidence::Derived))),
-            (azure(Some("roleAssignments/a1"), 60), Some(("assigned", Evidence::Exact))),
-        ];
+        }
+    }
+
+    /// Checks which change each call leads to, and that news of it concerns the call.
+    fn check(changes: &[Change], cases: Vec<(Access, Option<(&str, Evidence)>)>) {
+        let mut state = CloudPolicy::default();
+        for change in changes {
+            state.index(change);
+        }
         for (access, expected) in cases {
             let cause = state.cause(&access);
             let found = cause.as_ref().map(|cause| (cause.change.as_str(), cause.evidence));
@@ -273,5 +230,74 @@ mod tests {
             });
             assert_eq!(news, expected.is_some(), "{access:?}");
         }
+    }
+
+    /// Scenario: changes of what a role may do, of who may become it, and of a role assignment; calls by the
+    /// role, of the role, in the same instant, without a valid credential, and let in by the assignment.
+    /// Guarantees: each call leads to the latest change of what decides on it, and only an assignment that is
+    /// named is exact; news of a change concerns the calls whose cause it may be.
+    #[test]
+    fn calls_lead_to_what_decides_on_them() {
+        let role = "arn:aws:iam::1:role/ledger";
+        let changes = [
+            change("policy", 10, ChangeKind::CloudPolicy, "ledger", role),
+            change("trust", 20, ChangeKind::TrustPolicy, "ledger", role),
+            change("entry", 30, ChangeKind::AuthenticationConfig, "ledger", role),
+            change("assigned", 40, ChangeKind::CloudPolicy, "/x/roleAssignments/A1", "oid:p"),
+            change("other", 50, ChangeKind::CloudPolicy, "/x/roleAssignments/b2", "oid:p"),
+        ];
+        let path = "arn:aws:iam::1:role/apps/ledger";
+        let aws = |verb, object, by, at| call(Provider::Aws, path, verb, object, by, at);
+        let azure = |by, at| call(Provider::Azure, "OID:P", "read", "vault", by, at);
+        let (derived, exact) = (Evidence::Derived, Evidence::Exact);
+        check(
+            &changes,
+            vec![
+                (aws("GetObject", "b", None, 60), Some(("policy", derived))),
+                (aws("GetObject", "b", None, 10), None),
+                (aws("GetObject", "b", Some("authentication"), 60), None),
+                (aws("AssumeRole", path, None, 60), Some(("trust", derived))),
+                (
+                    aws("AssumeRole", "arn:aws:iam::2:role/ledger", None, 60),
+                    Some(("policy", derived)),
+                ),
+                (azure(None, 60), Some(("other", derived))),
+                (azure(Some("roleAssignments/a1"), 60), Some(("assigned", exact))),
+            ],
+        );
+    }
+
+    /// Scenario: a managed policy gets another version, a role loses it later, a bucket gets a policy; calls by
+    /// the role before and after, and into the bucket.
+    /// Guarantees: the version concerns the role while it has the policy, the bucket's policy who goes there.
+    #[test]
+    fn policies_of_many_and_of_resources_concern_calls() {
+        let (reader, managed) = ("arn:aws:iam::1:role/reader", "arn:aws:iam::1:policy/managed");
+        let of_nobody = |id, at, name| Change {
+            api_group: Some("s3.amazonaws.com".into()),
+            subjects: None,
+            ..change(id, at, ChangeKind::CloudPolicy, name, "")
+        };
+        let changes = [
+            of_nobody("version", 20, managed),
+            of_nobody("bucket", 22, "arn:aws:s3:::vault"),
+            Change {
+                grants_removed: Some(vec![format!("{managed} to reader")]),
+                ..change("taken", 30, ChangeKind::CloudPolicy, "reader", reader)
+            },
+        ];
+        let by_reader = |object, at| Access {
+            api_group: Some("s3.amazonaws.com".into()),
+            ..call(Provider::Aws, reader, "GetObject", object, None, at)
+        };
+        check(
+            &changes,
+            vec![
+                (by_reader("b", 15), None),
+                (by_reader("b", 25), Some(("version", Evidence::Derived))),
+                (by_reader("b", 35), Some(("taken", Evidence::Derived))),
+                (by_reader("arn:aws:s3:::vault/gold", 25), Some(("bucket", Evidence::Derived))),
+            ],
+        );
     }
 }
