@@ -17,7 +17,7 @@ pub(crate) fn sorted(value: &Value) -> String {
 }
 
 /// As [`sorted`], of the fields of an object.
-pub(crate) fn sorted_fields(fields: &Map<String, Value>) -> String {
+pub(crate) fn sorted_fields<'a>(fields: impl Iterator<Item = (&'a String, &'a Value)>) -> String {
     let mut writer = Writer::new(&|text| Cow::Borrowed(text), false, STORED);
     writer.object(fields);
     writer.out
@@ -33,7 +33,7 @@ pub(crate) fn canonical(value: &Value, text: Texts<'_>) -> String {
 /// As [`canonical`], of the fields of an object.
 pub(crate) fn canonical_fields(fields: &Map<String, Value>, text: Texts<'_>) -> String {
     let mut writer = Writer::new(text, true, HASHED);
-    writer.object(fields);
+    writer.object(fields.iter());
     writer.out
 }
 
@@ -88,7 +88,7 @@ impl<'a> Writer<'a> {
             Value::Number(number) => self.number(number),
             Value::String(string) => self.quoted(string),
             Value::Array(items) => self.array(items),
-            Value::Object(fields) => self.object(fields),
+            Value::Object(fields) => self.object(fields.iter()),
         }
     }
 
@@ -103,8 +103,8 @@ impl<'a> Writer<'a> {
         self.put("]");
     }
 
-    fn object(&mut self, fields: &Map<String, Value>) {
-        let mut fields: Vec<_> = fields.iter().collect();
+    fn object<'v>(&mut self, fields: impl Iterator<Item = (&'v String, &'v Value)>) {
+        let mut fields: Vec<_> = fields.collect();
         fields.sort_unstable_by_key(|(key, _)| *key);
         self.put("{");
         for (index, (key, value)) in fields.into_iter().enumerate() {

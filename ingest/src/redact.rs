@@ -96,7 +96,12 @@ impl Redactor {
     /// Redacts free text.
     #[must_use]
     pub fn text(&self, text: &str) -> String {
-        let mut text = text.to_owned();
+        self.clean(text.to_owned())
+    }
+
+    /// As [`Self::text`], in place.
+    #[must_use]
+    pub fn clean(&self, mut text: String) -> String {
         self.string(&mut text, place::Place::General);
         text
     }

@@ -165,7 +165,7 @@ pub(super) fn read_fields(fields: Map<String, Value>, context: &Context<'_>) -> 
 /// Paths and addresses as such, whatever they are called; the rest by names and looks.
 fn redacted(mut fields: Map<String, Value>, context: &Context<'_>) -> Map<String, Value> {
     let redactor = context.keys.redactor();
-    redactor.addresses(&mut fields);
+    redactor.addresses(fields.iter_mut().map(|(name, value)| (name.as_str(), value)));
     let mut value = Value::Object(fields);
     redactor.json(&mut value);
     match value {

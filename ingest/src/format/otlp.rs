@@ -4,13 +4,16 @@
 //! only itself; of attributes and bodies that are not UTF-8 only what is broken is lost. All three signals have one shape: resources
 //! hold scopes hold items. <https://opentelemetry.io/docs/specs/otlp/>
 
+mod attributes;
 mod json;
 mod mend;
 mod origin;
 mod wire;
 
+pub(super) use attributes::{Attributes, Told, value};
 pub(super) use mend::is_binary;
-pub(super) use origin::{Origin, Told, add, add_scope, attributes, flag, hex, text, told, value};
+use origin::says_something;
+pub(super) use origin::{Origin, add, add_scope, flag, hex};
 
 use std::borrow::Cow;
 
@@ -177,7 +180,7 @@ fn read_document(
 }
 
 /// Reads the items of one group.
-type Read<T> = fn(&[T], &Origin, &Context<'_>, &mut Reading);
+type Read<T> = fn(Vec<T>, &Origin, &Context<'_>, &mut Reading);
 
 fn read_groups<T>(
     groups: Vec<Group<T>>,
@@ -186,9 +189,9 @@ fn read_groups<T>(
     reading: &mut Reading,
 ) {
     for group in groups {
-        let origin = Origin::new(&group.resource, &group.scope, context);
+        let origin = Origin::new(group.resource, group.scope, context);
         let context = Context { cluster: origin.cluster.as_deref(), ..*context };
-        read(&group.items, &origin, &context, reading);
+        read(group.items, &origin, &context, reading);
         for Broken { bytes, failure, position } in group.broken {
             let reject = context.reject(Format::Otlp, &bytes, &failure);
             let position = Some(position);

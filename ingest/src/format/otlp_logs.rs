@@ -4,6 +4,8 @@
 //! Those of clouds are found by [`otlp_clouds`]. An event of an API server is met as the text of the body (filelog), as a map in it (`json_parser`), as a
 //! whole `EventList` (`webhookevent`), or spread over the attributes.
 
+use std::mem::take;
+
 use durward_schemas::Time;
 use durward_schemas::ids::EventId;
 use durward_schemas::tables as logs;
@@ -11,7 +13,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::Value;
 
-use super::otlp::{Origin, Told, add, add_scope, attributes, hex, is_binary, text, told, value};
+use super::otlp::{Attributes, Origin, Told, add_scope, hex, is_binary, value};
 use super::{Context, Format, Reading, kube_audit, mesh, otlp_accesses, otlp_clouds};
 use crate::canonical;
 use crate::normalize;
@@ -42,14 +44,14 @@ const AUDIT_FIELDS: &[&str] = &[
 
 /// Reads log records of one resource and scope.
 pub(super) fn read(
-    items: &[LogRecord],
+    items: Vec<LogRecord>,
     origin: &Origin,
     context: &Context<'_>,
     reading: &mut Reading,
 ) {
     for record in items {
-        let accesses = audit_records(record, origin, context);
-        match accesses.or_else(|| otlp_accesses::accesses(record, origin, context)) {
+        let accesses = audit_records(&record, origin, context);
+        match accesses.or_else(|| otlp_accesses::accesses(&record, origin, context)) {
             Some(accesses) => reading.merge(accesses),
             None => reading.logs.push(row(record, origin, context)),
         }
@@ -132,24 +134,22 @@ fn only_events(reading: Reading) -> Option<Reading> {
     has_events.then_some(reading)
 }
 
-fn row(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log {
+fn row(mut record: LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log {
     let observed = Some(record.observed_time_unix_nano).filter(|nanos| *nanos > 0);
     // A record that does not say when it happened happened when it was observed.
     let claimed = Some(record.time_unix_nano).filter(|nanos| *nanos > 0).or(observed);
     let claimed = claimed.map_or(context.received, Time::from_nanos);
     let timed = normalize::believe_time(claimed, context.received);
-    let mut attributes = attributes(&record.attributes, context);
+    let mut attributes = Attributes::new(take(&mut record.attributes), context);
     add_scope(&mut attributes, origin);
-    add(&mut attributes, "otel.dropped_attributes_count", record.dropped_attributes_count);
-    if !record.event_name.is_empty() {
-        let name = context.keys.redactor().text(&record.event_name);
-        attributes.entry("event.name").or_insert(name.into());
-    }
-    let Told { sent, stored } = told(&mut attributes, &timed);
+    attributes.add_if("otel.dropped_attributes_count", record.dropped_attributes_count);
+    let name = context.keys.redactor().clean(take(&mut record.event_name));
+    attributes.add_if("event.name", name);
+    let Told { sent, stored } = attributes.told(&timed);
     // Programs that know nothing of OTLP write the trace beside the message.
     let named = mesh::trace(|name| attributes.get(name).and_then(Value::as_str));
     let pod = |own: &[&str], of_resource: &Option<String>| {
-        text(&attributes, own).or_else(|| of_resource.clone())
+        attributes.text(own).or_else(|| of_resource.clone())
     };
     let mut row = logs::Log {
         time: timed.time,
@@ -158,7 +158,7 @@ fn row(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log 
         service: origin.service.clone(),
         severity_number: Some(i64::from(record.severity_number)).filter(|number| *number > 0),
         severity_text: Some(record.severity_text.clone()).filter(|text| !text.is_empty()),
-        body: broken_body(record).or_else(|| body_text(value(record.body.as_ref()), context)),
+        body: broken_body(&record).or_else(|| body_text(value(record.body.as_ref()), context)),
         cluster: context.cluster.map(str::to_owned),
         namespace: pod(&["k8s.namespace.name"], &origin.namespace),
         pod: pod(&["k8s.pod.name"], &origin.pod),
@@ -169,7 +169,7 @@ fn row(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log 
         source: context.source.to_owned(),
         ..logs::Log::default()
     };
-    row.event_id = event_id(&row, record, [&sent, &origin.for_ids], context);
+    row.event_id = event_id(&row, &record, [&sent, &origin.for_ids], context);
     row
 }
 

@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use prost::Message;
 use serde_json::{Map, Value, json};
 
-use super::otlp::{Origin, Told, add, add_scope, attributes, hex, told};
+use super::otlp::{Attributes, Origin, Told, add, add_scope, hex};
 use super::{Context, Failure, Format, Reading};
 use crate::canonical;
 use crate::normalize;
@@ -29,7 +29,7 @@ struct Point<'a> {
 
 /// Reads metrics of one resource and scope.
 pub(super) fn read(
-    items: &[Metric],
+    items: Vec<Metric>,
     origin: &Origin,
     context: &Context<'_>,
     reading: &mut Reading,
@@ -40,7 +40,9 @@ pub(super) fn read(
             continue;
         };
         let points = points(data);
-        reading.metrics.extend(points.into_iter().map(|point| row(metric, point, origin, context)));
+        reading
+            .metrics
+            .extend(points.into_iter().map(|point| row(&metric, point, origin, context)));
     }
 }
 
@@ -170,14 +172,14 @@ fn row(
 ) -> metrics::Metric {
     let claimed = Time::from_nanos(point.time);
     let timed = normalize::believe_time(claimed, context.received);
-    let mut attributes = attributes(point.attributes, context);
+    let mut attributes = Attributes::new(point.attributes.to_vec(), context);
     add_scope(&mut attributes, origin);
     let exemplars = point.exemplars.iter().map(|exemplar| exemplar_json(exemplar, context));
     let exemplars: Vec<Value> = exemplars.collect();
     if !exemplars.is_empty() {
-        attributes.insert("durward.exemplars".to_owned(), exemplars.into());
+        attributes.set("durward.exemplars", exemplars.into());
     }
-    let Told { sent, stored } = told(&mut attributes, &timed);
+    let Told { sent, stored } = attributes.told(&timed);
     let mut row = metrics::Metric {
         time: timed.time,
         name: context.keys.redactor().text(&metric.name),
@@ -225,7 +227,7 @@ fn exemplar_json(exemplar: &Exemplar, context: &Context<'_>) -> Value {
     fields.insert("time".to_owned(), Time::from_nanos(exemplar.time_unix_nano).to_string().into());
     add(&mut fields, "trace_id", hex(&exemplar.trace_id));
     add(&mut fields, "span_id", hex(&exemplar.span_id));
-    let filtered = attributes(&exemplar.filtered_attributes, context);
+    let filtered = Attributes::new(exemplar.filtered_attributes.clone(), context);
     if !filtered.is_empty() {
         fields.insert("attributes".to_owned(), filtered.into());
     }

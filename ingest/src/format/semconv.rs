@@ -4,7 +4,9 @@
 //! What was written stays; the new name stands beside it unless it was written too, so that SQL need
 //! know one name only. None of this enters an id.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use super::otlp::Attributes;
 
 /// What an attribute was called before, in order, and its name of today.
 const NAMES: &[(&str, &str)] = &[
@@ -42,19 +44,19 @@ const NAMES: &[(&str, &str)] = &[
 const NUMBERS: &[&str] = &["http.response.status_code", "server.port"];
 
 /// Puts the names of today beside older ones; says whether there were any.
-pub(super) fn add_names(attributes: &mut Map<String, Value>) -> bool {
+pub(super) fn add_names(attributes: &mut Attributes) -> bool {
     let mut newer = Vec::new();
     for (old, value) in attributes.iter() {
         let Ok(found) = NAMES.binary_search_by_key(&old.as_str(), |(old, _)| old) else { continue };
         // Envoy writes a dash for what it does not know.
         let says = !matches!(value.as_str(), Some("-" | ""));
         if let (Some((_, name)), true) = (NAMES.get(found), says) {
-            newer.push(((*name).to_owned(), as_today(name, value)));
+            newer.push((*name, as_today(name, value)));
         }
     }
     let is_any = !newer.is_empty();
     for (name, value) in newer {
-        attributes.entry(name).or_insert(value);
+        attributes.add(name, value);
     }
     is_any
 }
@@ -83,10 +85,10 @@ mod tests {
     fn new_names_stand_beside_old_ones() {
         assert!(NAMES.is_sorted());
         let check = |attributes: Value, name: &str, expect: Value| {
-            let Value::Object(mut map) = attributes.clone() else { panic!("not an object") };
+            let kept = attributes.as_object().unwrap();
+            let mut map: Attributes = kept.clone().into_iter().collect();
             add_names(&mut map);
             assert_eq!(map.get(name).cloned().unwrap_or_default(), expect, "{attributes} {name}");
-            let kept = attributes.as_object().unwrap();
             assert!(kept.iter().all(|(name, value)| map.get(name) == Some(value)));
         };
         check(json!({"http.status_code": "403"}), "http.response.status_code", json!(403));

@@ -85,39 +85,48 @@ impl Redactor {
     }
 
     fn object(&self, fields: &mut Map<String, Value>, place: Place) -> bool {
-        let place = match fields.get("kind").and_then(Value::as_str) {
-            Some("Secret" | "SecretList") => Place::Secret,
-            Some("ConfigMap" | "ConfigMapList") => Place::ConfigMap,
-            _ => place,
-        };
-        let named = name_of_value(fields);
-        let is_account_key = fields.contains_key("keyName");
+        let beside = Beside::of(|name| fields.get(name), place);
         let mut changed = false;
-        for (key, value) in fields.iter_mut() {
-            changed |= match (place, key.as_str()) {
-                (Place::Secret, "data") => self.mask_leaves(value, &decoded),
-                (Place::Secret, "stringData") | (Place::ConfigMap, "binaryData") => {
-                    self.mask_leaves(value, &plain)
-                }
-                (_, LAST_APPLIED) => self.last_applied(value, place),
-                // Names a cloud session and opens nothing; it joins a cluster's events to the cloud's.
-                (_, key) if key.eq_ignore_ascii_case("accessKeyId") && is_key_id(value) => false,
-                // The keys of an Azure account are numbered, not named after what they are.
-                (_, "value") if is_account_key => self.mask_leaves(value, &plain),
-                (_, "value") if named.is_some() => {
-                    self.named(value, place, named.as_deref().unwrap_or_default())
-                }
-                (_, "args" | "command") if value.is_array() => self.arguments(value),
-                (_, key) if is_leaf(value) && name::is_secret(key) => {
-                    self.mask_leaves(value, &plain)
-                }
-                (Place::Secret | Place::ConfigMap, "data" | "items") | (Place::Process, _) => {
-                    self.place(value, place)
-                }
-                _ => self.place(value, Place::General),
-            };
+        for (name, value) in fields.iter_mut() {
+            changed |= self.field(name, value, &beside);
         }
         self.keys(fields) | changed
+    }
+
+    /// Redacts pairs of names and values as the fields of an object.
+    pub(crate) fn pairs(&self, pairs: &mut [(String, Value)]) {
+        let get = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+        let beside = Beside::of(get, Place::General);
+        for (name, value) in pairs {
+            self.field(name, value, &beside);
+            if name.len() >= SHORTEST {
+                self.looks(name);
+            }
+        }
+    }
+
+    fn field(&self, name: &str, value: &mut Value, beside: &Beside) -> bool {
+        let place = beside.place;
+        match (place, name) {
+            (Place::Secret, "data") => self.mask_leaves(value, &decoded),
+            (Place::Secret, "stringData") | (Place::ConfigMap, "binaryData") => {
+                self.mask_leaves(value, &plain)
+            }
+            (_, LAST_APPLIED) => self.last_applied(value, place),
+            // Names a cloud session and opens nothing; it joins a cluster's events to the cloud's.
+            (_, name) if name.eq_ignore_ascii_case("accessKeyId") && is_key_id(value) => false,
+            // The keys of an Azure account are numbered, not named after what they are.
+            (_, "value") if beside.is_account_key => self.mask_leaves(value, &plain),
+            (_, "value") if beside.named.is_some() => {
+                self.named(value, place, beside.named.as_deref().unwrap_or_default())
+            }
+            (_, "args" | "command") if value.is_array() => self.arguments(value),
+            (_, name) if is_leaf(value) && name::is_secret(name) => self.mask_leaves(value, &plain),
+            (Place::Secret | Place::ConfigMap, "data" | "items") | (Place::Process, _) => {
+                self.place(value, place)
+            }
+            _ => self.place(value, Place::General),
+        }
     }
 
     /// The `value` beside a `name` (environment, headers) or in an operation of a JSON patch.
@@ -203,7 +212,8 @@ impl Redactor {
 
     /// Keys are texts too: somebody may have put a token there.
     fn keys(&self, fields: &mut Map<String, Value>) -> bool {
-        let suspects = fields.keys().filter(|key| key.len() >= 16 && self.looks.is_suspect(key));
+        let suspects =
+            fields.keys().filter(|key| key.len() >= SHORTEST && self.looks.is_suspect(key));
         let suspects = suspects.filter_map(|key| {
             let mut clean = key.clone();
             self.looks(&mut clean).then(|| (key.clone(), clean))
@@ -218,12 +228,29 @@ impl Redactor {
     }
 }
 
-/// The name that a `value` in the same object goes by: `name` (environment, headers), `key`
-/// (attributes), or `path` (operations of a JSON patch).
-fn name_of_value(fields: &Map<String, Value>) -> Option<String> {
-    fields.get("value")?;
-    let name = ["name", "key", "path"].into_iter().find_map(|key| fields.get(key));
-    name?.as_str().map(str::to_owned)
+/// A name that is shorter holds no secret.
+const SHORTEST: usize = 16;
+
+/// What the fields of an object say of one another.
+struct Beside {
+    place: Place,
+    /// The name that `value` goes by: `name` (environment, headers), `key` (attributes), or `path`
+    /// (operations of a JSON patch).
+    named: Option<String>,
+    is_account_key: bool,
+}
+
+impl Beside {
+    fn of<'a>(get: impl Fn(&str) -> Option<&'a Value>, place: Place) -> Self {
+        let name = || ["name", "key", "path"].into_iter().find_map(&get)?.as_str();
+        let named = get("value").and_then(|_| name()).map(str::to_owned);
+        let place = match get("kind").and_then(Value::as_str) {
+            Some("Secret" | "SecretList") => Place::Secret,
+            Some("ConfigMap" | "ConfigMapList") => Place::ConfigMap,
+            _ => place,
+        };
+        Self { place, named, is_account_key: get("keyName").is_some() }
+    }
 }
 
 /// A text or a number, or a list of such: headers have many values.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Redactor;
 use super::name;
@@ -25,8 +25,8 @@ impl Redactor {
     }
 
     /// Redacts fields that are addresses, paths or queries as such, whatever they are called.
-    pub(crate) fn addresses(&self, fields: &mut Map<String, Value>) {
-        for (name, value) in fields.iter_mut() {
+    pub(crate) fn addresses<'a>(&self, fields: impl Iterator<Item = (&'a str, &'a mut Value)>) {
+        for (name, value) in fields {
             let Value::String(text) = value else { continue };
             let is_address = text.starts_with('/') || text.contains("://");
             if is_address && text.contains(['?', '%']) {
