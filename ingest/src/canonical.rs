@@ -17,7 +17,7 @@ pub(crate) fn sorted(value: &Value) -> String {
 }
 
 /// As [`sorted`], of the fields of an object.
-pub(crate) fn sorted_fields<'a>(fields: impl Iterator<Item = (&'a String, &'a Value)>) -> String {
+pub(crate) fn sorted_fields<'a>(fields: impl Iterator<Item = Field<'a>> + Clone) -> String {
     let mut writer = Writer::new(&|text| Cow::Borrowed(text), false, STORED);
     writer.object(fields);
     writer.out
@@ -37,11 +37,14 @@ pub(crate) fn canonical_fields(fields: &Map<String, Value>, text: Texts<'_>) -> 
     writer.out
 }
 
+/// A field of an object.
+type Field<'a> = (&'a String, &'a Value);
+
 /// What becomes of each string.
 pub(crate) type Texts<'a> = &'a dyn for<'t> Fn(&'t str) -> Cow<'t, str>;
 
 /// Bytes that are made ready for a text that is stored, of which many are held, and for one that is hashed.
-const STORED: usize = 128;
+const STORED: usize = 256;
 const HASHED: usize = 2048;
 
 struct Writer<'a> {
@@ -103,11 +106,18 @@ impl<'a> Writer<'a> {
         self.put("]");
     }
 
-    fn object<'v>(&mut self, fields: impl Iterator<Item = (&'v String, &'v Value)>) {
+    fn object<'v>(&mut self, fields: impl Iterator<Item = Field<'v>> + Clone) {
+        if fields.clone().is_sorted_by_key(|(key, _)| key) {
+            return self.fields(fields);
+        }
         let mut fields: Vec<_> = fields.collect();
         fields.sort_unstable_by_key(|(key, _)| *key);
+        self.fields(fields.into_iter());
+    }
+
+    fn fields<'v>(&mut self, fields: impl Iterator<Item = Field<'v>>) {
         self.put("{");
-        for (index, (key, value)) in fields.into_iter().enumerate() {
+        for (index, (key, value)) in fields.enumerate() {
             if index > 0 {
                 self.put(",");
             }

@@ -61,7 +61,7 @@ pub fn hash128(domain: &str, parts: &[&[u8]]) -> String {
         hasher.update(part);
     }
     let hash = hasher.finalize().to_hex();
-    hash.as_str().chars().take(32).collect()
+    hash.as_str().get(..32).unwrap_or_default().to_owned()
 }
 
 impl EventId {

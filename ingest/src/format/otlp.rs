@@ -200,14 +200,18 @@ fn read_groups<T>(
     }
 }
 
-/// The signal of a request in protobuf. All three look alike; as the right one it loses least when it
-/// is coded again, where default values that somebody wrote out are all that is lost.
+/// The signal of a request in protobuf. Spans are told by their times; otherwise all three look alike, and
+/// as the right one it loses least when it is coded again, where default values that somebody wrote out are
+/// all that is lost.
 fn signal_of(bytes: &[u8]) -> Result<Signal, Failure> {
     fn lost<M: Message + Default>(shape: Shape, bytes: &[u8]) -> Option<usize> {
         let lost = |bytes: &[u8]| {
             M::decode(bytes).ok().map(|message| bytes.len().abs_diff(message.encoded_len()))
         };
         lost(bytes).or_else(|| lost(&mend::mended(shape, bytes)?))
+    }
+    if wire::begins_with_span(bytes) {
+        return Ok(Signal::Traces);
     }
     let lost = |signal: &Signal| match signal {
         Signal::Traces => lost::<ExportTraceServiceRequest>(Shape::Spans, bytes),

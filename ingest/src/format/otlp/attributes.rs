@@ -74,7 +74,7 @@ impl Attributes {
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Value)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Value)> + Clone {
         self.0.iter().map(|(name, value)| (name, value))
     }
 

@@ -62,8 +62,24 @@ fn first<'a>(fields: &[(u64, &'a [u8])]) -> Option<&'a [u8]> {
     fields.iter().find(|(number, _)| *number == 1).map(|(_, bytes)| *bytes)
 }
 
+/// Whether the first item of a request has two times of eight bytes where only spans have them.
+pub(super) fn begins_with_span(bytes: &[u8]) -> bool {
+    let first = |bytes, wanted| {
+        fields(bytes).ok()?.into_iter().find(|(number, _)| *number == wanted).map(|(_, part)| part)
+    };
+    let item = first(bytes, 1).and_then(|of_resource| first(first(of_resource, 2)?, 2));
+    let tags = item.and_then(|item| tagged(item).ok()).unwrap_or_default();
+    [7, 8].iter().all(|number| tags.iter().any(|(tag, _)| *tag == number << 3 | 1))
+}
+
 /// The fields of a message that have a length; others are skipped.
-fn fields(mut bytes: &[u8]) -> Result<Vec<(u64, &[u8])>, Failure> {
+fn fields(bytes: &[u8]) -> Result<Vec<(u64, &[u8])>, Failure> {
+    let fields = tagged(bytes)?.into_iter().filter(|(tag, _)| tag & 7 == 2);
+    Ok(fields.map(|(tag, content)| (tag >> 3, content)).collect())
+}
+
+/// All fields of a message by their tags.
+fn tagged(mut bytes: &[u8]) -> Result<Vec<(u64, &[u8])>, Failure> {
     let broken = || Failure::new("not_otlp", "the request is not protobuf");
     let mut fields = Vec::new();
     while !bytes.is_empty() {
@@ -77,9 +93,7 @@ fn fields(mut bytes: &[u8]) -> Result<Vec<(u64, &[u8])>, Failure> {
         };
         let length = usize::try_from(length).map_err(|_| broken())?;
         let (content, rest) = rest.split_at_checked(length).ok_or_else(broken)?;
-        if tag & 7 == 2 {
-            fields.push((tag >> 3, content));
-        }
+        fields.push((tag, content));
         bytes = rest;
     }
     Ok(fields)
