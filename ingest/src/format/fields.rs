@@ -18,8 +18,10 @@ pub(super) type Raw<'a> = BTreeMap<String, &'a RawValue>;
 /// Parses an object field by field. Those in `deep` hold what clients send: one that is nested too
 /// deeply, which a client can arrange, must not hide the rest.
 pub(super) fn parse(bytes: &[u8], deep: &[&str]) -> Result<Map<String, Value>, Failure> {
-    // Nearly always all of it can be read at once.
-    if let Ok(fields) = serde_json::from_slice(bytes) {
+    // Nearly always all of it can be read at once; what is known to be text need not be looked at again.
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(fields) = serde_json::from_str(text)
+    {
         return Ok(fields);
     }
     let raw: Raw<'_> = serde_json::from_slice(bytes)?;
