@@ -60,14 +60,16 @@ pub(super) const MAPPING: &[Mapping] = &[
         "protoPayload.authenticationInfo.principalEmail, \
          else protoPayload.authenticationInfo.principalSubject, \
          else protoPayload.authenticationInfo.serviceAccountDelegationInfo.principalSubject of the first, \
-         else protoPayload.metadata.mapped_principal",
+         else protoPayload.metadata.mapped_principal; null where protoPayload.status.code tells of \
+         a refused proof",
     ),
     Mapping::new(
         "service_account",
         "protoPayload.authenticationInfo.principalEmail, \
          else protoPayload.authenticationInfo.principalSubject, \
          else protoPayload.authenticationInfo.serviceAccountDelegationInfo.principalSubject of the first, \
-         else protoPayload.metadata.mapped_principal",
+         else protoPayload.metadata.mapped_principal; null where protoPayload.status.code tells of \
+         a refused proof",
     ),
     Mapping::new("credential_id", "protoPayload.authenticationInfo.serviceAccountKeyName"),
     Mapping::new("credential_kind", "protoPayload.authenticationInfo.serviceAccountKeyName"),
@@ -360,13 +362,25 @@ fn outcome(access: &mut Access, payload: &mut Fields) {
         payload.inside("status", |status| status.keep_text("message", message));
     }
     access.decided_by = match (access.decision, code) {
-        (Decision::Deny, _) if code == 16 || failed_login => Some("authentication".to_owned()),
+        (Decision::Deny, _) if code == 16 || failed_login => {
+            nobody(access);
+            Some("authentication".to_owned())
+        }
         (Decision::Deny, _) => perimeter.or(constraint),
         _ => None,
     };
     if (code != 0 && !is_rehearsed) || access.decision == Decision::Deny {
         access.outcome = Outcome::Failure;
     }
+}
+
+/// A claim whose proof was refused is nobody's; it stays in `extra`.
+fn nobody(access: &mut Access) {
+    access.identity_kind = IdentityKind::Unauthenticated;
+    access.identity_realm = None;
+    access.identity = None;
+    access.namespace = None;
+    access.service_account = None;
 }
 
 /// The constraint of the organization that a request was against.

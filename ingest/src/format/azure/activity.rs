@@ -6,6 +6,7 @@
 //! the claims of the token; the `uti` among them is the id that the sign-in gave to the token.
 
 mod refused;
+mod tables;
 mod who;
 
 use durward_schemas::Time;
@@ -151,6 +152,7 @@ pub(in super::super) fn read(
     let mut record = Record::open(record, context);
     let fields = &mut record.fields;
     fields.spell(STORAGE);
+    tables::gather(fields);
     fields.inside("properties", |more| more.spell(PROPERTIES));
     fields.inside("identity", |identity| identity.spell(IDENTITY));
     let mut access = Access {
@@ -290,6 +292,7 @@ fn outcome(access: &mut Access, fields: &mut Fields, has_refused: bool) {
 /// Takes a body, which stands there as text.
 fn take_json(fields: &mut Fields, key: &str) -> Option<durward_schemas::cell::Json> {
     match fields.take(key)? {
+        Value::String(text) if text.is_empty() => None,
         Value::String(text) => {
             let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
             Some(stored(&value))

@@ -255,3 +255,19 @@ fn google_itself_is_no_person() {
         "authenticationInfo": {"principalEmail": "eve@example.com"}}));
     assert_eq!((row.decision, row.outcome), (Decision::Allow, Outcome::Success));
 }
+
+/// Scenario: a person who fails to sign in, and a call with a proof that is refused.
+/// Guarantees: nobody is held to it; what was claimed stays.
+#[test]
+fn claims_that_are_refused_are_nobodys() {
+    let claimed = json!({"principalEmail": "eve@example.com"});
+    for payload in [
+        json!({"methodName": "google.login.LoginService.loginFailure", "authenticationInfo": claimed}),
+        json!({"methodName": "x", "authenticationInfo": claimed, "status": {"code": 16}}),
+    ] {
+        let row = access(&payload);
+        assert_eq!((row.identity_kind, row.identity), (IdentityKind::Unauthenticated, None));
+        assert_eq!(row.decided_by.as_deref(), Some("authentication"));
+        assert!(row.extra.unwrap().as_str().contains("eve@example.com"));
+    }
+}

@@ -324,3 +324,49 @@ fn policies_name_their_assignment() {
     );
     check(json!({"resultType": "Failure", "properties": {"statusCode": "Forbidden"}}), None);
 }
+
+/// Scenario: rows of Log Analytics for requests to Microsoft Graph and to a storage account, beside a sign-in.
+/// Guarantees: each is what it is, with the columns that diagnostic settings give.
+#[test]
+fn tables_of_resources_are_read() {
+    let now = "2026-07-23T10:00:00Z";
+    let graph = json!({"Type": "MicrosoftGraphActivityLogs", "TimeGenerated": now, "TenantId": "w", "AadTenantId": "t",
+        "AppId": "a", "ServicePrincipalId": "o", "UserId": "", "SignInActivityId": "u", "IPAddress": "203.0.113.7", "UserAgent": "curl",
+        "RequestMethod": "POST", "RequestUri": "https://graph.microsoft.com/v1.0/applications/x/addPassword", "ResponseStatusCode": 201,
+        "OperationId": "c", "_ResourceId": "/tenants/t/providers/microsoft.aadiam"});
+    let blob = json!({"Type": "StorageBlobLogs", "TimeGenerated": now, "TenantId": "w", "OperationName": "GetBlob", "StatusCode": "403",
+        "Uri": "https://a.blob.core.windows.net/b", "AuthenticationType": "OAuth", "RequesterObjectId": "o", "RequesterTenantId": "t",
+        "RequesterAppId": "a", "RequesterUpn": "", "UserAgentHeader": "curl", "_ResourceId": "/subscriptions/1/x",
+        "AuthorizationDetails": json!([{"roleAssignmentId": "ra", "principals": [{"id": "o", "type": "ServicePrincipal"}], "result": "Denied"}]).to_string()});
+    let sign_in = json!({"Type": "AADServicePrincipalSignInLogs", "TimeGenerated": now, "AppId": "a", "ResultType": "0"});
+    let text = json!([sign_in, graph, blob]).to_string();
+    let format = Format::detect(text.as_bytes()).unwrap();
+    let rows = with_context(|context| read_all(format, text.as_bytes(), context)).accesses;
+    let found: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let who = [&row.identity, &row.identity_realm, &row.identity_uid];
+            (
+                row.verb.as_deref(),
+                who.map(Option::as_deref),
+                row.decision,
+                row.user_agent.as_deref(),
+            )
+        })
+        .collect();
+    let who = [Some("appid:a"), Some("t"), Some("o")];
+    assert_eq!(
+        found,
+        [
+            (Some("Sign-in activity"), [Some("appid:a"), None, None], Decision::Allow, None),
+            (Some("Microsoft Graph Activity"), who, Decision::Allow, Some("curl")),
+            (Some("GetBlob"), who, Decision::Deny, Some("curl")),
+        ]
+    );
+    assert_eq!(rows[1].credential_id.as_ref().map(ToString::to_string).as_deref(), Some("UTI=u"));
+    assert_eq!((rows[1].activity_id, rows[1].source_ip.as_deref()), (1, Some("203.0.113.7")));
+    assert_eq!(rows[1].request_uri.as_deref().map(|uri| uri.ends_with("/addPassword")), Some(true));
+    assert_eq!(rows[2].decided_subject.as_deref(), Some("ServicePrincipal/o"));
+    let empty = access(&json!({"properties": {"requestBody": "", "responseBody": ""}}));
+    assert_eq!((empty.request_object, empty.response_object), (None, None));
+}
