@@ -245,7 +245,12 @@ fn outcome(access: &mut Access, fields: &mut Fields, has_refused: bool) {
         access.response_object = take_json(more, "responseBody");
         let status = ["statusCode", "httpStatusCode", "responseStatusCode"];
         let status = status.into_iter().find_map(|key| more.scalar_if(key));
-        (status, more.text_if("statusMessage"))
+        // The Collector of OpenTelemetry parses the text.
+        let message = more.text_if("statusMessage").or_else(|| {
+            more.get("statusMessage").filter(|told| told.is_object())?;
+            more.take("statusMessage").map(|told| told.to_string())
+        });
+        (status, message)
     });
     let statuses = [own, status, signature.clone()];
     access.status_code = statuses.iter().flatten().find_map(|text| http_status(text));
