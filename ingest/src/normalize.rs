@@ -79,9 +79,11 @@ pub(crate) fn activity(verb: &str) -> i64 {
 }
 
 /// The activity of a cloud's operation, by the first word after the last separator
-/// (`v1.compute.instances.insert`, `DescribeInstances`, `Microsoft.Storage/storageAccounts/write`).
+/// (`v1.compute.instances.insert`, `DescribeInstances`, `Microsoft.Storage/storageAccounts/write`,
+/// `Add member to role completed`).
 pub(crate) fn activity_of(operation: &str) -> i64 {
     let last = operation.rsplit(['.', '/', ':']).next().unwrap_or_default();
+    let last = last.split(' ').next().unwrap_or_default();
     let is_upper = |c: char| c.is_ascii_uppercase();
     // `listKeys`, `SetIamPolicy` and `DELETE`: a word ends where the case rises after small letters.
     let end = last.char_indices().zip(last.chars().skip(1));
@@ -89,8 +91,8 @@ pub(crate) fn activity_of(operation: &str) -> i64 {
     let word = end.min().and_then(|at| last.get(..=at)).unwrap_or(last).to_ascii_lowercase();
     let verb = match word.as_str() {
         "add" | "insert" | "generate" | "invite" | "issue" | "register" | "run" => "create",
-        "batchget" | "check" | "describe" | "download" | "lookup" | "query" | "read" | "search"
-        | "select" => "get",
+        "aggregated" | "batchget" | "check" | "describe" | "download" | "lookup" | "query"
+        | "read" | "search" | "select" => "get",
         "attach" | "assign" | "disable" | "enable" | "modify" | "set" | "write" => "update",
         "detach" | "deregister" | "purge" | "remove" | "revoke" | "terminate" => "delete",
         word => word,
@@ -161,6 +163,8 @@ mod tests {
         check("Microsoft.Storage/storageAccounts/write", 3);
         check("MICROSOFT.AUTHORIZATION/LOCKS/DELETE", 4);
         check("TerminateInstances", 4);
+        check("Add member to role requested (PIM activation)", 1);
+        check("beta.compute.machineTypes.aggregatedList", 2);
         check("AssumeRole", 99);
         check("Microsoft.Storage/storageAccounts/listkeys/action", 99);
         check("", 99);

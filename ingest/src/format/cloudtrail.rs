@@ -57,7 +57,7 @@ pub(super) const MAPPING: &[Mapping] = &[
         proven!(
             "userIdentity.type, userIdentity.sessionContext.sessionIssuer.arn, else \
              userIdentity.arn; also userIdentity.userName, userIdentity.principalId, \
-             userIdentity.accountId, userIdentity.invokedBy"
+             userIdentity.accountId, userIdentity.invokedBy, userIdentity.onBehalfOf.userId"
         ),
     ),
     Mapping::new(
@@ -126,6 +126,7 @@ pub(super) const MAPPING: &[Mapping] = &[
         "outcome",
         "errorCode, errorMessage, responseElements, serviceEventDetails, eventName",
     ),
+    Mapping::new("status_code", "errorCode, if it is a status of HTTP"),
     Mapping::new("status_reason", "errorCode"),
     Mapping::new(
         "decision_reason",

@@ -8,7 +8,7 @@ use durward_schemas::Identity;
 use durward_schemas::Time;
 use durward_schemas::ids::CredentialId;
 use durward_schemas::tables::Access;
-use durward_schemas::values::{CredentialKind, Decision, Outcome, Provider};
+use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
 use serde_json::{Map, Value};
 
 use super::cloud::{Message, Record, Request, moment, stored};
@@ -36,17 +36,23 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("object_name", "protoPayload.resourceName"),
     Mapping::new(
         "identity",
-        "protoPayload.authenticationInfo.principalEmail, \
+        "protoPayload.metadata.mapped_principal where protoPayload.methodName and \
+         protoPayload.status.code tell of an exchange that ended well, \
+         else protoPayload.authenticationInfo.principalEmail, \
          else protoPayload.authenticationInfo.principalSubject",
     ),
     Mapping::new(
         "identity_kind",
-        "protoPayload.authenticationInfo.principalEmail, \
+        "protoPayload.metadata.mapped_principal where protoPayload.methodName and \
+         protoPayload.status.code tell of an exchange that ended well, \
+         else protoPayload.authenticationInfo.principalEmail, \
          else protoPayload.authenticationInfo.principalSubject",
     ),
     Mapping::new(
         "identity_realm",
-        "protoPayload.authenticationInfo.principalEmail, \
+        "protoPayload.metadata.mapped_principal where protoPayload.methodName and \
+         protoPayload.status.code tell of an exchange that ended well, \
+         else protoPayload.authenticationInfo.principalEmail, \
          else protoPayload.authenticationInfo.principalSubject",
     ),
     Mapping::new(
@@ -54,14 +60,16 @@ pub(super) const MAPPING: &[Mapping] = &[
         "protoPayload.authenticationInfo.principalEmail, \
          else protoPayload.authenticationInfo.principalSubject, \
          else protoPayload.authenticationInfo.serviceAccountDelegationInfo.principalSubject of the first, \
-         else protoPayload.metadata.mapped_principal",
+         else protoPayload.metadata.mapped_principal; null where protoPayload.status.code tells of \
+         a refused proof",
     ),
     Mapping::new(
         "service_account",
         "protoPayload.authenticationInfo.principalEmail, \
          else protoPayload.authenticationInfo.principalSubject, \
          else protoPayload.authenticationInfo.serviceAccountDelegationInfo.principalSubject of the first, \
-         else protoPayload.metadata.mapped_principal",
+         else protoPayload.metadata.mapped_principal; null where protoPayload.status.code tells of \
+         a refused proof",
     ),
     Mapping::new("credential_id", "protoPayload.authenticationInfo.serviceAccountKeyName"),
     Mapping::new("credential_kind", "protoPayload.authenticationInfo.serviceAccountKeyName"),
@@ -112,6 +120,12 @@ pub(super) const MAPPING: &[Mapping] = &[
 /// What a service wrote beside the request: whether it may, and what it changed.
 const ANNOTATIONS: &[&str] =
     &["authorizationInfo", "metadata", "serviceData", "policyViolationInfo"];
+/// What methods of the log of sign-ins begin with.
+/// <https://developers.google.com/workspace/admin/reports/v1/appendix/activity/login>
+const LOGIN: &str = "google.login.LoginService.";
+/// Who acts where Google does something by itself.
+/// <https://cloud.google.com/logging/docs/audit#system-event>
+const GOOGLE: &str = "system@google.com";
 /// What the name of a key of a service account begins with where the key is used.
 const IAM: &str = "//iam.googleapis.com/";
 
@@ -184,7 +198,7 @@ fn audit(entry: Map<String, Value>, context: &Context<'_>) -> Result<Access, Fai
             access.source_ip = google::caller(metadata);
             access.user_agent = metadata.text_if("callerSuppliedUserAgent");
         });
-        mapped(&mut access, payload.get("metadata"));
+        mapped(&mut access, payload);
         outcome(&mut access, payload);
         bodies(&mut access, payload);
     });
@@ -243,7 +257,12 @@ fn who(access: &mut Access, info: &mut Fields) {
     if let Some(principal) = email.or_else(|| text("principalSubject")) {
         let identity = Identity::parse(Provider::Gcp, None, plain(&principal));
         account(access, &identity);
-        access.identity_kind = identity.kind;
+        access.identity_kind = match identity.name.as_deref() {
+            Some(GOOGLE) => IdentityKind::System,
+            // An agent or another resource that has an identity of its own, which is no person.
+            Some(name) if name.starts_with("principal://") => IdentityKind::Unknown,
+            _ => identity.kind,
+        };
         access.identity_realm = identity.realm;
         access.identity = identity.name;
     }
@@ -285,12 +304,28 @@ fn account(access: &mut Access, identity: &Identity) {
     access.service_account = account.map(|(_, name)| name.to_owned());
 }
 
-/// Whom an exchange of a token made a subject of a pool.
-fn mapped(access: &mut Access, metadata: Option<&Value>) {
-    let principal = metadata.and_then(|metadata| metadata.get("mapped_principal")?.as_str());
-    if let Some(principal) = principal.filter(|_| access.service_account.is_none()) {
-        account(access, &Identity::parse(Provider::Gcp, None, principal));
+/// Whom an exchange of a token made a subject of a pool. Where it ended well, that is who acts with the
+/// token afterwards; the subject at the identity provider stays in `extra`.
+/// <https://cloud.google.com/iam/docs/audit-logging/examples-workload-identity>
+fn mapped(access: &mut Access, payload: &Fields) {
+    let metadata = payload.get("metadata");
+    let keys = ["mapped_principal", "mappedPrincipal"];
+    let principal = keys.iter().find_map(|key| metadata?.get(*key)?.as_str());
+    let Some(principal) = principal else { return };
+    let identity = Identity::parse(Provider::Gcp, None, principal);
+    if access.service_account.is_none() {
+        account(access, &identity);
     }
+    if is_exchange(access) && google::code(payload.get("status")) == 0 {
+        access.identity_kind = identity.kind;
+        access.identity_realm = identity.realm;
+        access.identity = identity.name;
+    }
+}
+
+/// Whether a token was to be exchanged for one of Google's.
+fn is_exchange(access: &Access) -> bool {
+    access.verb.as_deref().is_some_and(|verb| verb.ends_with(".SecurityTokenService.ExchangeToken"))
 }
 
 /// How it ended and what was decided.
@@ -306,12 +341,16 @@ fn outcome(access: &mut Access, payload: &mut Fields) {
     let constraint = constraint(payload.get("policyViolationInfo")).filter(|_| code != 0);
     let metadata = payload.get("metadata");
     let is_rehearsed = metadata.is_some_and(|metadata| metadata["dryRun"] == true);
-    let failed_login = access.verb.as_deref() == Some("google.login.LoginService.loginFailure");
+    let login = access.verb.as_deref().and_then(|verb| verb.strip_prefix(LOGIN));
+    let failed_login = login == Some("loginFailure");
     if is_rehearsed {
         // A perimeter that is only tried out refuses nobody.
         access.decision = Decision::Unknown;
     } else if constraint.is_some() || failed_login {
         access.decision = Decision::Deny;
+    } else if code == 0 && (is_exchange(access) || login == Some("loginSuccess")) {
+        // Nobody is asked for a permission who only proves who it is.
+        access.decision = Decision::Allow;
     }
     let perimeter = metadata
         .and_then(|metadata| metadata.get("securityPolicyInfo")?.get("servicePerimeterName"));
@@ -323,13 +362,25 @@ fn outcome(access: &mut Access, payload: &mut Fields) {
         payload.inside("status", |status| status.keep_text("message", message));
     }
     access.decided_by = match (access.decision, code) {
-        (Decision::Deny, _) if code == 16 || failed_login => Some("authentication".to_owned()),
+        (Decision::Deny, _) if code == 16 || failed_login => {
+            nobody(access);
+            Some("authentication".to_owned())
+        }
         (Decision::Deny, _) => perimeter.or(constraint),
         _ => None,
     };
     if (code != 0 && !is_rehearsed) || access.decision == Decision::Deny {
         access.outcome = Outcome::Failure;
     }
+}
+
+/// A claim whose proof was refused is nobody's; it stays in `extra`.
+fn nobody(access: &mut Access) {
+    access.identity_kind = IdentityKind::Unauthenticated;
+    access.identity_realm = None;
+    access.identity = None;
+    access.namespace = None;
+    access.service_account = None;
 }
 
 /// The constraint of the organization that a request was against.

@@ -98,12 +98,12 @@ pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
     let payload = entry.get("protoPayload");
     let permissions = payload.and_then(|payload| payload.get("authorizationInfo")).cloned();
     let is_split = google::is_split(entry.get("split"));
-    let code = google::integer(payload.and_then(|payload| payload.get("status")?.get("code")));
+    let code = google::code(payload.and_then(|payload| payload.get("status")));
     let mut access = kube_audit::read_fields(Format::GkeAudit, event(entry), None, &context)?;
     access.observed_time = received;
     access.truncated = is_split;
     if access.decision == Decision::Unknown {
-        access.decision = google::decision(permissions.as_ref(), code.unwrap_or_default());
+        access.decision = google::decision(permissions.as_ref(), code);
     }
     if access.decision == Decision::Deny {
         access.outcome = Outcome::Failure;

@@ -75,6 +75,11 @@ pub(super) fn integer(value: Option<&Value>) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
+/// The code in a status; without one it is that of success.
+pub(super) fn code(status: Option<&Value>) -> i64 {
+    integer(status.and_then(|status| status.get("code"))).unwrap_or_default()
+}
+
 /// Whether a field holds the audit log.
 pub(super) fn is_payload(key: &str) -> bool {
     key.eq_ignore_ascii_case("protoPayload") || key == "protopayload_auditlog"

@@ -5,17 +5,20 @@
 //! has several records (`Start`, `Accept`, `Success`), which are its stages. Whoever calls is told by
 //! the claims of the token; the `uti` among them is the id that the sign-in gave to the token.
 
+mod refused;
+mod tables;
+mod who;
+
 use durward_schemas::Time;
-use durward_schemas::ids::CredentialId;
 use durward_schemas::tables::Access;
-use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
+use durward_schemas::values::{Decision, Outcome, Provider};
 use serde_json::{Map, Value};
 
 use super::super::cloud::{Record, Request, address, stored};
 use super::super::fields::Fields;
 use super::super::mapping::Mapping;
 use super::super::{Context, Failure, Format};
-use super::{Principal, name, subscription, take_name};
+use super::{name, subscription, take_name};
 use crate::normalize;
 
 /// Which field of a record fills which column.
@@ -30,36 +33,44 @@ pub(in super::super) const MAPPING: &[Mapping] = &[
     Mapping::new("verb", "operationName"),
     Mapping::new("api_group", "operationName, up to the first slash"),
     Mapping::new("resource", "operationName, between the first slash and the last"),
-    Mapping::new("activity_id", "operationName"),
+    Mapping::new("activity_id", "properties.requestMethod, else operationName"),
     Mapping::new("object_name", "resourceId"),
     Mapping::new("account", "resourceId, its subscription"),
     Mapping::new("region", "location"),
     Mapping::new("source_ip", "callerIpAddress, else httpRequest.clientIpAddress"),
-    Mapping::new("user_agent", "properties.userAgentHeader"),
+    Mapping::new(
+        "user_agent",
+        "properties.userAgentHeader, else properties.userAgent, else properties.clientInfo",
+    ),
+    Mapping::new("request_uri", "uri, else properties.requestUri"),
     Mapping::new(
         "extra",
-        "identity.claims, else properties.appId, properties.servicePrincipalId, properties.userId, \
+        "identity.claims, else identity.requester, else properties.CallerInfo, properties.TenantID, else properties.appId, properties.servicePrincipalId, properties.userId, \
          properties.tenantId, properties.signInActivityId where there is properties.requestMethod",
     ),
     Mapping::new(
         "identity",
-        "identity.claims (xms_mirid, upn, email, name, appid, oid), else properties.appId, \
-         properties.servicePrincipalId, properties.userId where there is properties.requestMethod, else caller, identity.type",
+        "identity.claims (xms_mirid, upn, email, name, appid, oid), else identity.requester, else properties.appId, \
+         properties.servicePrincipalId, properties.userId where there is properties.requestMethod, \
+         else properties.CallerInfo, else caller, identity.type",
     ),
     Mapping::new(
         "identity_kind",
-        "identity.claims (xms_mirid, upn, email, name, appid, oid), else properties.appId, \
-         properties.servicePrincipalId, properties.userId where there is properties.requestMethod, else caller, identity.type; \
-         identity.authorization.evidence.principalType",
+        "identity.claims (xms_mirid, upn, email, name, appid, oid), else identity.requester, else properties.appId, \
+         properties.servicePrincipalId, properties.userId where there is properties.requestMethod, \
+         else properties.CallerInfo, else caller, identity.type; \
+         identity.authorization.evidence.principalType, else \
+         identity.authorization.principals.type of the first",
     ),
     Mapping::new(
         "identity_realm",
-        "identity.claims (tid), else properties.tenantId where there is properties.requestMethod, else tenantId",
+        "identity.claims (tid), else identity.requester, else properties.tenantId where there is properties.requestMethod, \
+         else properties.TenantID where there is properties.CallerInfo, else tenantId",
     ),
     Mapping::new(
         "identity_uid",
-        "identity.claims (oid), else properties.servicePrincipalId, else properties.userId where \
-         there is properties.requestMethod",
+        "identity.claims (oid), else identity.requester, else properties.servicePrincipalId, else properties.userId where \
+         there is properties.requestMethod, else properties.CallerInfo, else caller",
     ),
     Mapping::new(
         "credential_id",
@@ -67,25 +78,27 @@ pub(in super::super) const MAPPING: &[Mapping] = &[
     ),
     Mapping::new(
         "credential_kind",
-        "identity.claims (uti), else properties.signInActivityId where there is properties.requestMethod",
+        "identity.claims (uti), else properties.signInActivityId where there is \
+         properties.requestMethod, else identity.type",
     ),
     Mapping::new("annotations", "identity.authorization"),
     Mapping::new(
         "decision",
         "statusCode, properties.statusCode, properties.httpStatusCode, \
-         properties.responseStatusCode, resultSignature, resultType, operationName",
+         properties.responseStatusCode, resultSignature, resultType, operationName, \
+         properties.statusMessage, identity.authorization",
     ),
     Mapping::new(
         "outcome",
         "statusCode, properties.statusCode, properties.httpStatusCode, \
-         properties.responseStatusCode, resultSignature, resultType",
+         properties.responseStatusCode, resultSignature, resultType, operationName",
     ),
     Mapping::new(
         "status_code",
         "statusCode, else properties.statusCode, else properties.httpStatusCode, else \
          properties.responseStatusCode, else resultSignature",
     ),
-    Mapping::new("status_reason", "resultSignature"),
+    Mapping::new("status_reason", "resultSignature, else statusText"),
     Mapping::new(
         "decision_reason",
         "properties.statusMessage, else resultDescription; where statusCode, \
@@ -95,7 +108,8 @@ pub(in super::super) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "decided_by",
         "identity.authorization.evidence.roleAssignmentId, else \
-         identity.authorization.roleAssignmentId of the first, resultSignature, statusCode, \
+         identity.authorization.roleAssignmentId of the first, else properties.policies, else \
+         properties.statusMessage; identity.authorization.result, resultSignature, statusCode, \
          properties.statusCode, properties.httpStatusCode, properties.responseStatusCode, \
          operationName",
     ),
@@ -103,31 +117,11 @@ pub(in super::super) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "decided_subject",
         "identity.authorization.evidence.principalType, \
-         identity.authorization.evidence.principalId",
+         identity.authorization.evidence.principalId, else \
+         identity.authorization.principals of the first",
     ),
     Mapping::new("request_object", "properties.requestbody"),
     Mapping::new("response_object", "properties.responseBody"),
-];
-
-/// Claims are named by URIs in tokens of version 1: the short name, and what the URI ends in.
-const CLAIMS: &[(&str, &[&str])] = &[
-    (
-        "oid",
-        &[
-            "oid",
-            "objectId",
-            "http://schemas.microsoft.com/identity/claims/objectidentifier",
-            "servicePrincipalId",
-            "userId",
-        ],
-    ),
-    ("tid", &["tid", "tenantId", "http://schemas.microsoft.com/identity/claims/tenantid"]),
-    ("upn", &["upn", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn"]),
-    ("email", &["email", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress"]),
-    ("name", &["unique_name", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name"]),
-    ("appid", &["appid", "appId", "azp"]),
-    ("uti", &["uti", "signInActivityId"]),
-    ("xms_mirid", &["xms_mirid"]),
 ];
 
 /// The properties that columns take, and the parts of an identity: services do not agree on their case.
@@ -138,9 +132,16 @@ const PROPERTIES: &[&str] = &[
     "statusMessage",
     "eventDataId",
     "userAgentHeader",
+    "userAgent",
+    "clientInfo",
+    "requestUri",
+    "requestMethod",
+    "policies",
     "requestBody",
     "responseBody",
 ];
+/// What storage accounts have beside the common fields.
+const STORAGE: &[&str] = &["uri", "statusText"];
 const IDENTITY: &[&str] = &["claims", "claim", "authorization", "requester", "type"];
 
 /// Reads one record.
@@ -150,6 +151,8 @@ pub(in super::super) fn read(
 ) -> Result<Access, Failure> {
     let mut record = Record::open(record, context);
     let fields = &mut record.fields;
+    fields.spell(STORAGE);
+    tables::gather(fields);
     fields.inside("properties", |more| more.spell(PROPERTIES));
     fields.inside("identity", |identity| identity.spell(IDENTITY));
     let mut access = Access {
@@ -173,8 +176,8 @@ pub(in super::super) fn read(
     source(&mut access, fields);
     let millis = fields.scalar_if("durationMs").and_then(|text| text.parse::<i64>().ok());
     access.duration_us = millis.map(|millis| millis.saturating_mul(1000));
-    who(&mut access, fields);
-    outcome(&mut access, fields);
+    let has_refused = who::who(&mut access, fields);
+    outcome(&mut access, fields, has_refused);
     record.time(&mut access, claim.as_deref(), context);
     let correlation = access.request_id.clone().unwrap_or_default();
     // Stages of one operation share it, and have a time each. Without it a record stands alone.
@@ -210,87 +213,23 @@ fn source(access: &mut Access, fields: &mut Fields) {
     }
     let client = || fields.inside("httpRequest", |request| request.text_if("clientIpAddress"));
     access.source_ip = caller.or_else(client);
-    access.user_agent = fields.inside("properties", |more| more.text_if("userAgentHeader"));
+    // Storage accounts, Microsoft Graph and Key Vault name them differently.
+    let own = fields.text_if("uri");
+    fields.inside("properties", |more| {
+        let agents = ["userAgentHeader", "userAgent", "clientInfo"];
+        access.user_agent = agents.into_iter().find_map(|key| more.text_if(key));
+        access.request_uri = own.or_else(|| more.text_if("requestUri"));
+        if let Some(method) = more.get("requestMethod").and_then(Value::as_str) {
+            access.activity_id = normalize::activity(&method.to_ascii_lowercase());
+        }
+    });
     if access.source_event_id.is_none() {
         access.source_event_id = fields.inside("properties", |more| more.text_if("eventDataId"));
     }
 }
 
-/// Who called, by the claims of the token, and which role let in.
-fn who(access: &mut Access, fields: &mut Fields) {
-    let caller = fields.text_if("caller");
-    let tenant = fields.text_if("tenantId");
-    let own = [fields.take("claims"), fields.take("authorization")];
-    let (claims, authorization, requester) = fields.inside("identity", |identity| {
-        let claims = identity.take("claims").or_else(|| identity.take("claim"));
-        (claims, identity.take("authorization"), identity.take("requester"))
-    });
-    let [own_claims, own_authorization] = own;
-    // A storage account has a requester, whose fields are named as claims are; the log of requests to
-    // Microsoft Graph has them among its properties.
-    let claims = claims.or(own_claims).or(requester).or_else(|| of_graph(fields.get("properties")));
-    let authorization = authorization.or(own_authorization);
-    let claim = |name: &str| {
-        let (_, keys) = CLAIMS.iter().find(|(short, _)| *short == name)?;
-        let claims = claims.as_ref()?;
-        let found = keys.iter().find_map(|key| claims.get(*key)?.as_str());
-        found.filter(|text| !text.is_empty()).map(str::to_owned)
-    };
-    let evidence = |key: &str| {
-        // A storage account has a list of what it checked.
-        let found = authorization.as_ref()?;
-        found.get("evidence").or_else(|| found.get(0))?.get(key)?.as_str()
-    };
-    let sort = fields.inside("identity", |identity| identity.get("type").cloned());
-    let caller_is_user = caller.as_deref().is_some_and(|caller| caller.contains('@'));
-    let [caller_user, caller_app] = match caller {
-        Some(caller) if caller_is_user => [Some(caller), None],
-        caller => [None, caller],
-    };
-    let principal = Principal {
-        tenant: claim("tid").or(tenant),
-        user: ["upn", "email", "name"].into_iter().find_map(claim).or(caller_user),
-        app: claim("appid"),
-        object: claim("oid").or(caller_app),
-        is_managed_identity: claim("xms_mirid").is_some(),
-        is_user: evidence("principalType") == Some("User") || is_user_of_graph(claims.as_ref()),
-    };
-    principal.fill(access);
-    if access.identity.is_none() && sort.is_some_and(|sort| sort == "Anonymous") {
-        access.identity_kind = IdentityKind::Anonymous;
-        access.identity = Some("anonymous".to_owned());
-    }
-    access.credential_id = claim("uti").map(|uti| CredentialId(format!("UTI={uti}")));
-    access.credential_kind = access.credential_id.as_ref().map(|_| CredentialKind::CloudSession);
-    access.decided_by = evidence("roleAssignmentId").map(|id| format!("roleAssignments/{id}"));
-    access.decided_role = evidence("role").map(str::to_owned);
-    access.decided_subject = evidence("principalType")
-        .zip(evidence("principalId"))
-        .map(|(kind, id)| format!("{kind}/{id}"));
-    access.extra = claims.as_ref().map(stored);
-    access.annotations = authorization.as_ref().map(stored);
-}
-
-/// Who called Microsoft Graph.
-/// <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/microsoftgraphactivitylogs>
-fn of_graph(properties: Option<&Value>) -> Option<Value> {
-    let properties = properties?.as_object()?;
-    let is_asked = properties.contains_key("requestMethod");
-    let named = ["appId", "servicePrincipalId", "userId", "tenantId", "signInActivityId"];
-    let claims = named.iter().filter_map(|key| {
-        let value = properties.get(*key).filter(|value| !value.is_null() && **value != "")?;
-        Some(((*key).to_owned(), value.clone()))
-    });
-    let claims: Map<String, Value> = claims.collect();
-    (is_asked && !claims.is_empty()).then_some(Value::Object(claims))
-}
-
-fn is_user_of_graph(claims: Option<&Value>) -> bool {
-    claims.is_some_and(|claims| claims.get("userId").is_some())
-}
-
-/// How it ended and what was decided.
-fn outcome(access: &mut Access, fields: &mut Fields) {
+/// How it ended and what was decided. `has_refused`: no role lets in, of all that were checked.
+fn outcome(access: &mut Access, fields: &mut Fields, has_refused: bool) {
     let signature = fields.get("resultSignature").and_then(name).map(str::to_owned);
     let signature = match signature {
         None => fields.scalar_if("resultSignature"),
@@ -306,22 +245,32 @@ fn outcome(access: &mut Access, fields: &mut Fields) {
         access.response_object = take_json(more, "responseBody");
         let status = ["statusCode", "httpStatusCode", "responseStatusCode"];
         let status = status.into_iter().find_map(|key| more.scalar_if(key));
-        (status, more.text_if("statusMessage"))
+        // The Collector of OpenTelemetry parses the text.
+        let message = more.text_if("statusMessage").or_else(|| {
+            more.get("statusMessage").filter(|told| told.is_object())?;
+            more.take("statusMessage").map(|told| told.to_string())
+        });
+        (status, message)
     });
     let statuses = [own, status, signature.clone()];
     access.status_code = statuses.iter().flatten().find_map(|text| http_status(text));
-    access.status_reason = signature;
+    access.status_reason = signature.or_else(|| fields.text_if("statusText"));
     let stage = access.stage.as_deref().unwrap_or_default();
     let has_failed = ["Fail", "ClientError", "ServerError"].iter().any(|word| stage.contains(word));
     let has_ended = stage.starts_with("Succe") || stage.starts_with("Accept");
+    let was_let_in = access.decided_by.is_some();
+    let policy = refused::by_policy(access, fields.get("properties"), message.as_deref());
     access.decision = match access.status_code {
         Some(401 | 403) => Decision::Deny,
+        // A service that is too busy, or broken, may not have come to decide.
+        Some(429 | 500..) if !was_let_in => Decision::Unknown,
         Some(_) => Decision::Allow,
         None if has_failed => Decision::Unknown,
         None if has_ended => Decision::Allow,
         None => Decision::Unknown,
     };
-    if is_refused_by_policy(access) {
+    let has_worked = access.status_code.is_some_and(|code| code < 400);
+    if policy.is_some() || (has_refused && !has_worked) {
         access.decision = Decision::Deny;
     }
     if !access.is_deciding() {
@@ -333,27 +282,22 @@ fn outcome(access: &mut Access, fields: &mut Fields) {
         fields.keep_text("resultDescription", described);
         fields.inside("properties", |more| more.keep_text("statusMessage", message));
     }
-    if has_failed || access.status_code.is_some_and(|code| code >= 400) {
+    let is_refused = access.decision == Decision::Deny;
+    if is_refused || has_failed || access.status_code.is_some_and(|code| code >= 400) {
         access.outcome = Outcome::Failure;
     }
     match (access.decision, access.status_code) {
         (Decision::Deny, Some(401)) => access.decided_by = Some("authentication".to_owned()),
         // The evidence names the role that would let in, which is not what refused.
-        (Decision::Deny, _) => access.decided_by = None,
+        (Decision::Deny, _) => access.decided_by = policy.and_then(|by| by.assignment),
         _ => {}
     }
-}
-
-/// Whether Azure Policy says that it let a request not happen.
-/// <https://learn.microsoft.com/en-us/azure/azure-monitor/platform/activity-log-schema#policy-category>
-fn is_refused_by_policy(access: &Access) -> bool {
-    let verb = access.verb.as_deref().unwrap_or_default();
-    verb.eq_ignore_ascii_case("Microsoft.Authorization/policies/deny/action")
 }
 
 /// Takes a body, which stands there as text.
 fn take_json(fields: &mut Fields, key: &str) -> Option<durward_schemas::cell::Json> {
     match fields.take(key)? {
+        Value::String(text) if text.is_empty() => None,
         Value::String(text) => {
             let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
             Some(stored(&value))

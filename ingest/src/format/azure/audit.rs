@@ -45,6 +45,10 @@ pub(in super::super) const MAPPING: &[Mapping] = &[
     ),
     Mapping::new("extra", "properties.initiatedBy"),
     Mapping::new("source_ip", "properties.initiatedBy.user.ipAddress, else callerIpAddress"),
+    Mapping::new(
+        "user_agent",
+        "properties.userAgent, else userAgent, else properties.additionalDetails[User-Agent]",
+    ),
     Mapping::new("region", "location"),
     Mapping::new("request_object", "properties.targetResources"),
     Mapping::new("decision", "properties.result, properties.resultReason, else result"),
@@ -94,6 +98,7 @@ pub(in super::super) fn read(
     let caller = fields.text_if("callerIpAddress");
     let described = fields.text_if("resultDescription");
     let result = fields.text_if("result");
+    let beside = fields.text_if("userAgent");
     let claim = fields.inside("properties", |more| {
         access.source_event_id = more.text_if("id");
         access.request_id = more.text_if("correlationId");
@@ -105,7 +110,10 @@ pub(in super::super) fn read(
         who(&mut access, more);
         what(&mut access, more);
         outcome(&mut access, more, result);
-        access.annotations = more.take("additionalDetails").as_ref().map(stored);
+        let details = more.take("additionalDetails");
+        access.user_agent =
+            more.text_if("userAgent").or(beside).or_else(|| agent(details.as_ref()));
+        access.annotations = details.as_ref().map(stored);
         more.text_if("activityDateTime")
     });
     access.verb = access.verb.take().or(operation);
@@ -138,6 +146,13 @@ fn gather(record: &mut Map<String, Value>) {
         read_text(&mut properties, key);
     }
     record.insert("properties".to_owned(), Value::Object(properties));
+}
+
+/// The program that asked for the change, where it stands among the details.
+fn agent(details: Option<&Value>) -> Option<String> {
+    let details = details.and_then(Value::as_array)?;
+    let agent = details.iter().find(|detail| detail["key"] == "User-Agent")?;
+    agent.get("value")?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// Who began it: a user or an application.

@@ -6,6 +6,8 @@
 //! behind a federated credential is not told, only the id of that credential's configuration, which
 //! stands in `extra`.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use durward_schemas::ids::CredentialId;
 use durward_schemas::tables::Access;
 use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
@@ -17,6 +19,7 @@ use super::super::mapping::Mapping;
 use super::super::{Context, Failure, Format};
 use super::{Principal, take_name};
 use crate::normalize;
+use crate::redact::decode_base64;
 
 /// Which field of a sign-in fills which column.
 pub(in super::super) const MAPPING: &[Mapping] = &[
@@ -51,7 +54,6 @@ pub(in super::super) const MAPPING: &[Mapping] = &[
     Mapping::new("extra", "properties"),
     Mapping::new("source_ip", "properties.ipAddress, else callerIpAddress"),
     Mapping::new("user_agent", "properties.userAgent"),
-    Mapping::new("region", "location"),
     Mapping::new("decision", "properties.status.errorCode, else resultType"),
     Mapping::new("outcome", "properties.status.errorCode, else resultType"),
     Mapping::new("status_reason", "properties.status.errorCode, else resultType"),
@@ -85,12 +87,24 @@ const SPELLING: &[&str] = &[
     "resourceIdentity",
 ];
 
-/// Errors after which it was known who asked: what refused is conditional access, or a permission.
+/// Errors after which it was known who asked, and what refused: conditional access, an application that
+/// is for those only who are assigned to it, or nobody's consent to what it may do.
 /// <https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes>
-const AUTHENTICATED: &[&str] = &[
-    "50105", "53000", "53001", "53002", "53003", "53004", "53009", "53011", "65001", "90094",
-    "501051", "530003", "530031", "530032", "530034",
+const AUTHENTICATED: &[(&str, &[&str])] = &[
+    (
+        "conditional access",
+        &[
+            "53000", "53001", "53002", "53003", "53004", "53009", "53011", "530003", "530031",
+            "530032", "530034",
+        ],
+    ),
+    ("app assignment", &["50105", "501051"]),
+    ("consent", &["65001", "90094"]),
 ];
+
+/// Interruptions of a sign-in that follow the proof, and are no errors: whether to stay signed in, whether
+/// that is what was wanted, and how to be reached for a new password.
+const INTERRUPTED: &[&str] = &["50125", "50140", "50199"];
 
 /// Errors of a service that did not come to decide: too busy, or broken.
 const UNDECIDED: &[&str] = &["90006", "90012", "90024", "90033"];
@@ -124,7 +138,6 @@ pub(in super::super) fn read(
             .into_iter()
             .find_map(text),
         source_event_id: text("id"),
-        region: fields.text_if("location"),
         user_agent: text("userAgent"),
         activity_id: normalize::activity_of("signin"),
         ..Access::default()
@@ -233,7 +246,8 @@ fn credential(access: &mut Access, text: &dyn Fn(&str) -> Option<String>) {
     };
     if access.outcome == Outcome::Success {
         let token = text("uniqueTokenIdentifier");
-        access.issued_credential_id = token.map(|uti| CredentialId(format!("UTI={uti}")));
+        access.issued_credential_id =
+            token.map(|uti| CredentialId(format!("UTI={}", token_id(&uti))));
     }
 }
 
@@ -261,14 +275,46 @@ fn outcome(access: &mut Access, fields: &mut Fields, more: &Fields) {
             if UNDECIDED.contains(&code) {
                 access.decision = Decision::Error;
                 access.identity_kind = IdentityKind::Unauthenticated;
-            } else if AUTHENTICATED.contains(&code) {
-                access.decided_by = Some("conditional access".to_owned());
+            } else if INTERRUPTED.contains(&code) {
+                access.decision = Decision::Unknown;
+            } else if let Some(by) = refused_by(code) {
+                access.decided_by = Some(by.to_owned());
             } else {
                 access.decided_by = Some("authentication".to_owned());
                 access.identity_kind = IdentityKind::Unauthenticated;
             }
         }
     }
+}
+
+/// What refused somebody who is known.
+fn refused_by(code: &str) -> Option<&'static str> {
+    AUTHENTICATED.iter().find(|(_, codes)| codes.contains(&code)).map(|(by, _)| *by)
+}
+
+/// The id of a token as tokens carry it, `uti`: the sixteen bytes of the id of the sign-in, in base64 of
+/// RFC 4648 section 5 without padding. Until 2022 sign-ins had that id as text in base64 instead.
+fn token_id(told: &str) -> String {
+    let text = decode_base64(told).and_then(|bytes| String::from_utf8(bytes).ok());
+    let bytes = text.as_deref().and_then(bytes_of_guid);
+    bytes.map_or_else(|| told.to_owned(), |bytes| URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// The bytes of a GUID, whose first three groups are numbers with their lowest byte first.
+/// <https://learn.microsoft.com/en-us/dotnet/api/system.guid.tobytearray>
+fn bytes_of_guid(text: &str) -> Option<Vec<u8>> {
+    let groups: Vec<&str> = text.split('-').collect();
+    let [first, second, third, fourth, last] = groups.as_slice() else { return None };
+    let is_guid = groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]);
+    let number = |text: &str| u64::from_str_radix(text, 16).ok();
+    let (head, tail) = (number(first)?, number(&[*fourth, *last].concat())?);
+    let middle = [number(second)?, number(third)?];
+    let mut bytes = u32::try_from(head).ok()?.to_le_bytes().to_vec();
+    for number in middle {
+        bytes.extend(u16::try_from(number).ok()?.to_le_bytes());
+    }
+    bytes.extend(tail.to_be_bytes());
+    is_guid.then_some(bytes)
 }
 
 #[cfg(test)]

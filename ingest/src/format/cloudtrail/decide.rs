@@ -80,6 +80,22 @@ const UNDECIDED: &[&str] = &[
     "TooManyRequests",
 ];
 
+/// The status of HTTP that some services write as the code, also where there is no error.
+fn status(code: &str) -> Option<i64> {
+    code.parse().ok().filter(|status| (100..600).contains(status))
+}
+
+/// What a status of HTTP tells; success is no error.
+fn told_by_status(status: i64) -> Option<Told> {
+    match status {
+        ..=399 => None,
+        401 => Some(Told::Unauthenticated),
+        403 => Some(Told::Denied),
+        429 | 500.. => Some(Told::Nothing),
+        _ => Some(Told::Failed),
+    }
+}
+
 /// Reads a code such as `Client.UnauthorizedOperation`, `KMS.ThrottlingException` or
 /// `Throttling.RateExceeded`: services put their own before and after it.
 fn told_by(code: &str) -> Told {
@@ -111,8 +127,9 @@ pub(super) fn decide(access: &mut Access, fields: &mut Fields) {
     let sign_in = ["responseElements", "serviceEventDetails"]
         .into_iter()
         .find_map(|key| sign_in(verb, fields.get(key)));
+    access.status_code = code.as_deref().and_then(status);
     let told = match (&code, sign_in) {
-        (Some(code), _) => Some(told_by(code)),
+        (Some(code), _) => access.status_code.map_or_else(|| Some(told_by(code)), told_by_status),
         (None, Some(false)) => Some(Told::Unauthenticated),
         (None, None) if message.is_some() => Some(Told::Nothing),
         (None, _) => None,

@@ -373,3 +373,34 @@ fn what_is_beside_events_is_a_log() {
         assert_eq!(reading.logs[0].time.to_string(), "2026-07-23T10:00:00.000000Z");
     }
 }
+
+/// Scenario: services that write the status of HTTP as the code of an error, also where there is none.
+/// Guarantees: success is success; 401 and 403 are refusals; the status is a column.
+#[test]
+fn codes_may_be_statuses() {
+    let check = |code: Value, decision: Decision, success: bool, status: Option<i64>| {
+        let row = access(&event(&json!({ "errorCode": code })));
+        let found = (row.decision, row.outcome == Outcome::Success, row.status_code);
+        assert_eq!(found, (decision, success, status), "{code}");
+    };
+    check(json!("200"), Decision::Allow, true, Some(200));
+    check(json!(204), Decision::Allow, true, Some(204));
+    check(json!("401"), Decision::Deny, false, Some(401));
+    check(json!("403"), Decision::Deny, false, Some(403));
+    check(json!("404"), Decision::Allow, false, Some(404));
+    check(json!("500"), Decision::Unknown, false, Some(500));
+    check(json!("4711"), Decision::Allow, false, None);
+}
+
+/// Scenario: callers that somebody else vouches for, of whom no name is told.
+/// Guarantees: nobody is made up; the realm is known as far as it is told.
+#[test]
+fn nobody_is_made_up() {
+    use IdentityKind as K;
+    check_caller(
+        &json!({"type": "WebIdentityUser", "identityProvider": "i"}),
+        (K::Unknown, None, Some("i"), Some(CredentialKind::OidcToken)),
+    );
+    check_caller(&json!({"type": "SAMLUser"}), (K::Unknown, None, None, None));
+    check_caller(&json!({"type": "IdentityCenterUser"}), (K::Unknown, None, None, None));
+}

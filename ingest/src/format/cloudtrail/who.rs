@@ -122,13 +122,11 @@ fn identity(user: &Fields) -> Identity {
     match kind.as_str() {
         "WebIdentityUser" | "SAMLUser" => {
             let issuer = text(user, "/identityProvider");
-            let name = text(user, "/userName").unwrap_or_default();
-            Identity::federated(issuer.as_deref().map(issuer_of), &name)
+            vouched_for(issuer.as_deref().map(issuer_of), text(user, "/userName"))
         }
         "IdentityCenterUser" => {
             let store = text(user, "/onBehalfOf/identityStoreArn");
-            let name = text(user, "/onBehalfOf/userId").unwrap_or_default();
-            Identity::federated(store.as_deref(), &name)
+            vouched_for(store.as_deref(), text(user, "/onBehalfOf/userId"))
         }
         "AWSService" if by_service().is_some() => {
             Identity::parse(Provider::Aws, None, &by_service().unwrap_or_default())
@@ -140,6 +138,14 @@ fn identity(user: &Fields) -> Identity {
             }
             (None, _) => of_other_account(user),
         },
+    }
+}
+
+/// Somebody whom `realm` vouches for; without a name it is nobody.
+fn vouched_for(realm: Option<&str>, name: Option<String>) -> Identity {
+    match name {
+        Some(name) => Identity::federated(realm, &name),
+        None => Identity { realm: realm.map(str::to_owned), ..Identity::default() },
     }
 }
 

@@ -95,7 +95,7 @@ pub(in super::super) fn of_category(category: &str) -> Option<Format> {
         Some(Format::AzureSignin)
     } else if matches!(category, "AKSAudit" | "AKSAuditAdmin") {
         Some(Format::AksAudit)
-    } else if category == "AzureActivity" {
+    } else if matches!(category, "AzureActivity" | "MicrosoftGraphActivityLogs") {
         Some(Format::AzureActivity)
     } else if CONTROL_PLANE.iter().any(|beginning| category.starts_with(beginning)) {
         Some(Format::AksAudit)

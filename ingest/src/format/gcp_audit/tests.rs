@@ -1,4 +1,3 @@
-use durward_schemas::values::IdentityKind;
 use serde_json::json;
 
 use super::super::{Format, read as read_all};
@@ -69,6 +68,9 @@ fn principals_are_told_apart() {
         Some("projects/1/locations/global/workloadIdentityPools/github"),
         None,
     );
+    let agent =
+        "principal://iam.googleapis.com/projects/1/locations/us-central1/reasoningEngines/7";
+    check(json!({ "principalSubject": agent }), IdentityKind::Unknown, None, None);
     check(json!({}), IdentityKind::Unknown, None, None);
 }
 
@@ -204,5 +206,68 @@ fn subjects_of_google_are_addresses() {
             who(json!({"principalEmail": email})),
             "{subject}"
         );
+    }
+}
+
+/// Scenario: exchanges of a token for one of Google's, one that ended well and one that did not.
+/// Guarantees: who exchanged is whom the pool made of it, as in all that is done with the token; nobody is
+/// asked for a permission, so the end tells; an exchange that failed makes nobody of anybody.
+#[test]
+fn exchanged_tokens_are_of_their_subject() {
+    let pool = "projects/1/locations/global/workloadIdentityPools/p";
+    let subject = "system:serviceaccount:web:frontend";
+    let mapped = format!("principal://iam.googleapis.com/{pool}/subject/{subject}");
+    let row = |key: &str, code: i64| {
+        access(
+            &json!({"serviceName": "sts.googleapis.com", "methodName": "google.identity.sts.v1.SecurityTokenService.ExchangeToken",
+            "authenticationInfo": {"principalSubject": subject}, "status": {"code": code},
+            "authorizationInfo": [{"permission": "sts.identityProviders.checkLogging"}], "metadata": {key: mapped}}),
+        )
+    };
+    let used =
+        access(&json!({"methodName": "x", "authenticationInfo": {"principalSubject": mapped}}));
+    for key in ["mapped_principal", "mappedPrincipal"] {
+        let exchanged = row(key, 0);
+        assert_eq!(
+            (exchanged.identity_kind, &exchanged.identity, &exchanged.identity_realm),
+            (IdentityKind::ServiceAccount, &used.identity, &used.identity_realm)
+        );
+        assert_eq!(exchanged.identity_realm.as_deref(), Some(pool));
+        assert_eq!((exchanged.decision, exchanged.outcome), (Decision::Allow, Outcome::Success));
+    }
+    let failed = row("mapped_principal", 3);
+    assert_ne!(failed.identity_realm.as_deref(), Some(pool));
+    assert_eq!((failed.decision, failed.outcome), (Decision::Unknown, Outcome::Failure));
+}
+
+/// Scenario: what Google does by itself, and a person who signs in.
+/// Guarantees: Google's system is no person; who signed in was let in.
+#[test]
+fn google_itself_is_no_person() {
+    let row = access(
+        &json!({"methodName": "x", "authenticationInfo": {"principalEmail": "system@google.com"}}),
+    );
+    assert_eq!(
+        (row.identity_kind, row.identity.as_deref(), row.decision),
+        (IdentityKind::System, Some("system@google.com"), Decision::Unknown)
+    );
+    let row = access(&json!({"methodName": "google.login.LoginService.loginSuccess",
+        "authenticationInfo": {"principalEmail": "eve@example.com"}}));
+    assert_eq!((row.decision, row.outcome), (Decision::Allow, Outcome::Success));
+}
+
+/// Scenario: a person who fails to sign in, and a call with a proof that is refused.
+/// Guarantees: nobody is held to it; what was claimed stays.
+#[test]
+fn claims_that_are_refused_are_nobodys() {
+    let claimed = json!({"principalEmail": "eve@example.com"});
+    for payload in [
+        json!({"methodName": "google.login.LoginService.loginFailure", "authenticationInfo": claimed}),
+        json!({"methodName": "x", "authenticationInfo": claimed, "status": {"code": 16}}),
+    ] {
+        let row = access(&payload);
+        assert_eq!((row.identity_kind, row.identity), (IdentityKind::Unauthenticated, None));
+        assert_eq!(row.decided_by.as_deref(), Some("authentication"));
+        assert!(row.extra.unwrap().as_str().contains("eve@example.com"));
     }
 }

@@ -131,6 +131,7 @@ pub(super) const SAMPLES: &[Sample] = &[
             "AKIAIOSFODNN7EXAMPLE",
             "WebIdentityUser",
             "iam.amazonaws.com",
+            "403",
         ],
     },
     Sample {
@@ -340,6 +341,7 @@ pub(super) const SAMPLES: &[Sample] = &[
             "insertId": "i-4", "timestamp": "2026-07-23T10:00:00.131337Z",
             "protoPayload": {"serviceName": "sts.googleapis.com", "methodName": "google.identity.sts.v1.SecurityTokenService.ExchangeToken",
                 "authenticationInfo": {"principalSubject": "0123"},
+                "status": {"code": 0},
                 "metadata": {"mapped_principal": "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/acme.svc.id.goog/subject/ns/web/sa/frontend"}}
         }"#,
         words: &["serviceAccount:acme.svc.id.goog[a/b]"],
@@ -379,11 +381,13 @@ pub(super) const SAMPLES: &[Sample] = &[
         name: "azure-activity: an application reads a blob",
         format: Format::AzureActivity,
         record: r#"{
-            "time": "2026-07-23T10:00:00.1313370Z", "category": "StorageRead", "operationName": "GetBlob", "statusCode": 200, "correlationId": "c-2",
+            "time": "2026-07-23T10:00:00.1313370Z", "category": "StorageRead", "operationName": "GetBlob", "statusCode": 200, "statusText": "Success", "correlationId": "c-2",
             "resourceId": "/subscriptions/1/providers/Microsoft.Storage/storageAccounts/a/blobServices/default",
-            "identity": {"type": "OAuth", "authorization": [{"action": "x", "roleAssignmentId": "ra-1"}]}
+            "uri": "https://a.blob.core.windows.net/b/c",
+            "identity": {"type": "OAuth", "requester": {"objectId": "o-1", "tenantId": "t-1"}, "authorization": [
+                {"action": "x", "roleAssignmentId": "ra-1", "result": "Granted", "principals": [{"id": "o-1", "type": "User"}]}]}
         }"#,
-        words: &[],
+        words: &["AccountKey", "Anonymous", "Denied", "Group"],
     },
     Sample {
         name: "azure-activity: an application asks Microsoft Graph",
@@ -392,7 +396,7 @@ pub(super) const SAMPLES: &[Sample] = &[
             "time": "2026-07-23T10:00:00.1313370Z", "category": "MicrosoftGraphActivityLogs", "operationName": "Microsoft Graph Activity",
             "resourceId": "/TENANTS/T-1/PROVIDERS/MICROSOFT.AADIAM", "correlationId": "c-1", "resultDescription": "no",
             "identity": {"type": "x", "authorization": {"evidence": {"roleAssignmentId": "ra-1"}}},
-            "properties": {"requestMethod": "GET", "responseStatusCode": 403, "httpStatusCode": 403, "statusMessage": "no", "appId": "a-1",
+            "properties": {"requestMethod": "GET", "requestUri": "https://graph.microsoft.com/v1.0/me", "userAgent": "curl", "responseStatusCode": 403, "httpStatusCode": 403, "statusMessage": "no", "appId": "a-1",
                 "servicePrincipalId": "o-1", "userId": "u-1", "tenantId": "t-1", "signInActivityId": "s-1"}
         }"#,
         words: &["Anonymous", "Microsoft.Authorization/policies/deny/action"],
@@ -429,12 +433,51 @@ pub(super) const SAMPLES: &[Sample] = &[
         ],
     },
     Sample {
+        name: "azure-activity: a policy refuses",
+        format: Format::AzureActivity,
+        record: r#"{
+            "time": "2026-07-23T10:00:00Z", "operationName": "Microsoft.Authorization/policies/deny/action", "resourceId": "/subscriptions/1",
+            "properties": {"policies": "[{\"policyDefinitionEffect\":\"Deny\",\"policyAssignmentId\":\"pa-1\"}]"}
+        }"#,
+        words: &[],
+    },
+    Sample {
+        name: "azure-activity: a policy refuses a part of a deployment",
+        format: Format::AzureActivity,
+        record: r#"{
+            "time": "2026-07-23T10:00:00Z", "operationName": "Microsoft.Resources/deployments/write", "resourceId": "/subscriptions/1",
+            "properties": {"statusCode": "BadRequest",
+                "statusMessage": "{\"error\":{\"details\":[{\"code\":\"RequestDisallowedByPolicy\",\"additionalInfo\":[{\"info\":{\"policyAssignmentId\":\"pa-1\"}}]}]}}"}
+        }"#,
+        words: &[],
+    },
+    Sample {
+        name: "azure-activity: a person activates a role",
+        format: Format::AzureActivity,
+        record: r#"{
+            "time": "2026-07-23T10:00:00Z", "operationName": "Add member to role requested (PIM activation)", "resourceId": "/subscriptions/1",
+            "category": "Administrative", "resultType": "Succeeded", "correlationId": "c-1",
+            "properties": {"TenantID": "t-1", "RoleDefinition": "Owner",
+                "CallerInfo": "[{\"CallerIdentityType\":\"UPN\",\"CallerIdentityValue\":\"eve@example.com\"},{\"CallerIdentityType\":\"ObjectID\",\"CallerIdentityValue\":\"o-1\"}]"}
+        }"#,
+        words: &[],
+    },
+    Sample {
+        name: "azure-activity: a service of Azure calls by its name",
+        format: Format::AzureActivity,
+        record: r#"{
+            "time": "2026-07-23T10:00:00Z", "operationName": "Microsoft.Insights/alertRules/Activated/action", "resourceId": "/subscriptions/1",
+            "category": "Alert", "resultType": "Activated", "caller": "Microsoft.Insights/alertRules"
+        }"#,
+        words: &["o-1"],
+    },
+    Sample {
         name: "azure-activity: a user of whom only the object is told fails",
         format: Format::AzureActivity,
         record: r#"{
             "time": "2026-07-23T10:00:00Z", "operationName": "Microsoft.KeyVault/vaults/secrets/read", "resourceId": "/subscriptions/1",
             "resultType": "Failure", "resultSignature": "Failed.Forbidden", "resultDescription": "refused",
-            "properties": {"statusCode": "Forbidden", "statusMessage": "no role allows it"},
+            "properties": {"statusCode": "Forbidden", "statusMessage": "no role allows it", "clientInfo": "azsdk"},
             "identity": {"claims": {"oid": "o-1"}, "authorization": {"evidence": {"principalType": "User", "principalId": "o-1"}}}
         }"#,
         words: &["ServicePrincipal"],
@@ -469,10 +512,10 @@ pub(super) const SAMPLES: &[Sample] = &[
         record: r#"{
             "time": "2026-07-23T10:01:00Z", "resourceId": "/tenants/t-1/providers/Microsoft.aadiam", "operationName": "Update application",
             "category": "AuditLogs", "tenantId": "t-1", "resultDescription": "described", "callerIpAddress": "203.0.113.8", "correlationId": "c-2",
-            "location": "IE", "result": "success",
+            "location": "IE", "result": "success", "userAgent": "app",
             "properties": {"id": "d-1", "correlationId": "c-1", "activityDisplayName": "Add federated identity credential",
                 "activityDateTime": "2026-07-23T10:00:00Z", "loggedByService": "Core Directory", "operationType": "Update",
-                "result": "failure", "resultReason": "Insufficient privileges to complete the operation.",
+                "result": "failure", "resultReason": "Insufficient privileges to complete the operation.", "userAgent": "cli",
                 "initiatedBy": {"user": {"id": "o-1", "userPrincipalName": "eve@example.com", "ipAddress": "203.0.113.7"}},
                 "targetResources": [{"id": "app-1", "displayName": "ledger", "type": "Application",
                     "modifiedProperties": [{"displayName": "FederatedIdentityCredentials", "newValue": "[{\"subject\":\"system:serviceaccount:payments:ledger\"}]"}]}],

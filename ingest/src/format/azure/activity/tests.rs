@@ -1,4 +1,4 @@
-use durward_schemas::values::IdentityKind;
+use durward_schemas::values::{CredentialKind, IdentityKind};
 use serde_json::json;
 
 use super::super::super::{Format, read as read_all};
@@ -174,4 +174,199 @@ fn resources_tell_in_their_own_way() {
     );
     let body = access(&json!({"properties": {"requestBody": "{\"a\":1}"}})).request_object;
     assert_eq!(body.unwrap().as_str(), r#"{"a":1}"#);
+}
+
+/// Scenario: operations of Privileged Identity Management by a person and by the service itself, whose
+/// caller stands in a text among the properties.
+/// Guarantees: who began it, in which tenant.
+#[test]
+fn privileged_identity_management_tells_its_caller() {
+    let row = |upn: &str| {
+        let told = json!([
+            {"CallerIdentityType": "UPN", "CallerIdentityValue": upn},
+            {"CallerIdentityType": "ObjectID", "CallerIdentityValue": "o"},
+            {"CallerIdentityType": "ObjectClass", "CallerIdentityValue": "User"},
+        ]);
+        access(
+            &json!({"operationName": "Add member to role requested (PIM activation)", "resultType": "Succeeded",
+            "properties": {"TenantID": "t", "CallerInfo": told.to_string(), "RoleDefinition": "Owner"}}),
+        )
+    };
+    let person = row("eve@example.com");
+    assert_eq!(
+        (person.identity_kind, person.identity.as_deref()),
+        (IdentityKind::User, Some("eve@example.com"))
+    );
+    assert_eq!(
+        (person.identity_realm.as_deref(), person.identity_uid.as_deref(), person.activity_id),
+        (Some("t"), Some("o"), 1)
+    );
+    let service = row("");
+    assert_eq!(
+        (service.identity_kind, service.identity.as_deref()),
+        (IdentityKind::AzureApplication, Some("oid:o"))
+    );
+}
+
+/// Scenario: a service of Azure that calls by its own name, and claims with blanks around them.
+/// Guarantees: the name is no id of an object; blanks belong to no name.
+#[test]
+fn names_are_no_ids() {
+    let row = access(&json!({"caller": "Microsoft.Insights/alertRules"}));
+    assert_eq!(
+        (row.identity_kind, row.identity.as_deref(), row.identity_uid),
+        (IdentityKind::Unknown, Some("Microsoft.Insights/alertRules"), None)
+    );
+    let row = access(
+        &json!({"identity": {"claims": {"name": "Eve", "unique_name": " eve@example.com", "tid": "t "}}}),
+    );
+    assert_eq!(
+        (row.identity.as_deref(), row.identity_realm.as_deref()),
+        (Some("eve@example.com"), Some("t"))
+    );
+}
+
+/// Scenario: requests to storage accounts with a key, with signatures, as a person whom no role lets in,
+/// and one that the service failed.
+/// Guarantees: what was shown, who is behind it, which address was asked for without its secret; a role
+/// that refused let nobody in; a failure of the service says nothing of what was decided.
+#[test]
+fn storage_tells_what_was_shown() {
+    let row = |status: i64, identity: Value| {
+        access(&json!({"category": "StorageRead", "operationName": "GetBlob", "resultType": null,
+            "statusCode": status, "statusText": "text", "identity": identity,
+            "uri": "https://a.blob.core.windows.net/b/c?sp=r&sig=cGFzc3dvcmRwYXNzd29yZA%3D%3D"}))
+    };
+    for (kind, expect) in [
+        ("AccountKey", Some(CredentialKind::CloudStaticKey)),
+        ("SAS", Some(CredentialKind::CloudStaticKey)),
+        ("Anonymous", Some(CredentialKind::None)),
+        ("OAuth", None),
+    ] {
+        assert_eq!(row(200, json!({ "type": kind })).credential_kind, expect, "{kind}");
+    }
+    let checked = |result: &str| {
+        json!({"type": "DelegationSAS", "requester": {"objectId": "o", "tenantId": "t"},
+            "authorization": [{"roleAssignmentId": "ra", "principals": [{"id": "o", "type": "User"}], "result": result}]})
+    };
+    let refused = row(403, checked("Denied"));
+    assert_eq!(
+        (refused.identity_kind, refused.identity.as_deref()),
+        (IdentityKind::User, Some("oid:o"))
+    );
+    assert_eq!((refused.decision, refused.decided_by), (Decision::Deny, None));
+    assert_eq!(refused.status_reason.as_deref(), Some("text"));
+    let address = refused.request_uri.unwrap();
+    assert!(address.starts_with("https://a.blob.core.windows.net/b/c?"), "{address}");
+    assert!(!address.contains("cGFzc3dvcmRwYXNzd29yZA"), "{address}");
+    let let_in = row(500, checked("Granted"));
+    assert_eq!(
+        (let_in.decision, let_in.decided_by.as_deref(), let_in.decided_subject.as_deref()),
+        (Decision::Allow, Some("roleAssignments/ra"), Some("User/o"))
+    );
+    assert_eq!(row(500, json!({"type": "OAuth"})).decision, Decision::Unknown);
+    assert_eq!(row(503, checked("Denied")).decision, Decision::Deny);
+}
+
+/// Scenario: a request to Microsoft Graph that deletes, and one to a Key Vault.
+/// Guarantees: what was asked for, with what, and what that does.
+#[test]
+fn requests_have_addresses_and_agents() {
+    let row = access(
+        &json!({"operationName": "Microsoft Graph Activity", "resultType": null, "properties": {"requestMethod": "DELETE",
+        "requestUri": "https://graph.microsoft.com/v1.0/applications/a", "userAgent": "curl", "responseStatusCode": 204, "appId": "a"}}),
+    );
+    assert_eq!(
+        (row.request_uri.as_deref(), row.user_agent.as_deref(), row.activity_id),
+        (Some("https://graph.microsoft.com/v1.0/applications/a"), Some("curl"), 4)
+    );
+    let row = access(
+        &json!({"operationName": "SecretGet", "properties": {"clientInfo": "azsdk", "httpStatusCode": 200,
+        "requestUri": "https://v.vault.azure.net/secrets/s/1"}}),
+    );
+    assert_eq!(
+        (row.request_uri.as_deref(), row.user_agent.as_deref()),
+        (Some("https://v.vault.azure.net/secrets/s/1"), Some("azsdk"))
+    );
+}
+
+/// Scenario: a refusal by Azure Policy, as the policy tells it, as the request does that was refused, and
+/// as the deployment does whose template holds that request.
+/// Guarantees: each is a refusal; the assignment of the policy decided, where it is told.
+#[test]
+fn policies_name_their_assignment() {
+    let assignment = "/subscriptions/1/providers/Microsoft.Authorization/policyAssignments/p";
+    let policies = json!([
+        {"policyDefinitionEffect": "Audit", "policyAssignmentId": "other"},
+        {"policyDefinitionEffect": "deny", "policyAssignmentId": assignment},
+    ]);
+    let violated = json!({"code": "RequestDisallowedByPolicy",
+        "additionalInfo": [{"type": "PolicyViolation", "info": {"policyAssignmentId": assignment}}]});
+    let check = |more: Value, by: Option<&str>| {
+        let row = access(&more);
+        assert_eq!((row.decision, row.decided_by.as_deref()), (Decision::Deny, by), "{more}");
+    };
+    check(
+        json!({"operationName": "Microsoft.Authorization/policies/deny/action", "resultType": "Failure",
+            "properties": {"policies": policies.to_string()}}),
+        Some(assignment),
+    );
+    let message = json!({ "error": violated }).to_string();
+    check(
+        json!({"resultType": "Failure", "properties": {"statusCode": "Forbidden", "statusMessage": message}}),
+        Some(assignment),
+    );
+    let message =
+        json!({"error": {"code": "InvalidTemplateDeployment", "details": [violated]}}).to_string();
+    check(
+        json!({"resultType": "Failure", "properties": {"statusCode": "BadRequest", "statusMessage": message}}),
+        Some(assignment),
+    );
+    check(json!({"resultType": "Failure", "properties": {"statusCode": "Forbidden"}}), None);
+}
+
+/// Scenario: rows of Log Analytics for requests to Microsoft Graph and to a storage account, beside a sign-in.
+/// Guarantees: each is what it is, with the columns that diagnostic settings give.
+#[test]
+fn tables_of_resources_are_read() {
+    let now = "2026-07-23T10:00:00Z";
+    let graph = json!({"Type": "MicrosoftGraphActivityLogs", "TimeGenerated": now, "TenantId": "w", "AadTenantId": "t",
+        "AppId": "a", "ServicePrincipalId": "o", "UserId": "", "SignInActivityId": "u", "IPAddress": "203.0.113.7", "UserAgent": "curl",
+        "RequestMethod": "POST", "RequestUri": "https://graph.microsoft.com/v1.0/applications/x/addPassword", "ResponseStatusCode": 201,
+        "OperationId": "c", "_ResourceId": "/tenants/t/providers/microsoft.aadiam"});
+    let blob = json!({"Type": "StorageBlobLogs", "TimeGenerated": now, "TenantId": "w", "OperationName": "GetBlob", "StatusCode": "403",
+        "Uri": "https://a.blob.core.windows.net/b", "AuthenticationType": "OAuth", "RequesterObjectId": "o", "RequesterTenantId": "t",
+        "RequesterAppId": "a", "RequesterUpn": "", "UserAgentHeader": "curl", "_ResourceId": "/subscriptions/1/x",
+        "AuthorizationDetails": json!([{"roleAssignmentId": "ra", "principals": [{"id": "o", "type": "ServicePrincipal"}], "result": "Denied"}]).to_string()});
+    let sign_in = json!({"Type": "AADServicePrincipalSignInLogs", "TimeGenerated": now, "AppId": "a", "ResultType": "0"});
+    let text = json!([sign_in, graph, blob]).to_string();
+    let format = Format::detect(text.as_bytes()).unwrap();
+    let rows = with_context(|context| read_all(format, text.as_bytes(), context)).accesses;
+    let found: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let who = [&row.identity, &row.identity_realm, &row.identity_uid];
+            (
+                row.verb.as_deref(),
+                who.map(Option::as_deref),
+                row.decision,
+                row.user_agent.as_deref(),
+            )
+        })
+        .collect();
+    let who = [Some("appid:a"), Some("t"), Some("o")];
+    assert_eq!(
+        found,
+        [
+            (Some("Sign-in activity"), [Some("appid:a"), None, None], Decision::Allow, None),
+            (Some("Microsoft Graph Activity"), who, Decision::Allow, Some("curl")),
+            (Some("GetBlob"), who, Decision::Deny, Some("curl")),
+        ]
+    );
+    assert_eq!(rows[1].credential_id.as_ref().map(ToString::to_string).as_deref(), Some("UTI=u"));
+    assert_eq!((rows[1].activity_id, rows[1].source_ip.as_deref()), (1, Some("203.0.113.7")));
+    assert_eq!(rows[1].request_uri.as_deref().map(|uri| uri.ends_with("/addPassword")), Some(true));
+    assert_eq!(rows[2].decided_subject.as_deref(), Some("ServicePrincipal/o"));
+    let empty = access(&json!({"properties": {"requestBody": "", "responseBody": ""}}));
+    assert_eq!((empty.request_object, empty.response_object), (None, None));
 }

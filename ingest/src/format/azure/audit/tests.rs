@@ -82,3 +82,18 @@ fn tables_and_words_are_read() {
     );
     assert_eq!((row.decision, row.activity_id), (Decision::Deny, 1));
 }
+
+/// Scenario: changes with the program that asked for them as a field, and among the details.
+/// Guarantees: it is the user agent, the field first.
+#[test]
+fn agents_are_told() {
+    let agent = |more: Value| {
+        let mut properties = json!({"activityDisplayName": "x", "additionalDetails": [
+            {"key": "AppId", "value": "a"}, {"key": "User-Agent", "value": "azsdk"}]});
+        properties.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        access(&json!({"category": "AuditLogs", "properties": properties})).user_agent
+    };
+    assert_eq!(agent(json!({"userAgent": null})).as_deref(), Some("azsdk"));
+    assert_eq!(agent(json!({"userAgent": "curl"})).as_deref(), Some("curl"));
+    assert_eq!(agent(json!({"additionalDetails": []})), None);
+}

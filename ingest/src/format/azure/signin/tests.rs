@@ -126,8 +126,47 @@ fn errors_are_told_apart() {
         assert_eq!((row.decision, row.decided_by.as_deref()), (decision, by), "{code}");
         assert_eq!((row.identity.is_some(), row.issued_credential_id), (is_known, None), "{code}");
     };
-    check("501051", Decision::Deny, Some("conditional access"), true);
+    check("501051", Decision::Deny, Some("app assignment"), true);
     check("530032", Decision::Deny, Some("conditional access"), true);
     check("7000222", Decision::Deny, Some("authentication"), false);
     check("90033", Decision::Error, None, false);
+}
+
+/// Scenario: sign-ins that were interrupted after the proof, and refusals by an application and by
+/// those who may consent.
+/// Guarantees: who it is; an interruption refuses nobody, and gives out no token; who refused is told apart.
+#[test]
+fn interruptions_are_no_refusals() {
+    let check = |code: i64, decision: Decision, by: Option<&str>| {
+        let row = access(&json!({"category": "SignInLogs", "location": "FR",
+            "properties": {"userPrincipalName": "eve@example.com", "uniqueTokenIdentifier": "u", "status": {"errorCode": code}}}));
+        assert_eq!((row.decision, row.decided_by.as_deref()), (decision, by), "{code}");
+        assert_eq!(row.identity.as_deref(), Some("eve@example.com"), "{code}");
+        assert_eq!((row.outcome, row.issued_credential_id), (Outcome::Failure, None), "{code}");
+        // Where a person was is no region of a cloud.
+        assert_eq!(row.region, None);
+    };
+    check(50_140, Decision::Unknown, None);
+    check(50_125, Decision::Unknown, None);
+    check(50_105, Decision::Deny, Some("app assignment"));
+    check(65_001, Decision::Deny, Some("consent"));
+    check(53_003, Decision::Deny, Some("conditional access"));
+}
+
+/// Scenario: the id of one token as sign-ins had it up to 2022, which is that of the sign-in, and as they
+/// have had it since; ids that are neither.
+/// Guarantees: the first two are one, which is what tokens carry; others stay as they are.
+#[test]
+fn older_ids_of_tokens_are_those_that_tokens_carry() {
+    let issued = |id: &str| {
+        let row = access(&json!({"category": "ServicePrincipalSignInLogs",
+            "properties": {"appId": "a", "uniqueTokenIdentifier": id, "status": {"errorCode": 0}}}));
+        row.issued_credential_id.unwrap().to_string()
+    };
+    // 00112233-4455-6677-8899-aabbccddeeff
+    let older = "MDAxMTIyMzMtNDQ1NS02Njc3LTg4OTktYWFiYmNjZGRlZWZm";
+    assert_eq!(issued(older), "UTI=MyIRAFVEd2aImaq7zN3u_w");
+    for id in ["MyIRAFVEd2aImaq7zN3u_w", "u-1", "MDAxMTIyMzM"] {
+        assert_eq!(issued(id), format!("UTI={id}"));
+    }
 }
