@@ -5,6 +5,7 @@
 //! Vault has hashed with a key of its own stays as it is; what it was told to write in clear is
 //! redacted here.
 
+mod own;
 mod secrets;
 
 use durward_schemas::Identity;
@@ -133,8 +134,19 @@ pub(super) fn read(
     context: &Context<'_>,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
-    let entry = mesh::fields(behind_prefix(&mesh::unwrapped(bytes)))?;
-    reading.accesses.push(access(entry, context)?);
+    let line = mesh::unwrapped(bytes, |name| name == "request");
+    if line.starts_with(b"<json:") {
+        return Err(not_an_entry());
+    }
+    if let Some(own) = own::of_text(&line) {
+        reading.logs.push(own::log(own, context));
+        return Ok(());
+    }
+    let mut entry = mesh::fields(behind_prefix(&line))?;
+    match own::of_fields(&mut entry) {
+        Some(own) => reading.logs.push(own::log(own, context)),
+        None => reading.accesses.push(access(entry, context)?),
+    }
     Ok(())
 }
 
@@ -201,10 +213,18 @@ fn what(access: &mut Access, request: &mut Fields) -> Result<(), Failure> {
     access.api_group = request.text("mount_type")?;
     let mount = request.text("mount_point")?;
     let path = access.request_uri.as_deref().unwrap_or_default();
-    let rest = mount.as_deref().map_or(path, |mount| path.strip_prefix(mount).unwrap_or(path));
+    let below = |mount: &str| path.strip_prefix(below_namespace(request, mount));
+    let rest = mount.as_deref().and_then(below).unwrap_or(path);
     access.object_name = Some(rest.to_owned()).filter(|rest| !rest.is_empty());
     access.resource = mount.map(|mount| mount.trim_end_matches('/').to_owned());
     Ok(())
+}
+
+/// A mount without the namespace in which it is, which paths leave out.
+/// <https://developer.hashicorp.com/vault/docs/enterprise/namespaces>
+fn below_namespace<'a>(request: &Fields, mount: &'a str) -> &'a str {
+    let path = request.get("namespace").and_then(|namespace| namespace.get("path")?.as_str());
+    path.and_then(|path| mount.strip_prefix(path)).unwrap_or(mount)
 }
 
 /// What is known of a login: it makes a token, and shows none.
@@ -220,7 +240,8 @@ impl Login {
     fn of(access: &Access, auth: &Fields, response: &Fields, request: &Fields) -> Option<Self> {
         let path = access.request_uri.as_deref().unwrap_or_default();
         // A mount may have a name of several parts.
-        let named = access.resource.as_deref().and_then(|mount| mount.strip_prefix("auth/"));
+        let mount = access.resource.as_deref().map(|mount| below_namespace(request, mount));
+        let named = mount.and_then(|mount| mount.strip_prefix("auth/"));
         let below = path.strip_prefix("auth/")?;
         let (name, rest) = named
             .and_then(|name| Some((name, below.strip_prefix(name)?.strip_prefix('/')?)))

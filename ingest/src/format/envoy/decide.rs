@@ -29,6 +29,10 @@ pub(super) struct Facts<'a> {
     pub(super) upstream_failure: Option<&'a str>,
     /// What ztunnel says of a connection that ended badly.
     pub(super) error: Option<&'a str>,
+    /// Whether a connection without TLS came to a sidecar that demands it.
+    pub(super) is_plain: bool,
+    /// Whether ztunnel speaks for whom the connection came to.
+    pub(super) is_inbound: bool,
     pub(super) has_upstream: bool,
     /// Whether it is said that no upstream was asked: the answer is the proxy's own.
     pub(super) is_local: bool,
@@ -52,7 +56,21 @@ impl Facts<'_> {
     pub(super) fn has_failed_handshake(&self) -> bool {
         const OF_TLS: &[&str] = &["TLS_error", "TLS error", "SSL_routines", "transport_socket"];
         let of_tls = |text: &str| OF_TLS.iter().any(|what| text.contains(what));
-        self.downstream_failure.is_some() || self.termination.is_some_and(of_tls)
+        self.downstream_failure.is_some()
+            || self.is_plain
+            || self.termination.is_some_and(of_tls)
+            || self.has_shown_ztunnel_nothing()
+    }
+
+    /// Whether ztunnel refused a peer for what it showed, or for showing nothing. Who went away, or
+    /// would not have ztunnel's own certificate, was not refused.
+    /// <https://github.com/istio/ztunnel/pull/1524>
+    fn has_shown_ztunnel_nothing(&self) -> bool {
+        self.error.filter(|_| self.is_inbound).is_some_and(|error| {
+            error.contains("tls handshake error")
+                && error.contains("InvalidData")
+                && !error.contains("AlertReceived")
+        })
     }
 
     /// Whether it ended badly.
@@ -94,8 +112,12 @@ pub(super) fn decide(facts: &Facts<'_>) -> Decided {
     let by_authentication = || Some("authentication".to_owned());
     let decided = |decision, by, reason_from| Decided { decision, by, reason_from };
     if facts.code.is_none() && facts.has_failed_handshake() {
-        let from =
-            if facts.downstream_failure.is_some() { DOWNSTREAM_FAILURE } else { TERMINATION };
+        let from = match (facts.downstream_failure, facts.termination) {
+            (Some(_), _) => DOWNSTREAM_FAILURE,
+            (None, _) if facts.is_plain => DETAILS,
+            (None, Some(_)) => TERMINATION,
+            (None, None) => ERRORS,
+        };
         return decided(Decision::Deny, by_authentication(), from);
     }
     if let Some(by) = facts.error.and_then(refused_by_ztunnel) {
@@ -153,9 +175,17 @@ fn by_answer(facts: &Facts<'_>) -> (Decision, Option<String>) {
 /// What stands for the policy where none allowed the request.
 const NO_POLICY: &str = "none";
 
+/// What ztunnel says where a policy that it does not name ended a connection: one that was let in before
+/// it came, and in Solo's distribution one that leaves the mesh.
+const BY_SOME_POLICY: &[&str] =
+    &["connection closed due to policy change", "request denied due to egress policy"];
+
 /// Namespace and name of the policy by which ztunnel refused a connection, if that is why it ended.
 /// <https://github.com/istio/ztunnel/blob/master/src/state.rs>, `AuthorizationRejectionError`
 fn refused_by_ztunnel(error: &str) -> Option<&str> {
+    if BY_SOME_POLICY.iter().any(|what| error.contains(what)) {
+        return Some(NO_POLICY);
+    }
     let reason = error.split_once("policy rejection")?.1;
     Some(reason.split_once("explicitly denied by: ").map_or(NO_POLICY, |(_, policy)| policy.trim()))
 }

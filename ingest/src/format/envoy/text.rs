@@ -83,10 +83,13 @@ fn of_ztunnel(line: &str) -> Option<Map<String, Value>> {
     let (time, rest) = word(line)?;
     super::super::mesh::time(&time)?;
     let (level, rest) = word(&rest)?;
-    let (scope, rest) = word(&rest)?;
+    let (scope, rest) = match rest.strip_prefix("http access") {
+        Some(rest) => ("http access".to_owned(), rest.trim_start().to_owned()),
+        None => word(&rest)?,
+    };
     // Before Istio 1.23 with a colon.
     let scope = scope.trim_end_matches(':');
-    let (head, _) = rest.split_once('=').filter(|_| scope == "access")?;
+    let (head, _) = rest.split_once('=').filter(|_| super::is_scope(scope))?;
     let (message, _) = head.rsplit_once(char::is_whitespace)?;
     let mut fields = super::super::mesh::pairs(rest.get(message.len()..)?)?;
     let message = message.trim_end();

@@ -50,6 +50,7 @@ pub(super) const SAMPLES: &[Sample] = &[
     Sample {
         format: Format::Envoy,
         record: r#"{"time":"2026-07-23T09:00:05Z","scope":"access","src.addr":"10.0.0.7:1","dst.service":"a.b.svc",
+            "src.workload":"frontend-1","src.namespace":"web",
             "src.identity":"spiffe://shop.test/ns/web/sa/frontend","dst.identity":"spiffe://shop.test/ns/shop/sa/orders",
             "duration":"3ms","error":"connection closed due to policy rejection: explicitly denied by: a/b"}"#,
         words: &["-", "spiffe://b.test/x"],
@@ -59,7 +60,14 @@ pub(super) const SAMPLES: &[Sample] = &[
         record: r#"{"time":"2026-07-23T09:00:05Z","scope":"access","message":"connection complete","direction":"inbound",
             "src.addr":"10.0.0.7:1","dst.workload":"orders-1","dst.namespace":"shop",
             "error":"connection closed due to policy rejection: explicitly denied by: a/istio_converted_static_strict"}"#,
-        words: &["connection opened", "outbound"],
+        words: &["connection opened", "outbound", "tls handshake error: InvalidData"],
+    },
+    Sample {
+        format: Format::Envoy,
+        record: r#"{"start_time":"2026-07-23T09:00:05Z","response_flags":"NR","upstream_cluster":"inbound|80||",
+            "response_code_details":"filter_chain_not_found","requested_server_name":"-",
+            "downstream_local_address":"10.0.0.9:8080","downstream_remote_address":"10.0.0.7:1"}"#,
+        words: &["a.example", "10.0.0.9:8443", "-"],
     },
     Sample {
         format: Format::Envoy,

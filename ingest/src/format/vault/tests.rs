@@ -297,3 +297,49 @@ fn operations_and_mounts() {
     let broken = json!({"error": "Post \"https://10.96.0.1\": context deadline exceeded"});
     assert_eq!(login("auth/kubernetes/", broken), (Decision::Error, None));
 }
+
+/// Scenario: a read and a login below a namespace of Vault Enterprise, where paths leave it out.
+/// Guarantees: the object is what is below the mount, and the role has the whole mount.
+#[test]
+fn namespaces_are_no_part_of_paths() {
+    let namespace = json!({"id": "a1", "path": "team/"});
+    let read =
+        access(&use_of(json!({"request": {"id": "1", "operation": "read", "mount_type": "kv",
+        "mount_point": "team/secret/", "namespace": namespace, "path": "secret/data/db"}})));
+    let found = (read.resource.as_deref(), read.object_name.as_deref());
+    assert_eq!(found, (Some("team/secret"), Some("data/db")));
+    let [_, mut entry] = login();
+    entry["request"]["namespace"] = namespace;
+    entry["request"]["mount_point"] = "team/auth/eu/k8s/".into();
+    entry["request"]["path"] = "auth/eu/k8s/login".into();
+    let login = access(&entry);
+    assert_eq!(login.object_name.as_deref(), Some("login"));
+    assert_eq!(login.decided_by.as_deref(), Some("auth/eu/k8s/role/ledger"));
+}
+
+/// Scenario: the log of Vault itself, JSON and text, before an entry; an entry in JSONX.
+/// Guarantees: log rows without secrets, a row, and a reject that says what is not read; the format is
+/// recognised.
+#[test]
+fn own_lines_are_logs() {
+    let own = json!({"@level": "info", "@message": "revoked lease", "@module": "expiration",
+        "@timestamp": "2026-11-23T17:41:37.1Z", "token": "hvs.CAESIJ1nd3kS0m3L0ngT0k3nV4lu3"});
+    let text = "2026-11-23T17:41:37.1Z [WARN]  core: seal {\"a\":1}";
+    let entry = use_of(json!({}));
+    let input = format!("{text}\n{own}\n{entry}\n");
+    assert_eq!(Format::detect(input.as_bytes()), Some(Format::Vault));
+    let reading = reading(&input);
+    assert_eq!((reading.accesses.len(), reading.logs.len(), reading.items()), (1, 2, 3));
+    let [first, second] = &reading.logs[..] else { panic!("two") };
+    assert_eq!(
+        (first.severity_number, first.body.as_deref()),
+        (Some(13), Some("core: seal {\"a\":1}"))
+    );
+    assert_eq!((second.severity_number, second.body.as_deref()), (Some(9), Some("revoked lease")));
+    assert_eq!(first.time, second.time);
+    assert!(!second.attributes.0.contains("hvs."), "{:?}", second.attributes);
+    let jsonx = r#"<json:object name="auth"></json:object>"#;
+    assert_eq!(Format::detect(jsonx.as_bytes()), Some(Format::Vault));
+    let rejects = self::reading(jsonx).rejects;
+    assert!(rejects[0].hint.as_deref().is_some_and(|hint| hint.contains("JSONX")));
+}
