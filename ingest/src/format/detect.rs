@@ -16,7 +16,7 @@ pub(super) fn detect(head: &[u8]) -> Option<Format> {
         _ if head.starts_with(envelope::GZIP) => Some(Format::CloudWatch),
         // Of lines that may be those of several programs what only one of them writes tells more.
         _ if is_cloudwatch(text) => {
-            Some(by_lines().filter(is_of_mesh).unwrap_or(Format::CloudWatch))
+            Some(by_lines().filter(|format| is_of_mesh(*format)).unwrap_or(Format::CloudWatch))
         }
         // An OTLP request in protobuf begins with its field 1, which has a length: `resource_*`.
         _ if head.first() == Some(&0x0a) => Some(Format::Otlp),
@@ -64,7 +64,7 @@ fn of_text(line: &[u8]) -> Option<Format> {
 }
 
 /// Formats of meshes and of what mints their identities.
-fn is_of_mesh(format: &Format) -> bool {
+fn is_of_mesh(format: Format) -> bool {
     matches!(format, Format::Envoy | Format::Spire | Format::Hubble | Format::Vault)
 }
 
@@ -167,7 +167,9 @@ fn is_list(key: &str) -> bool {
 fn by_key(key: &str) -> Option<Format> {
     match key {
         "resourceSpans" | "resourceLogs" | "resourceMetrics" | "resource_spans"
-        | "resource_logs" | "resource_metrics" => Some(Format::Otlp),
+        | "resource_logs" | "resource_metrics" | "scopeSpans" | "scopeLogs" | "scopeMetrics" => {
+            Some(Format::Otlp)
+        }
         "auditID" => Some(Format::KubeAudit),
         "objects" => Some(Format::KubeList),
         "flow"
@@ -203,7 +205,9 @@ fn by_value(key: &str, value: &str) -> Option<Format> {
         "type" if value == "audit" => Some(Format::Spire),
         "scope" if envoy::is_scope(value) => Some(Format::Envoy),
         // A line as Docker keeps it, which is not to hold another.
-        "log" if !value.starts_with("{\"log\":") => by_line(value.as_bytes()).filter(is_of_mesh),
+        "log" if !value.starts_with("{\"log\":") => {
+            by_line(value.as_bytes()).filter(|format| is_of_mesh(*format))
+        }
         "category" | "Category" | "Type" => envelope::of_category(value),
         "type" if value.starts_with("google.cloud.") => Some(Format::GcpAudit),
         "type" if matches!(value, "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK") => {
@@ -235,7 +239,7 @@ fn hint_of(key: &str, value: &str) -> Option<Format> {
         let is_event = value.starts_with('{') && kube_audit::is_marked(value.as_bytes());
         // What Docker keeps is told by its value.
         let of_mesh =
-            || by_line(value.as_bytes()).filter(|format| key != "log" && is_of_mesh(format));
+            || by_line(value.as_bytes()).filter(|format| key != "log" && is_of_mesh(*format));
         return is_event.then_some(Format::KubeAudit).or_else(of_mesh);
     }
     (is_resource && value.starts_with('/')).then_some(Format::AzureActivity)
@@ -350,6 +354,7 @@ mod tests {
         };
         let (envoy, otlp) = (Some(Format::Envoy), Some(Format::Otlp));
         check(r#"{"resource_spans":[{"#, otlp);
+        check(r#"{"resource":{"attributes":[]},"scopeSpans":[{"#, otlp);
         check(
             r#"{"log":"[2026-11-23T17:41:37.697Z] \"GET / HTTP/1.1\" 200 - x\n","stream":"#,
             envoy,

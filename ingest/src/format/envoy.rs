@@ -269,8 +269,7 @@ fn outcome(access: &mut Access, fields: &mut Named) -> Handshake {
         downstream_failure: fields.peek(names::DOWNSTREAM_FAILURE),
         upstream_failure: fields.peek(names::UPSTREAM_FAILURE),
         error: fields.peek(names::ERRORS).filter(|_| is_ztunnel(fields)),
-        is_plain: access.provider == Provider::Istio && is_plain(fields),
-        is_inbound: is_inbound(fields),
+        unproven: unproven(access.provider, fields),
         has_upstream: fields.peek(names::UPSTREAM_HOSTS).is_some(),
         is_local: fields.speaks_of(names::UPSTREAM_HOSTS)
             && fields.get(names::UPSTREAM_HOSTS).is_none(),
@@ -291,6 +290,23 @@ fn outcome(access: &mut Access, fields: &mut Named) -> Handshake {
     access.decided_by = decided.by;
     access.decision_reason = fields.text(taken);
     handshake
+}
+
+/// The field that says that a peer showed nothing, or no proof.
+fn unproven(provider: Provider, fields: &Named) -> Option<&'static [&'static str]> {
+    if provider == Provider::Istio && is_plain(fields) {
+        return Some(names::DETAILS);
+    }
+    let error = fields.peek(names::ERRORS).filter(|_| is_inbound(fields));
+    error.is_some_and(is_refused_handshake).then_some(names::ERRORS)
+}
+
+/// Whether ztunnel refused a peer for what it showed, or for showing nothing. Who went away, or would
+/// not have ztunnel's own certificate, was not refused. <https://github.com/istio/ztunnel/pull/1524>
+fn is_refused_handshake(error: &str) -> bool {
+    error.contains("tls handshake error")
+        && error.contains("InvalidData")
+        && !error.contains("AlertReceived")
 }
 
 /// Whether a connection matched nothing that a sidecar listens for, and named no server: without TLS it

@@ -16,6 +16,7 @@ use durward_schemas::time::Time;
 use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
 use serde_json::{Map, Value};
 
+pub(super) use self::carried::fields as carried;
 use super::fields::{self, Fields};
 use super::mapping::Mapping;
 use super::{Context, Failure, Format, cloud, mesh};
@@ -114,7 +115,7 @@ pub(crate) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
     }
     let mut event = parse(bytes)?;
     for _ in 0..mesh::DEEPEST {
-        let Some(carried) = carried::fields(&mut event) else { break };
+        let Some(carried) = carried(&mut event) else { break };
         event = carried?;
     }
     read_event(event, context)

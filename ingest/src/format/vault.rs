@@ -47,7 +47,9 @@ pub(super) const MAPPING: &[Mapping] = &[
         "response.auth.metadata.service_account_namespace, else \
          auth.metadata.service_account_namespace, response.auth.metadata.service_account_name, \
          else auth.metadata.service_account_name, response.auth.display_name, else \
-         auth.display_name; the former of a login by request.path",
+         auth.display_name; the former of a login by request.path; of clouds \
+         auth.metadata.client_arn, auth.metadata.canonical_arn, \
+         auth.metadata.service_account_email; of a child token, by auth.display_name, its name only",
     ),
     Mapping::new(
         "identity_kind",
@@ -56,12 +58,15 @@ pub(super) const MAPPING: &[Mapping] = &[
          else auth.metadata.service_account_name, response.auth.display_name, else \
          auth.display_name; the former of a login by request.path, request.mount_type; without \
          any `unauthenticated` if refused, by error, response.data, \
-         auth.policy_results.allowed, type",
+         auth.policy_results.allowed, type; of clouds auth.metadata.client_arn, \
+         auth.metadata.canonical_arn, auth.metadata.service_account_email",
     ),
     Mapping::new(
         "identity_realm",
         "the cluster; of a SPIFFE ID in response.auth.display_name, else auth.display_name; the \
-         former of a login by request.path its trust domain",
+         former of a login by request.path its trust domain; of clouds the account or project: \
+         auth.metadata.client_arn, auth.metadata.canonical_arn, \
+         auth.metadata.service_account_email",
     ),
     Mapping::new(
         "namespace",
@@ -80,7 +85,8 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "identity_uid",
         "response.auth.metadata.service_account_uid, else auth.metadata.service_account_uid, \
-         response.auth.entity_id, else auth.entity_id; the former of a login by request.path",
+         response.auth.entity_id, else auth.entity_id; the former of a login by request.path; of a \
+         child token by auth.display_name, response.auth.display_name the latter",
     ),
     Mapping::new(
         "credential_id",
@@ -306,7 +312,10 @@ fn who(
         Some(made) => made.get(key),
         None => auth.get(key),
     };
-    let metadata = of("metadata");
+    // Who makes a token from his own writes its metadata; every other is written by Vault.
+    let is_child =
+        text(of("display_name")).is_some_and(|name| name.split('-').next() == Some("token"));
+    let metadata = of("metadata").filter(|_| !is_child);
     let said = |key: &str| text(metadata.and_then(|metadata| metadata.get(key)));
     let identity = identity(access, login, text(of("display_name")), said);
     access.identity_uid = said("service_account_uid").or(text(of("entity_id"))).map(str::to_owned);
@@ -348,8 +357,10 @@ fn accessor(accessor: &str) -> CredentialId {
     CredentialId(format!("ACCESSOR={accessor}"))
 }
 
-/// The account or SPIFFE ID behind a token, else the name that Vault shows for it.
-/// <https://developer.hashicorp.com/vault/docs/auth/kubernetes>
+/// The account, role or SPIFFE ID behind a token, else the name that Vault shows for it.
+/// <https://developer.hashicorp.com/vault/docs/auth/kubernetes>,
+/// <https://developer.hashicorp.com/vault/api-docs/auth/aws#iam_metadata>,
+/// <https://developer.hashicorp.com/vault/api-docs/auth/gcp#iam_metadata>
 fn identity<'a>(
     access: &Access,
     login: Option<&Login>,
@@ -360,6 +371,13 @@ fn identity<'a>(
     let account = said("service_account_namespace").zip(said("service_account_name"));
     if let Some((namespace, name)) = account {
         return Identity::kubernetes(realm, &format!("system:serviceaccount:{namespace}:{name}"));
+    }
+    let role = said("client_arn").or_else(|| said("canonical_arn"));
+    if let Some(arn) = role.filter(|arn| arn.starts_with("arn:")) {
+        return Identity::parse(Provider::Aws, None, arn);
+    }
+    if let Some(email) = said("service_account_email") {
+        return Identity::parse(Provider::Gcp, None, email);
     }
     let Some(shown) = shown else { return Identity::unauthenticated(realm) };
     // Vault puts the mount before the subject: `jwt-spiffe://shop.test/ns/web/sa/frontend`.

@@ -29,10 +29,9 @@ pub(super) struct Facts<'a> {
     pub(super) upstream_failure: Option<&'a str>,
     /// What ztunnel says of a connection that ended badly.
     pub(super) error: Option<&'a str>,
-    /// Whether a connection without TLS came to a sidecar that demands it.
-    pub(super) is_plain: bool,
-    /// Whether ztunnel speaks for whom the connection came to.
-    pub(super) is_inbound: bool,
+    /// The field that says that the peer showed nothing, or no proof, where no reason of the transport
+    /// does.
+    pub(super) unproven: Option<&'static [&'static str]>,
     pub(super) has_upstream: bool,
     /// Whether it is said that no upstream was asked: the answer is the proxy's own.
     pub(super) is_local: bool,
@@ -57,20 +56,8 @@ impl Facts<'_> {
         const OF_TLS: &[&str] = &["TLS_error", "TLS error", "SSL_routines", "transport_socket"];
         let of_tls = |text: &str| OF_TLS.iter().any(|what| text.contains(what));
         self.downstream_failure.is_some()
-            || self.is_plain
+            || self.unproven.is_some()
             || self.termination.is_some_and(of_tls)
-            || self.has_shown_ztunnel_nothing()
-    }
-
-    /// Whether ztunnel refused a peer for what it showed, or for showing nothing. Who went away, or
-    /// would not have ztunnel's own certificate, was not refused.
-    /// <https://github.com/istio/ztunnel/pull/1524>
-    fn has_shown_ztunnel_nothing(&self) -> bool {
-        self.error.filter(|_| self.is_inbound).is_some_and(|error| {
-            error.contains("tls handshake error")
-                && error.contains("InvalidData")
-                && !error.contains("AlertReceived")
-        })
     }
 
     /// Whether it ended badly.
@@ -112,12 +99,9 @@ pub(super) fn decide(facts: &Facts<'_>) -> Decided {
     let by_authentication = || Some("authentication".to_owned());
     let decided = |decision, by, reason_from| Decided { decision, by, reason_from };
     if facts.code.is_none() && facts.has_failed_handshake() {
-        let from = match (facts.downstream_failure, facts.termination) {
-            (Some(_), _) => DOWNSTREAM_FAILURE,
-            (None, _) if facts.is_plain => DETAILS,
-            (None, Some(_)) => TERMINATION,
-            (None, None) => ERRORS,
-        };
+        let from =
+            if facts.downstream_failure.is_some() { DOWNSTREAM_FAILURE } else { TERMINATION };
+        let from = facts.unproven.unwrap_or(from);
         return decided(Decision::Deny, by_authentication(), from);
     }
     if let Some(by) = facts.error.and_then(refused_by_ztunnel) {

@@ -281,3 +281,15 @@ fn carried_flows_are_read() {
     let rejects = reading(words).rejects;
     assert!(rejects[0].hint.as_deref().is_some_and(|hint| hint.contains("-o json")));
 }
+
+/// Scenario: ends with labels of Cilium's own, of which one is the API server's.
+/// Guarantees: the API server's goes first, as in Cilium's metrics; else the first.
+#[test]
+fn api_servers_are_told_first() {
+    let who = |labels: Value| {
+        let row = access(&flow(json!({"source": {"identity": 1, "labels": labels}})));
+        row.identity.unwrap()
+    };
+    assert_eq!(who(json!(["reserved:host", "reserved:kube-apiserver"])), "reserved:kube-apiserver");
+    assert_eq!(who(json!(["reserved:host", "reserved:remote-node"])), "reserved:host");
+}

@@ -30,7 +30,7 @@ pub(super) fn behind_prefix(line: &[u8]) -> &[u8] {
 
 /// What an object carries instead of being an event: a line such as Docker's `log` and a shipper's
 /// `message`, or an event that somebody has parsed, such as a document that Elasticsearch was given.
-pub(super) fn fields(
+pub(in crate::format) fn fields(
     event: &mut Map<String, Value>,
 ) -> Option<Result<Map<String, Value>, Failure>> {
     if is_event(event, false) {

@@ -79,13 +79,11 @@ fn pairs(text: &str) -> Option<Vec<(String, Vec<String>)>> {
                 None => go::unquote(after)?,
             };
             values.extend(listed(&value).unwrap_or_else(|| vec![value]));
-            match behind.strip_prefix(',') {
-                Some(next) => after = next,
-                None => {
-                    rest = behind.trim_start();
-                    break;
-                }
-            }
+            let Some(next) = behind.strip_prefix(',') else {
+                rest = behind.trim_start();
+                break;
+            };
+            after = next;
         }
         found.push((key.to_owned(), values));
     }

@@ -27,19 +27,28 @@ fn is_time(word: &[u8]) -> bool {
 }
 
 /// The fields in which carriers keep a line as a text: Docker and Fluent Bit, Filebeat and Vector,
-/// Loki, journald, Splunk.
+/// Loki, journald, Splunk, Cloud Logging.
 /// <https://docs.docker.com/engine/logging/drivers/json-file/>,
 /// <https://www.elastic.co/docs/reference/ecs/ecs-base#field-message>,
 /// <https://grafana.com/docs/loki/latest/query/logcli/>,
 /// <https://www.freedesktop.org/software/systemd/man/latest/systemd.journal-fields.html>,
 /// <https://docs.splunk.com/Documentation/Splunk/latest/Data/FormateventsforHTTPEventCollector>.
-pub(crate) const LINES: &[&str] = &["log", "message", "line", "MESSAGE", "_raw", "event"];
+pub(crate) const LINES: &[&str] =
+    &["log", "message", "line", "MESSAGE", "_raw", "event", "textPayload"];
 
 /// The fields in which carriers keep a line that they have taken apart: Elasticsearch, Splunk, Datadog,
-/// Fluent Bit, Sumo Logic.
+/// Fluent Bit, Sumo Logic, Cloud Logging.
 /// <https://docs.fluentbit.io/manual/pipeline/filters/kubernetes>, `Merge_Log_Key`
-pub(crate) const OBJECTS: &[&str] =
-    &["_source", "event", "result", "content", "attributes", "log_processed", "message"];
+pub(crate) const OBJECTS: &[&str] = &[
+    "_source",
+    "event",
+    "result",
+    "content",
+    "attributes",
+    "log_processed",
+    "message",
+    "jsonPayload",
+];
 
 /// What a record speaks of that may be a carrier's: most lines do not, and are parsed once.
 const MARKS: &[&[u8]] = &[
@@ -54,6 +63,8 @@ const MARKS: &[&[u8]] = &[
     b"\"content\"",
     b"\"attributes\"",
     b"\"log_processed\"",
+    b"\"textPayload\"",
+    b"\"jsonPayload\"",
 ];
 
 /// Carriers inside one another: a document of Elasticsearch holds what Docker keeps.
@@ -173,6 +184,8 @@ mod tests {
             json!({"_index": "x", "_source": docker}),
             json!({"log_processed": {"verdict": "DROPPED"}, "log": 7}),
             json!({"message": {"verdict": "DROPPED"}, "timestamp": 7}),
+            json!({"insertId": "x", "jsonPayload": {"verdict": "DROPPED"}, "logName": "x"}),
+            json!({"insertId": "x", "textPayload": line, "logName": "x"}),
             json!({"content": {"attributes": {"verdict": "DROPPED"}}, "id": "x"}),
         ] {
             let record = record.to_string();

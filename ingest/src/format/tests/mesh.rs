@@ -172,7 +172,7 @@ pub(super) const SAMPLES: &[Sample] = &[
     Sample {
         format: Format::Vault,
         record: r#"{"time":"2026-07-23T09:00:05Z","type":"response","error":"permission denied",
-            "auth":{"accessor":"a","client_token":"c","display_name":"token","entity_id":"e","metadata":{"service_account_name":"n",
+            "auth":{"accessor":"a","client_token":"c","display_name":"kubernetes-n","entity_id":"e","metadata":{"service_account_name":"n",
                 "service_account_namespace":"m","service_account_uid":"u"},"policy_results":{"allowed":true,"granting_policies":[{"name":"p"}]}},
             "request":{"id":"7","operation":"read","mount_type":"kv","mount_point":"secret/","path":"secret/a","client_token":"c",
                 "client_token_accessor":"a","remote_address":"10.0.0.7","data":{"x":true},
@@ -182,6 +182,7 @@ pub(super) const SAMPLES: &[Sample] = &[
             "request",
             "auth/kubernetes/login",
             "userpass-x",
+            "token-x",
             "jwt-spiffe://a/b",
             "unsupported path",
         ],
@@ -200,6 +201,13 @@ pub(super) const SAMPLES: &[Sample] = &[
             "request":{"id":"7","operation":"read","path":"secret/a","client_token_accessor":"a"},
             "response":{"wrap_info":{"accessor":"b","wrapped_accessor":"d"}}}"#,
         words: &["a", "d"],
+    },
+    Sample {
+        format: Format::Vault,
+        record: r#"{"time":"2026-07-23T09:00:05Z","type":"response","auth":{"display_name":"aws-x",
+            "metadata":{"client_arn":"arn:aws:sts::123456789012:assumed-role/web/s"}},
+            "request":{"id":"7","operation":"read","path":"secret/a","client_token_accessor":"a"}}"#,
+        words: &["token-x", "arn:aws:iam::123456789012:user/eve"],
     },
     Sample {
         format: Format::Vault,

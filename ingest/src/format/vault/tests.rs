@@ -113,6 +113,28 @@ fn methods_name_identities() {
         json!({"accessor": "x", "display_name": "userpass-alice"}),
         ("user/prod/=userpass-alice", Some(CredentialKind::Unknown), None),
     );
+    let role = "arn:aws:sts::123456789012:assumed-role/web/s-1";
+    check(
+        "auth/aws/login",
+        "aws",
+        json!({"accessor": "x", "display_name": "aws-web", "metadata": {"account_id": "123456789012", "client_arn": role}}),
+        (
+            "aws_role/123456789012/=arn:aws:iam::123456789012:role/web",
+            Some(CredentialKind::Unknown),
+            None,
+        ),
+    );
+    let email = "web@shop.iam.gserviceaccount.com";
+    check(
+        "auth/gcp/login",
+        "gcp",
+        json!({"accessor": "x", "display_name": "gcp-web", "metadata": {"service_account_email": email}}),
+        (
+            "gcp_service_account/shop/=web@shop.iam.gserviceaccount.com",
+            Some(CredentialKind::Unknown),
+            None,
+        ),
+    );
 }
 
 /// Scenario: refusals, mistakes and failures, of logins and of later requests.
@@ -342,4 +364,16 @@ fn own_lines_are_logs() {
     assert_eq!(Format::detect(jsonx.as_bytes()), Some(Format::Vault));
     let rejects = self::reading(jsonx).rejects;
     assert!(rejects[0].hint.as_deref().is_some_and(|hint| hint.contains("JSONX")));
+}
+
+/// Scenario: a child token whose maker wrote the metadata of somebody else into it.
+/// Guarantees: it is known by its name, not as whom it claims to be.
+#[test]
+fn child_tokens_forge_nobody() {
+    let forged = json!({"accessor": hashed('a'), "display_name": "token-ci", "policies": ["ci"], "metadata": {
+        "service_account_name": "admin", "service_account_namespace": "kube-system", "service_account_uid": "u-9",
+        "client_arn": "arn:aws:sts::123456789012:assumed-role/admin/x"}});
+    let row = access(&use_of(json!({"auth": forged})));
+    let found = (row.identity_kind, row.identity.as_deref(), row.service_account, row.identity_uid);
+    assert_eq!(found, (IdentityKind::Unknown, Some("token-ci"), None, None));
 }
