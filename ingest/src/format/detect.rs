@@ -201,7 +201,9 @@ fn by_value(key: &str, value: &str) -> Option<Format> {
         "apiVersion" if value.starts_with("audit.k8s.io/") => Some(Format::KubeAudit),
         // Events of CloudTrail have dates there.
         "apiVersion" if is_version(value) => Some(Format::KubeList),
-        "type" if matches!(value, "request" | "response") => Some(Format::Vault),
+        "type" if matches!(value, "request" | "response" | "kmip-request" | "kmip-response") => {
+            Some(Format::Vault)
+        }
         "type" if value == "audit" => Some(Format::Spire),
         "scope" if envoy::is_scope(value) => Some(Format::Envoy),
         // A line as Docker keeps it, which is not to hold another.

@@ -187,7 +187,9 @@ fn read_object(
 }
 
 fn no_name() -> Failure {
-    Failure::new("no_name", "the object has no metadata.name")
+    Failure::new("no_name", "the object has no metadata.name").hint(
+        "list objects with kubectl get -o json: neither tables nor answers that failed are read",
+    )
 }
 
 /// API version and kind of the objects under a path such as `/apis/apps/v1/deployments`.

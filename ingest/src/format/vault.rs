@@ -5,6 +5,7 @@
 //! Vault has hashed with a key of its own stays as it is; what it was told to write in clear is
 //! redacted here.
 
+mod kmip;
 mod own;
 mod secrets;
 
@@ -171,7 +172,11 @@ fn not_an_entry() -> Failure {
 }
 
 fn access(mut entry: Map<String, Value>, context: &Context<'_>) -> Result<Access, Failure> {
+    let kmip = kmip::Said::of(&entry);
     secrets::redact(&mut entry, context);
+    if let Some(said) = kmip {
+        return kmip::access(said, entry, context);
+    }
     let told = context.text_of_fields(&entry);
     let mut entry = Fields::new(entry);
     let kind = entry.text("type")?.filter(|kind| matches!(kind.as_str(), "request" | "response"));

@@ -377,3 +377,42 @@ fn child_tokens_forge_nobody() {
     let found = (row.identity_kind, row.identity.as_deref(), row.service_account, row.identity_uid);
     assert_eq!(found, (IdentityKind::Unknown, Some("token-ci"), None, None));
 }
+
+/// Scenario: operations of KMIP with a certificate and without, let in, refused, failed and pending.
+/// Guarantees: who asked is known by the certificate; only what was refused is a denial; keys are gone.
+#[test]
+fn operations_of_kmip_are_read() {
+    let entry = |operation: &str, answer: Value| {
+        let item = |more: Value| json!([{"tag": "BatchItem", "value": [{"tag": "Operation", "type": "Enumeration", "value": operation}, more]}]);
+        let asked = item(json!({"tag": "RequestPayload", "value": [
+            {"tag": "UniqueIdentifier", "type": "TextString", "value": "key-7"},
+            {"tag": "KeyMaterial", "type": "ByteString", "value": "c0ffeec0ffeec0ffee"}]}));
+        json!({"type": "kmip-response", "time": "2026-11-23T17:41:38Z",
+            "request": {"client_certificate_serial_number": "255", "remote_address": "10.0.0.7:40000",
+                "data": {"kmip_request": {"tag": "RequestMessage", "value": asked}}},
+            "response": {"data": {"kmip_response": {"tag": "ResponseMessage", "value": item(answer)}}}})
+    };
+    let status = |status: &str, reason: &str| {
+        json!({"tag": "Result", "value": [
+        {"tag": "ResultStatus", "value": status}, {"tag": "ResultReason", "value": reason}]})
+    };
+    let check = |answer: Value, expect: (Decision, Option<&str>, Outcome)| {
+        let row = access(&entry("0x0000000a", answer));
+        assert_eq!((row.decision, row.decided_by.as_deref(), row.outcome), expect);
+        let found = (row.verb.as_deref(), row.object_name.as_deref(), row.source_ip.as_deref());
+        assert_eq!(found, (Some("Get"), Some("key-7"), Some("10.0.0.7")));
+        assert_eq!(row.credential_id.as_ref().map(CredentialId::as_str), Some("X509SERIAL=ff"));
+        assert!(!format!("{row:?}").contains("c0ffee"), "{row:?}");
+    };
+    check(status("0x00000000", ""), (Decision::Allow, None, Outcome::Success));
+    check(status("0x00000001", "0x0000000C"), (Decision::Deny, None, Outcome::Failure));
+    let by = Some("authentication");
+    check(status("0x00000001", "0x00000003"), (Decision::Deny, by, Outcome::Failure));
+    check(status("0x00000001", "0x00000001"), (Decision::Unknown, None, Outcome::Failure));
+    check(status("0x00000002", ""), (Decision::Unknown, None, Outcome::Success));
+    let mut request = entry("0x00000099", json!({}));
+    request["type"] = "kmip-request".into();
+    let row = access(&request);
+    assert_eq!((row.verb.as_deref(), row.is_deciding()), (Some("0x00000099"), false));
+    assert_eq!(Format::detect(request.to_string().as_bytes()), Some(Format::Vault));
+}
