@@ -38,11 +38,15 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("activity_id", "request.operation, request.path"),
     Mapping::new("source_event_id", "request.id"),
     Mapping::new("request_id", "request.id"),
-    Mapping::new("verb", "request.operation"),
+    Mapping::new("verb", "request.operation; of KMIP `Operation` in request.data"),
     Mapping::new("request_uri", "request.path"),
     Mapping::new("api_group", "request.mount_type"),
     Mapping::new("resource", "request.mount_point"),
-    Mapping::new("object_name", "request.path without request.mount_point"),
+    Mapping::new(
+        "object_name",
+        "request.path without request.mount_point and request.namespace.path; of KMIP \
+         `UniqueIdentifier` in request.data",
+    ),
     Mapping::new(
         "identity",
         "response.auth.metadata.service_account_namespace, else \
@@ -92,7 +96,8 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "credential_id",
         "request.client_token_accessor, else auth.accessor; of a login by request.path \
-         response.auth.metadata.serial_number, auth.metadata.serial_number",
+         response.auth.metadata.serial_number, auth.metadata.serial_number; of KMIP \
+         request.client_certificate_serial_number",
     ),
     Mapping::new(
         "credential_kind",

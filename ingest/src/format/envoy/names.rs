@@ -31,7 +31,7 @@ pub(in crate::format) const MAPPING: &[Mapping] = &[
     Mapping::new("duration_us", "duration, or duration_ms, milliseconds"),
     Mapping::new(
         "identity",
-        "downstream_peer_uri_san, or source_principal, or src.identity, else \
+        "downstream_peer_uri_san, or source_principal, or src.identity, or downstream_peer, else \
          downstream_peer_subject, else upstream_local_uri_san unless it is a gateway's by \
          upstream_local_address, downstream_remote_address; none beside \
          downstream_transport_failure_reason, connection_termination_details",
@@ -195,6 +195,9 @@ pub(super) const PEERS: &[&str] = &[
     "source_identity",
     "src_identity",
 ];
+/// Names that people give to the same, which may as well be an address: only a SPIFFE ID counts. Others
+/// may be headers that a client sends.
+pub(super) const NAMED_PEERS: &[&str] = &["downstream_peer", "downstream_peer_san", "peer_uri_san"];
 pub(super) const LOCALS: &[&str] =
     &["downstream_local_uri_san", "destination_principal", "destination_identity", "dst_identity"];
 pub(super) const UPSTREAM_PEERS: &[&str] = &["upstream_peer_uri_san", "upstream_principal"];

@@ -210,8 +210,14 @@ fn other_lines_are_logs_or_rejects() {
         None,
     );
     check("2026-11-23T17:41:37.697Z\tinfo\txdsproxy\tconnected", (1, 0), None);
+    check(
+        "2026-11-23T17:41:37.697Z  info  state:proxy{}: deny policy match policy=x",
+        (1, 0),
+        None,
+    );
     check(r#"{"level":"info","time":"2026-11-23T17:41:37Z","msg":"ready"}"#, (1, 0), None);
     check("GET / 200 12ms", (0, 1), Some("unknown_text_format"));
+    check("2026-11-23T17:41:37Z GET / 200", (0, 1), Some("unknown_text_format"));
     check("[2026-11-23T17:41:37.697Z] \"GET / HTTP/1.1\" 200", (0, 1), Some("unknown_text_format"));
     check(r#"{"method":"GET"}"#, (0, 1), Some("not_an_access_log"));
     check("[1,2", (0, 1), Some("unknown_text_format"));
@@ -510,6 +516,8 @@ fn whose_identity_it_is() {
     assert_eq!(who(shown), subject);
     assert_eq!(who(json!({"downstream_peer_subject": "O=SPIRE,C=US"})), nobody);
     assert_eq!(who(json!({"source_principal": "unknown"})), nobody);
+    assert_eq!(who(json!({"downstream_peer": own})), svid);
+    assert_eq!(who(json!({"downstream_peer": "10.0.0.7:1"})), nobody);
     assert_eq!(who(json!({"downstream_peer_subject": "CN=web", "source_principal": own})), svid);
     let failed = who(
         json!({"downstream_peer_subject": "CN=web", "downstream_transport_failure_reason": "TLS_error:x"}),

@@ -31,7 +31,8 @@ pub(super) fn set(access: &mut Access, fields: &mut Named, handshake: Handshake)
             || fields.get(names::UPSTREAM_LOCALS).is_some();
     // ztunnel leaves out whom nobody proved to be.
     let says_nobody = (fields.speaks_of(names::PEERS) && !is_outbound) || is_inbound(fields);
-    if let Some(peer) = principal(fields, names::PEERS).or_else(|| subject(fields)) {
+    let peer = principal(fields, names::PEERS).or_else(|| named_peer(fields));
+    if let Some(peer) = peer.or_else(|| subject(fields)) {
         credential(access, &peer, fields);
         mesh::set_identity(access, peer);
     } else if fields.get(names::PEERS).is_some() {
@@ -71,6 +72,12 @@ fn principal(fields: &mut Named, names: &[&str]) -> Option<Identity> {
     };
     fields.take(names);
     Some(identity)
+}
+
+/// The peer where a field that may hold something else holds its SPIFFE ID.
+fn named_peer(fields: &mut Named) -> Option<Identity> {
+    let is_id = fields.peek(names::NAMED_PEERS).is_some_and(|text| text.starts_with("spiffe://"));
+    is_id.then(|| principal(fields, names::NAMED_PEERS)).flatten()
 }
 
 /// Whom a certificate without URIs names.
