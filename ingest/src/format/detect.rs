@@ -13,7 +13,11 @@ pub(super) fn detect(head: &[u8]) -> Option<Format> {
     match text.first()? {
         b'{' => by_keys(text, 1).map(|format| of_gke(format, text)),
         b'[' => by_keys(text, 2).map(|format| of_gke(format, text)).or_else(by_lines),
-        _ if head.starts_with(envelope::GZIP) || is_cloudwatch(text) => Some(Format::CloudWatch),
+        _ if head.starts_with(envelope::GZIP) => Some(Format::CloudWatch),
+        // Of lines that may be those of several programs what only one of them writes tells more.
+        _ if is_cloudwatch(text) => {
+            Some(by_lines().filter(|format| is_of_mesh(*format)).unwrap_or(Format::CloudWatch))
+        }
         // An OTLP request in protobuf begins with its field 1, which has a length: `resource_*`.
         _ if head.first() == Some(&0x0a) => Some(Format::Otlp),
         _ => by_lines(),
@@ -28,7 +32,11 @@ fn by_line(line: &[u8]) -> Option<Format> {
     let line = mesh::payload(line);
     match line {
         [b'{', ..] => by_keys(line, 1),
-        _ if kube_audit::is_marked(line) => Some(Format::KubeAudit),
+        _ if kube_audit::is_marked(line) || kube_audit::legacy::is_marked(line) => {
+            Some(Format::KubeAudit)
+        }
+        // What is no JSON has its hint in the reject.
+        _ if line.starts_with(b"<json:object ") => Some(Format::Vault),
         [b'[', digit, ..] if digit.is_ascii_digit() => is_access(line).then_some(Format::Envoy),
         [b't', b'i', b'm', b'e', b'=', ..] => is_spire(line).then_some(Format::Spire),
         _ if is_ztunnel(line) => Some(Format::Envoy),
@@ -36,16 +44,35 @@ fn by_line(line: &[u8]) -> Option<Format> {
         _ if memchr::memmem::find(line, b"\"request\":{").is_some() => {
             by_keys(vault::behind_prefix(line), 1).filter(|format| *format == Format::Vault)
         }
-        _ => None,
+        _ => mesh::behind_prefix(line).and_then(of_text),
     }
+}
+
+/// The format of a line that stood behind a prefix, where more than one of its words tells.
+fn of_text(line: &[u8]) -> Option<Format> {
+    let holds = |what: &[u8]| memchr::memmem::find(line, what).is_some();
+    match line {
+        [b'{', ..] if holds(b"\"flow\":{") && holds(b"\"verdict\"") => Some(Format::Hubble),
+        [b'{', ..] => {
+            by_keys(line, 1).filter(|format| matches!(format, Format::Envoy | Format::Spire))
+        }
+        // Other servers write a time and a request, too.
+        [b'[', ..] => envoy::line(line).map(|_| Format::Envoy),
+        [b't', ..] => is_spire(line).then_some(Format::Spire),
+        _ => is_ztunnel(line).then_some(Format::Envoy),
+    }
+}
+
+/// Formats of meshes and of what mints their identities.
+fn is_of_mesh(format: Format) -> bool {
+    matches!(format, Format::Envoy | Format::Spire | Format::Hubble | Format::Vault)
 }
 
 /// Whether a line of text is an access of Istio's ztunnel.
 fn is_ztunnel(line: &[u8]) -> bool {
-    let accesses: [&[u8]; 3] =
-        [b"\taccess\tconnection ", b" access connection ", b" access: connection "];
-    memchr::memmem::find(line, b"src.addr=").is_some()
-        && accesses.iter().any(|access| memchr::memmem::find(line, access).is_some())
+    let head = memchr::memmem::find(line, b"src.addr=").and_then(|at| line.get(..at));
+    let mut words = head.unwrap_or_default().split(u8::is_ascii_whitespace);
+    words.any(|word| matches!(word, b"access" | b"access:"))
 }
 
 /// Whether a line of `key=value` is SPIRE's: many programs write such lines, few name a subsystem.
@@ -74,7 +101,8 @@ fn of_gke(format: Format, text: &[u8]) -> Format {
 fn is_cloudwatch(text: &[u8]) -> bool {
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     // Container runtimes write the time and a stream.
-    if mesh::payload(line) != line.trim_ascii() || is_ztunnel(line) {
+    let is_text = kube_audit::legacy::is_marked(line);
+    if mesh::payload(line) != line.trim_ascii() || is_ztunnel(line) || is_text {
         return false;
     }
     // The first bytes suffice: the line may be longer than what is there of it.
@@ -89,6 +117,7 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
     let mut weak = None;
     let mut key = String::new();
     let mut rest = text;
+    let mut opened = None;
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         match byte {
@@ -96,13 +125,20 @@ fn by_keys(text: &[u8], mut depth: usize) -> Option<Format> {
                 at += 1;
                 depth += 2;
             }
-            // The document that Elasticsearch was given.
-            b'{' if key == "_source" && at == depth => {
+            // What a carrier has taken apart, such as a document that Elasticsearch was given.
+            b'{' if at == depth && mesh::OBJECTS.contains(&key.as_str()) => {
+                opened = opened.or(Some(at));
                 at += 1;
                 depth += 1;
             }
             b'{' | b'[' => at += 1,
-            b'}' | b']' => at = at.saturating_sub(1),
+            b'}' | b']' => {
+                at = at.saturating_sub(1);
+                if opened == Some(at) {
+                    depth = at;
+                    opened = None;
+                }
+            }
             b'"' => {
                 let Some((string, after)) = take_string(rest) else { break };
                 rest = after;
@@ -131,7 +167,9 @@ fn is_list(key: &str) -> bool {
 fn by_key(key: &str) -> Option<Format> {
     match key {
         "resourceSpans" | "resourceLogs" | "resourceMetrics" | "resource_spans"
-        | "resource_logs" | "resource_metrics" => Some(Format::Otlp),
+        | "resource_logs" | "resource_metrics" | "scopeSpans" | "scopeLogs" | "scopeMetrics" => {
+            Some(Format::Otlp)
+        }
         "auditID" => Some(Format::KubeAudit),
         "objects" => Some(Format::KubeList),
         "flow"
@@ -142,6 +180,7 @@ fn by_key(key: &str) -> Option<Format> {
         | "debug_event"
         | "node_status" => Some(Format::Hubble),
         "subsystem_name" => Some(Format::Spire),
+        "@level" => Some(Format::Vault),
         key if envoy::is_telling(key) => Some(Format::Envoy),
         "logEvents" | "awslogs" | "kinesis" | "Sns" | "ingestionTime" | "logStreamName"
         | "@message" | "TopicArn" | "ReceiptHandle" => Some(Format::CloudWatch),
@@ -162,13 +201,15 @@ fn by_value(key: &str, value: &str) -> Option<Format> {
         "apiVersion" if value.starts_with("audit.k8s.io/") => Some(Format::KubeAudit),
         // Events of CloudTrail have dates there.
         "apiVersion" if is_version(value) => Some(Format::KubeList),
-        "type" if matches!(value, "request" | "response") => Some(Format::Vault),
+        "type" if matches!(value, "request" | "response" | "kmip-request" | "kmip-response") => {
+            Some(Format::Vault)
+        }
         "type" if value == "audit" => Some(Format::Spire),
-        "scope" if value == "access" => Some(Format::Envoy),
+        "scope" if envoy::is_scope(value) => Some(Format::Envoy),
         // A line as Docker keeps it, which is not to hold another.
-        "log" if !value.starts_with("{\"log\":") => by_line(value.as_bytes()).filter(|format| {
-            matches!(format, Format::Envoy | Format::Spire | Format::Hubble | Format::Vault)
-        }),
+        "log" if !value.starts_with("{\"log\":") => {
+            by_line(value.as_bytes()).filter(|format| is_of_mesh(*format))
+        }
         "category" | "Category" | "Type" => envelope::of_category(value),
         "type" if value.starts_with("google.cloud.") => Some(Format::GcpAudit),
         "type" if matches!(value, "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK") => {
@@ -196,9 +237,12 @@ fn hint_of(key: &str, value: &str) -> Option<Format> {
     let is_resource =
         ["resourceId", "_ResourceId"].iter().any(|name| key.eq_ignore_ascii_case(name));
     // Docker and shippers of logs wrap the line.
-    let is_line = matches!(key, "log" | "message") && value.starts_with('{');
-    if is_line && kube_audit::is_marked(value.as_bytes()) {
-        return Some(Format::KubeAudit);
+    if mesh::LINES.contains(&key) {
+        let is_event = value.starts_with('{') && kube_audit::is_marked(value.as_bytes());
+        // What Docker keeps is told by its value.
+        let of_mesh =
+            || by_line(value.as_bytes()).filter(|format| key != "log" && is_of_mesh(*format));
+        return is_event.then_some(Format::KubeAudit).or_else(of_mesh);
     }
     (is_resource && value.starts_with('/')).then_some(Format::AzureActivity)
 }
@@ -312,6 +356,7 @@ mod tests {
         };
         let (envoy, otlp) = (Some(Format::Envoy), Some(Format::Otlp));
         check(r#"{"resource_spans":[{"#, otlp);
+        check(r#"{"resource":{"attributes":[]},"scopeSpans":[{"#, otlp);
         check(
             r#"{"log":"[2026-11-23T17:41:37.697Z] \"GET / HTTP/1.1\" 200 - x\n","stream":"#,
             envoy,
@@ -325,5 +370,16 @@ mod tests {
         check(r#"Nov 23 17:41:37 a app[7]: {"verdict":"x","type":"request"}"#, None);
         check(r#"{"node_status":{"state_change":"NODE_CONNECTED"}}"#, Some(Format::Hubble));
         check("2026-11-23T17:41:37Z info access connection complete src.addr=1.1.1.1:1", envoy);
+        check("2026-11-23T17:41:37Z\tinfo\thttp access\tr\tsrc.addr=1.1.1.1:1", envoy);
+        check("2026-11-23T17:41:37Z ready\n2026-11-23T17:41:37Z {\"response_flags\":1}", envoy);
+        check("2026-11-23T17:41:37Z ready", Some(Format::CloudWatch));
+        check(r#"{"message":{"data":"e30="},"subscription":"projects/a"}"#, Some(Format::GcpAudit));
+        check(r#"{"attributes":{"x":{}},"verdict":"x"}"#, Some(Format::Hubble));
+        check("Nov 23 17:41:37 a app[7]: time=\"x\" level=info msg=x", None);
+        check(
+            "10.0.0.7 - - [2026-11-23T17:41:37Z] \"GET / HTTP/1.1\" 200 612 \"-\" \"curl\"",
+            None,
+        );
+        check("10.0.0.7:1 web.id - [2026-11-23T17:41:37Z] \"GET / HTTP/2.0\" 200 - 9 40 1 2", None);
     }
 }

@@ -9,18 +9,17 @@
 mod decide;
 mod names;
 mod text;
+mod who;
 
-use std::net::IpAddr;
-
-use durward_schemas::Identity;
-use durward_schemas::ids::{CredentialId, EventId, RequestKey};
+use durward_schemas::ids::{EventId, RequestKey};
 use durward_schemas::tables::Access;
 use durward_schemas::time::Time;
-use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
+use durward_schemas::values::{Decision, Outcome, Provider};
 use serde_json::{Map, Value};
 
 use self::decide::{Facts, decide};
 pub(super) use self::names::MAPPING;
+use self::who::Handshake;
 use super::mesh::{self, Line, Named};
 use super::{Context, Failure, Format, Reading};
 use crate::normalize;
@@ -32,24 +31,39 @@ pub(super) fn read(
     context: &Context<'_>,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
-    let line = mesh::unwrapped(bytes);
-    if matches!(line.first(), Some(b'{' | b'"')) {
-        return read_object(mesh::fields(&line)?, context, reading);
+    let line = mesh::unwrapped(bytes, is_telling);
+    if let Some(read) = read_line(&line, context, reading) {
+        return read;
     }
-    let line = String::from_utf8_lossy(&line);
+    let behind = mesh::behind_prefix(&line);
+    let read = behind.and_then(|line| read_line(line, context, reading));
+    read.unwrap_or_else(|| Err(unknown_text()))
+}
+
+/// Reads a line as the proxy wrote it; `None` if it has none of the formats.
+fn read_line(
+    line: &[u8],
+    context: &Context<'_>,
+    reading: &mut Reading,
+) -> Option<Result<(), Failure>> {
+    if matches!(line.first(), Some(b'{' | b'"')) {
+        let fields = mesh::fields(line);
+        return Some(fields.and_then(|fields| read_object(fields, context, reading)));
+    }
+    let line = String::from_utf8_lossy(line);
     if let Some(mut fields) = text::access(&line) {
         mesh::mask_broken(&mut fields);
         reading.accesses.push(read_fields(fields, context));
-        return Ok(());
+        return Some(Ok(()));
     }
-    let mut own = text::own_log(&line).ok_or_else(unknown_text)?;
+    let mut own = text::own_log(&line)?;
     let is_broken = line.contains(char::REPLACEMENT_CHARACTER);
     own.message = own.message.map(|message| {
         let redactor = context.keys.redactor();
         if is_broken { mask_unparsed(message.as_bytes()) } else { redactor.text(&message) }
     });
     reading.logs.push(mesh::log(own, context));
-    Ok(())
+    Some(Ok(()))
 }
 
 fn read_object(
@@ -91,8 +105,8 @@ fn unknown_text() -> Failure {
 
 /// Whether fields are those of an access log.
 pub(super) fn is_access(fields: &Map<String, Value>) -> bool {
-    let is_ztunnel = fields.get("scope").is_some_and(|scope| scope == "access");
-    is_ztunnel || fields.keys().any(|name| is_telling(name)) || is_request(fields)
+    let scope = fields.get("scope").and_then(Value::as_str);
+    scope.is_some_and(is_scope) || fields.keys().any(|name| is_telling(name)) || is_request(fields)
 }
 
 /// Whether fields are those of a request and its answer, in a format that says little else.
@@ -102,10 +116,21 @@ fn is_request(fields: &Map<String, Value>) -> bool {
     has(names::CODES) && has(names::METHODS) && has(names::PATHS)
 }
 
-/// Whether Istio's ztunnel says that a line is an access.
+/// Whether Istio's ztunnel says that a line is an access: of a connection, or in Solo's distribution of a
+/// request in it. <https://docs.solo.io/gloo-mesh/latest/ambient/observability/l7-telemetry/>
+pub(super) fn is_scope(scope: &str) -> bool {
+    matches!(scope, "access" | "http access")
+}
+
+/// Whether a line is an access that Istio's ztunnel tells.
 /// <https://istio.io/latest/docs/ambient/usage/troubleshoot-ztunnel/#verifying-traffic-through-ztunnel-logs>
 fn is_ztunnel(fields: &Named) -> bool {
-    fields.peek(names::SCOPES) == Some("access") && fields.speaks_of(&["src_addr"])
+    fields.peek(names::SCOPES).is_some_and(is_scope) && fields.speaks_of(&["src_addr"])
+}
+
+/// Whether ztunnel speaks for whom a connection came to.
+fn is_inbound(fields: &Named) -> bool {
+    is_ztunnel(fields) && fields.peek(names::DIRECTIONS) == Some("inbound")
 }
 
 /// Whether only access logs of proxies have a field of this name.
@@ -151,7 +176,8 @@ pub(super) fn read_fields(fields: Map<String, Value>, context: &Context<'_>) -> 
     let started = fields.text(names::TIMES);
     let for_ids = mesh::set_time(&mut access, started.as_deref(), context);
     let handshake = outcome(&mut access, &mut fields);
-    who(&mut access, &mut fields, handshake);
+    who::set(&mut access, &mut fields, handshake);
+    who::set_pod(&mut access, &mut fields);
     addresses(&mut access, &mut fields, context);
     destination(&mut access, &fields);
     traced(&mut access, &mut fields);
@@ -243,6 +269,7 @@ fn outcome(access: &mut Access, fields: &mut Named) -> Handshake {
         downstream_failure: fields.peek(names::DOWNSTREAM_FAILURE),
         upstream_failure: fields.peek(names::UPSTREAM_FAILURE),
         error: fields.peek(names::ERRORS).filter(|_| is_ztunnel(fields)),
+        unproven: unproven(access.provider, fields),
         has_upstream: fields.peek(names::UPSTREAM_HOSTS).is_some(),
         is_local: fields.speaks_of(names::UPSTREAM_HOSTS)
             && fields.get(names::UPSTREAM_HOSTS).is_none(),
@@ -265,113 +292,41 @@ fn outcome(access: &mut Access, fields: &mut Named) -> Handshake {
     handshake
 }
 
+/// The field that says that a peer showed nothing, or no proof.
+fn unproven(provider: Provider, fields: &Named) -> Option<&'static [&'static str]> {
+    if provider == Provider::Istio && is_plain(fields) {
+        return Some(names::DETAILS);
+    }
+    let error = fields.peek(names::ERRORS).filter(|_| is_inbound(fields));
+    error.is_some_and(is_refused_handshake).then_some(names::ERRORS)
+}
+
+/// Whether ztunnel refused a peer for what it showed, or for showing nothing. Who went away, or would
+/// not have ztunnel's own certificate, was not refused. <https://github.com/istio/ztunnel/pull/1524>
+fn is_refused_handshake(error: &str) -> bool {
+    error.contains("tls handshake error")
+        && error.contains("InvalidData")
+        && !error.contains("AlertReceived")
+}
+
+/// Whether a connection matched nothing that a sidecar listens for, and named no server: without TLS it
+/// came to one that demands mutual TLS. Where a gateway listens for TLS it may be a client that names no
+/// server, so what comes to ports that are for it says nothing.
+/// <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/response_code_details>
+fn is_plain(fields: &Named) -> bool {
+    const OF_GATEWAYS: &[&str] = &[":443", ":8443", ":15443"];
+    let local = fields.peek(names::LOCAL_ADDRESSES);
+    fields.peek(names::DETAILS) == Some("filter_chain_not_found")
+        && fields.peek(names::SERVER_NAMES).is_none()
+        && local.is_some_and(|local| !OF_GATEWAYS.iter().any(|port| local.ends_with(port)))
+}
+
 /// Whether a line is written when a request or a connection begins, beside the one at its end.
 /// <https://www.envoyproxy.io/docs/envoy/latest/api-v3/data/accesslog/v3/accesslog.proto#enum-data-accesslog-v3-accesslogtype>
 fn is_beginning(fields: &Named) -> bool {
     const TYPES: &[&str] = &["DownstreamStart", "TcpConnectionStart"];
     fields.peek(names::LOG_TYPES).is_some_and(|name| TYPES.contains(&name))
         || (is_ztunnel(fields) && fields.peek(names::MESSAGES) == Some("connection opened"))
-}
-
-/// Which handshakes beside a line failed.
-#[derive(Debug, Clone, Copy)]
-struct Handshake {
-    has_failed: bool,
-    has_failed_upstream: bool,
-}
-
-/// Who asked whom. Beside a failed handshake the peer's certificate was not verified: whom it names
-/// is a claim, which stays among what no column took.
-fn who(access: &mut Access, fields: &mut Named, handshake: Handshake) {
-    if handshake.has_failed {
-        access.identity_kind = IdentityKind::Unauthenticated;
-        access.credential_kind = Some(CredentialKind::None);
-        return;
-    }
-    let is_outbound =
-        fields.peek(names::CLUSTERS).is_some_and(|name| name.starts_with("outbound|"))
-            || fields.get(names::UPSTREAM_PEERS).is_some()
-            || fields.get(names::UPSTREAM_LOCALS).is_some();
-    // ztunnel leaves out whom nobody proved to be.
-    let is_inbound = is_ztunnel(fields) && fields.peek(names::DIRECTIONS) == Some("inbound");
-    let says_nobody = (fields.speaks_of(names::PEERS) && !is_outbound) || is_inbound;
-    if let Some(peer) = principal(fields, names::PEERS).or_else(|| subject(fields)) {
-        credential(access, &peer, fields);
-        mesh::set_identity(access, peer);
-    } else if fields.get(names::PEERS).is_some() {
-        // Two names: neither is known to be the peer.
-    } else if let Some(local) = sender(fields) {
-        access.credential_kind = Some(CredentialKind::SvidX509);
-        mesh::set_identity(access, local);
-    } else if says_nobody {
-        mesh::set_nobody(access);
-        access.credential_kind = Some(CredentialKind::None);
-    }
-    access.peer_identity = principal(fields, names::LOCALS).and_then(|local| local.name);
-    if access.peer_identity.is_none() && !handshake.has_failed_upstream {
-        access.peer_identity = principal(fields, names::UPSTREAM_PEERS).and_then(|peer| peer.name);
-    }
-}
-
-/// Whom a certificate names: its only SPIFFE ID, since an SVID has one
-/// (<https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md#2-spiffe-id>), else its name.
-fn principal(fields: &mut Named, names: &[&str]) -> Option<Identity> {
-    let text = fields.peek(names).filter(|text| *text != "unknown")?;
-    let mut ids = text.split(',').map(str::trim).filter_map(spiffe);
-    let identity = match (ids.next(), ids.next()) {
-        (Some(id), None) => id,
-        (None, _) if !text.contains(',') => Identity::parse(Provider::Envoy, None, text),
-        // Two identities in one certificate are none.
-        _ => return None,
-    };
-    fields.take(names);
-    Some(identity)
-}
-
-/// Whom a certificate without URIs names.
-fn subject(fields: &mut Named) -> Option<Identity> {
-    let subject = fields.peek(names::SUBJECTS).filter(|subject| subject.contains("CN="))?;
-    let identity = Identity::parse(Provider::Envoy, None, subject);
-    let is_other = fields.get(names::PEERS).is_none();
-    is_other.then(|| fields.take(names::SUBJECTS)).flatten().map(|_| identity)
-}
-
-/// Who sends what a sidecar forwards: the program beside it. What a gateway forwards somebody else
-/// sent, from another address.
-fn sender(fields: &mut Named) -> Option<Identity> {
-    let ip = |names: &[&str]| fields.peek(names).and_then(mesh::ip)?.parse::<IpAddr>().ok();
-    let ends = ip(names::REMOTE).zip(ip(names::UPSTREAM_LOCAL_ADDRESSES));
-    let is_elsewhere = ends.is_some_and(|(remote, local)| {
-        remote != local && !remote.is_loopback() && !local.is_loopback()
-    });
-    let is_claim = fields.peek(names::REMOTE).is_some_and(|remote| remote.ends_with(":0"));
-    let of_gateway = ["router~", "waypoint~"]
-        .iter()
-        .any(|kind| node(fields).is_some_and(|name| name.starts_with(kind)));
-    if of_gateway || (is_elsewhere && !is_claim) {
-        return None;
-    }
-    principal(fields, names::UPSTREAM_LOCALS)
-}
-
-/// A SPIFFE ID, which Istio's policies write without its scheme.
-fn spiffe(text: &str) -> Option<Identity> {
-    let is_bare = text.contains("/ns/") && text.contains("/sa/") && !text.contains("://");
-    if is_bare { Identity::spiffe(&format!("spiffe://{text}")) } else { Identity::spiffe(text) }
-}
-
-/// The peer's certificate: by its serial number, which is all that who minted it logs, else by its
-/// hash.
-fn credential(access: &mut Access, peer: &Identity, fields: &mut Named) {
-    let is_svid = peer.kind == IdentityKind::Spiffe;
-    access.credential_kind =
-        Some(if is_svid { CredentialKind::SvidX509 } else { CredentialKind::ClientCertificate });
-    if let Some(serial) = fields.peek(names::SERIALS).and_then(mesh::serial_of_hex) {
-        fields.take(names::SERIALS);
-        access.credential_id = Some(serial);
-    } else if let Some(hash) = fields.text(names::FINGERPRINTS) {
-        access.credential_id = Some(CredentialId(format!("X509SHA256={hash}")));
-    }
 }
 
 fn addresses(access: &mut Access, fields: &mut Named, context: &Context<'_>) {

@@ -171,7 +171,14 @@ pub(super) fn read(
     context: &Context<'_>,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
-    let mut event = mesh::fields(&mesh::unwrapped(bytes))?;
+    let line = mesh::unwrapped(bytes, |name| name == "flow" || FLOWS.contains(&name));
+    let is_whole = matches!(line.first(), Some(b'{' | b'"'));
+    let behind = if is_whole { None } else { mesh::behind_prefix(&line) };
+    let line = behind.unwrap_or(&line);
+    if !matches!(line.first(), Some(b'{' | b'"')) {
+        return Err(not_a_flow("the line is not JSON"));
+    }
+    let mut event = mesh::fields(line)?;
     let wrapped = event.get("flow").and_then(Value::as_object);
     let is_wrapped =
         wrapped.is_some_and(|flow| WRAPPED.iter().any(|field| flow.contains_key(*field)));
@@ -181,8 +188,7 @@ pub(super) fn read(
         return Ok(());
     }
     let Some(kind) = OTHERS.iter().find(|kind| event.contains_key(**kind)) else {
-        return Err(Failure::new("not_a_flow", "the item has no flow")
-            .hint("flows come from the exporter, or from hubble observe -o json"));
+        return Err(not_a_flow("the item has no flow"));
     };
     let time = event.remove("time").and_then(|time| time.as_str().map(str::to_owned));
     let mut rest = Value::Object(event);
@@ -192,6 +198,11 @@ pub(super) fn read(
     let message = Some((*kind).to_owned());
     reading.logs.push(mesh::log(Line { time, level: Some(level.into()), message, rest }, context));
     Ok(())
+}
+
+fn not_a_flow(detail: &str) -> Failure {
+    Failure::new("not_a_flow", detail)
+        .hint("flows come from the exporter, or from hubble observe -o json")
 }
 
 fn access(mut event: Map<String, Value>, context: &Context<'_>) -> Result<Access, Failure> {

@@ -4,6 +4,8 @@
 //! An event is read field by field, so that what no column takes is still kept, and its id is
 //! hashed over the same content whether it came by webhook, file or Collector.
 
+mod carried;
+pub(super) mod legacy;
 mod reason;
 
 use durward_schemas::Identity;
@@ -14,6 +16,7 @@ use durward_schemas::time::Time;
 use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
 use serde_json::{Map, Value};
 
+pub(super) use self::carried::fields as carried;
 use super::fields::{self, Fields};
 use super::mapping::Mapping;
 use super::{Context, Failure, Format, cloud, mesh};
@@ -102,40 +105,25 @@ const BODIES: &[&str] = &["requestObject", "responseObject"];
 /// Reads one event; a text that holds an event, as Kafka exporters send it, counts as the event, and
 /// so does a line that a container runtime or a shipper of logs has wrapped it in.
 pub(crate) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failure> {
-    let bytes = behind_prefix(mesh::payload(bytes));
+    let bytes = carried::behind_prefix(mesh::payload(bytes));
     if bytes.first() == Some(&b'"') {
         let inner: String = serde_json::from_slice(bytes)?;
         return read_event(parse(inner.as_bytes())?, context);
     }
+    if bytes.first() != Some(&b'{') {
+        return carried::read_text(bytes, context);
+    }
     let mut event = parse(bytes)?;
-    // A document that Elasticsearch was given.
-    if let Some(Value::Object(document)) = event.get_mut("_source") {
-        event = std::mem::take(document);
+    for _ in 0..mesh::DEEPEST {
+        let Some(carried) = carried(&mut event) else { break };
+        event = carried?;
     }
-    match carried(&event) {
-        Some(line) => read_event(parse(line.as_bytes())?, context),
-        None => read_event(event, context),
-    }
-}
-
-/// An event without what syslog, or whoever else carried its line, wrote before it.
-fn behind_prefix(line: &[u8]) -> &[u8] {
-    let is_event = matches!(line.first(), Some(b'{' | b'"' | b'[') | None);
-    let start = memchr::memchr(b'{', line).filter(|_| !is_event);
-    let rest = start.and_then(|at| line.get(at..));
-    rest.filter(|rest| is_marked(rest)).unwrap_or(line)
+    read_event(event, context)
 }
 
 /// Whether a text says that it is an event.
 pub(super) fn is_marked(text: &[u8]) -> bool {
     memchr::memmem::find(text, b"\"audit.k8s.io/").is_some()
-}
-
-/// The line that an object carries instead of being an event: Docker's `log`, a shipper's `message`.
-fn carried(fields: &Map<String, Value>) -> Option<&str> {
-    let lines = ["log", "message"].into_iter().filter_map(|key| fields.get(key)?.as_str());
-    let line = lines.map(str::trim).find(|line| line.starts_with('{'));
-    line.filter(|_| !is_event(fields, false))
 }
 
 /// The fields of an event.

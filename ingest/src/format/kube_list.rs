@@ -59,6 +59,10 @@ pub(super) fn read(
         read_all(&objects, None, context.received_as_of(None), context, reading);
         return Ok(());
     }
+    if !text.starts_with('{') {
+        return Err(Failure::new("not_json", "the item is not JSON")
+            .hint("YAML is not read: list objects with kubectl get -o json"));
+    }
     let document: Document<'_> = serde_json::from_str(text)?;
     let time = context.received_as_of(document.time.as_deref());
     if let Some(objects) = &document.objects {
@@ -183,7 +187,9 @@ fn read_object(
 }
 
 fn no_name() -> Failure {
-    Failure::new("no_name", "the object has no metadata.name")
+    Failure::new("no_name", "the object has no metadata.name").hint(
+        "list objects with kubectl get -o json: neither tables nor answers that failed are read",
+    )
 }
 
 /// API version and kind of the objects under a path such as `/apis/apps/v1/deployments`.

@@ -1,11 +1,11 @@
 //! What the readers of meshes and of what mints their identities share: lines of logs, names that
 //! people choose, addresses, serial numbers, trace contexts.
 
+mod carrier;
 mod logfmt;
 mod named;
 mod trace;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,6 +18,7 @@ use durward_schemas::values::{Decision, IdentityKind};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+pub(super) use self::carrier::{DEEPEST, LINES, OBJECTS, behind_prefix, payload, unwrapped};
 pub(super) use self::logfmt::pairs;
 pub(super) use self::named::{Named, spelled};
 pub(super) use self::trace::trace;
@@ -25,38 +26,6 @@ use super::{Context, Failure};
 use crate::canonical;
 use crate::normalize::{self, Timed};
 use crate::redact::mask_unparsed;
-
-/// A line without what a container runtime wrote before it: a time, the stream and a tag.
-/// <https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md>
-pub(super) fn payload(line: &[u8]) -> &[u8] {
-    let line = line.trim_ascii();
-    let mut words = line.splitn(4, |byte| *byte == b' ');
-    let (Some(time), Some(stream), Some(tag), Some(rest)) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
-        return line;
-    };
-    let is_time = || std::str::from_utf8(time).is_ok_and(|time| Time::parse(time).is_some());
-    let is_prefix = matches!(stream, b"stdout" | b"stderr") && matches!(tag, [b'F' | b'P', ..]);
-    if is_prefix && is_time() { rest.trim_ascii() } else { line }
-}
-
-/// As [`payload`]; Docker keeps each line as a text in JSON.
-/// <https://docs.docker.com/engine/logging/drivers/json-file/>
-pub(super) fn unwrapped(line: &[u8]) -> Cow<'_, [u8]> {
-    let line = payload(line);
-    let is_wrapped = line.starts_with(b"{\"log\":");
-    let kept = is_wrapped.then(|| serde_json::from_slice::<Kept>(line).ok()).flatten();
-    kept.map_or(Cow::Borrowed(line), |kept| Cow::Owned(payload(kept.log.as_bytes()).to_vec()))
-}
-
-/// A line as Docker keeps it.
-#[derive(serde::Deserialize)]
-struct Kept {
-    log: String,
-    #[serde(rename = "stream")]
-    _stream: String,
-}
 
 /// The fields of a line of JSON; a text that holds the line, as Kafka exporters send it, counts as
 /// the line.
@@ -320,22 +289,6 @@ fn severity(level: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Scenario: lines as programs write them and as container runtimes keep them.
-    /// Guarantees: what the program wrote, and nothing else is cut off.
-    #[test]
-    fn runtimes_prefix_is_cut_off() {
-        let check = |line: &str, expect: &str| {
-            assert_eq!(String::from_utf8_lossy(payload(line.as_bytes())), expect);
-        };
-        check("2026-11-25T00:00:00.123456789Z stdout F {\"a\": 1}\n", "{\"a\": 1}");
-        check("2026-11-25T00:00:00.123456789+01:00 stderr P [x] y z", "[x] y z");
-        check("soon stdout F x", "soon stdout F x");
-        let docker = br#"{"log":"[x] y \"z\"\n","stream":"stdout","time":"2026-11-25T00:00:00Z"}"#;
-        assert_eq!(unwrapped(docker).as_ref(), b"[x] y \"z\"");
-        assert_eq!(unwrapped(br#"{"log":"x"}"#).as_ref(), br#"{"log":"x"}"#);
-        check("  [2026] \"GET / HTTP/1.1\" 200 ", "[2026] \"GET / HTTP/1.1\" 200");
-    }
 
     /// Scenario: times in every form that the access logs of proxies have.
     /// Guarantees: one time for all of them; other texts are none.

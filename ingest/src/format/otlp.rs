@@ -23,7 +23,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::mend::Shape;
 use super::{Context, Failure, Format, MAX_ITEM, Reading, otlp_logs, otlp_metrics, otlp_traces};
@@ -149,7 +149,21 @@ fn document(bytes: &[u8]) -> Result<Value, Failure> {
     if let Cow::Owned(_) = text {
         mend::mask(&mut document);
     }
-    Ok(document)
+    Ok(of_one_resource(document))
+}
+
+/// A document in which one resource stands by itself, as the exporter of Java for logs writes it, as the
+/// request that it would be in.
+/// <https://github.com/open-telemetry/opentelemetry-java/tree/main/exporters/logging-otlp>
+fn of_one_resource(document: Value) -> Value {
+    let holds = |signal: &&Signal| {
+        let [resources, scopes, _] = signal.levels();
+        document.get(scopes).is_some() && document.get(resources).is_none()
+    };
+    match Signal::ALL.iter().find(holds) {
+        Some(signal) => json!({ signal.levels()[0]: [document] }),
+        None => document,
+    }
 }
 
 fn read_document(

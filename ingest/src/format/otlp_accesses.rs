@@ -63,7 +63,8 @@ fn line_in_body(record: &LogRecord) -> Option<Map<String, Value>> {
 
 /// Lines in a text, if all of them are accesses: others are better off as they came.
 fn in_text(text: &[u8], context: &Context<'_>) -> Option<Reading> {
-    let begins = matches!(text.trim_ascii_start().first()?, b'{' | b'[' | b't' | b'0'..=b'9');
+    let begins =
+        matches!(text.trim_ascii_start().first()?, b'{' | b'[' | b't' | b'A' | b'0'..=b'9');
     let format = Some(text).filter(|_| begins).and_then(Format::detect)?;
     if !IN_BODIES.contains(&format) {
         return None;

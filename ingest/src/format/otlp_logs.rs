@@ -107,6 +107,10 @@ fn in_text(text: &[u8], context: &Context<'_>) -> Option<Reading> {
 /// An event, or a list of events, that was parsed into a map.
 fn in_map(map: Value, context: &Context<'_>) -> Option<Reading> {
     let Value::Object(mut fields) = map else { return None };
+    for _ in 0..mesh::DEEPEST {
+        let Some(Ok(inner)) = kube_audit::carried(&mut fields) else { break };
+        fields = inner;
+    }
     let events = match fields.remove("items") {
         Some(Value::Array(items)) if !fields.contains_key("auditID") => items,
         Some(_) => return None,

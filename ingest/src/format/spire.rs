@@ -7,6 +7,7 @@
 //! body: of them `changes`, `credentials` and `workloads` are made.
 
 mod attested;
+mod kind;
 mod words;
 
 use durward_schemas::Identity;
@@ -17,6 +18,7 @@ use durward_schemas::time::Time;
 use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
 use serde_json::{Map, Value};
 
+use self::kind::{Kind, kind};
 use self::words::{BROKEN, code_name, code_of, number, number_code, taken, word};
 use super::fields::Fields;
 use super::mapping::Mapping;
@@ -131,47 +133,42 @@ const SIGNED: &str = "Signed";
 /// The stage of a line that tells of which pod a process is.
 const ATTESTED: &str = "Attested";
 
-/// What a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A call that was let in, or an item of it.
-    Audit,
-    /// What a call signed, which a line of level debug tells with its serial number.
-    Signed,
-    /// A call of the server's API that was refused.
-    Refused,
-    /// A workload that asked an agent and got nothing.
-    NoIdentity,
-    /// A workload that asked an agent and got an SVID.
-    Fetched,
-    /// The pod in which an agent found a process.
-    Attested,
-    /// A workload that asked an agent for what others get, and may not.
-    NoDelegate,
-    /// Anything else.
-    Other,
-}
-
 /// Reads one line, JSON or text.
 pub(super) fn read(
     bytes: &[u8],
     context: &Context<'_>,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
-    let line = mesh::unwrapped(bytes);
-    let mut fields = if matches!(line.first(), Some(b'{' | b'"')) {
-        mesh::fields(&line)?
-    } else {
-        let pairs = mesh::pairs(&String::from_utf8_lossy(&line)).filter(is_log);
-        pairs.ok_or_else(not_logfmt)?
-    };
+    let line = mesh::unwrapped(bytes, |name| name == "msg");
+    let is_whole = matches!(line.first(), Some(b'{' | b'"')) || line.starts_with(b"time=");
+    let behind = if is_whole { None } else { mesh::behind_prefix(&line) };
+    let mut fields = line_fields(behind.unwrap_or(&line))?;
     mesh::mask_broken(&mut fields);
+    older_names(&mut fields);
     number_code(&mut fields);
     match kind(&fields) {
         Kind::Other => reading.logs.push(log(fields, context)?),
         kind => reading.accesses.push(access(kind, fields, context)?),
     }
     Ok(())
+}
+
+/// The fields of a line as the program wrote it.
+fn line_fields(line: &[u8]) -> Result<Map<String, Value>, Failure> {
+    if matches!(line.first(), Some(b'{' | b'"')) {
+        return mesh::fields(line);
+    }
+    let pairs = mesh::pairs(&String::from_utf8_lossy(line)).filter(is_log);
+    pairs.ok_or_else(not_logfmt)
+}
+
+/// Until 1.1 names of the caller had a dash: `caller-addr`.
+fn older_names(fields: &mut Map<String, Value>) {
+    for name in ["caller_id", "caller_addr", "caller_uid", "caller_gid", "caller_path"] {
+        if let Some(value) = fields.remove(&name.replace('_', "-")) {
+            fields.insert(name.to_owned(), value);
+        }
+    }
 }
 
 fn is_log(fields: &Map<String, Value>) -> bool {
@@ -181,33 +178,6 @@ fn is_log(fields: &Map<String, Value>) -> bool {
 fn not_logfmt() -> Failure {
     Failure::new("not_a_spire_log", "the line is neither JSON nor key=value with time and msg")
         .hint("the server and the agent write both: log_format is json or text")
-}
-
-fn kind(fields: &Map<String, Value>) -> Kind {
-    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
-    let is_call = fields.contains_key("method") && fields.contains_key("service");
-    let is_refusal = matches!(code_of(text("error")), Some("PermissionDenied" | "Unauthenticated"));
-    let is_denied = text("error").contains("not authorized for the requested identities");
-    match text("msg") {
-        "API accessed" if text("type") == "audit" => Kind::Audit,
-        "Failed to authenticate caller" => Kind::Refused,
-        "Signed X509 SVID" if is_call && fields.contains_key("serial_num") => Kind::Signed,
-        "No identity issued" => Kind::NoIdentity,
-        "Fetched X.509 SVID" | "Fetched JWT SVID" if is_call && !text("spiffe_id").is_empty() => {
-            Kind::Fetched
-        }
-        "PID attested to have selectors"
-            if fields.get("selectors").is_some_and(attested::is_of_pod) =>
-        {
-            Kind::Attested
-        }
-        "no identity issued" if is_call => Kind::NoIdentity,
-        message if message.contains("not configured as an authorized delegate") => Kind::NoDelegate,
-        _ if !is_call => Kind::Other,
-        _ if text("subsystem_name") == "api" && is_refusal => Kind::Refused,
-        _ if is_denied => Kind::NoIdentity,
-        _ => Kind::Other,
-    }
 }
 
 fn log(mut fields: Map<String, Value>, context: &Context<'_>) -> Result<Log, Failure> {
@@ -251,6 +221,7 @@ fn access(
         request_id: taken(&mut fields, "request_id")?,
         ..Access::default()
     };
+    let message = fields.text_if("msg");
     for said in ["level", "msg", "type", "subsystem_name"] {
         fields.take(said);
     }
@@ -258,6 +229,9 @@ fn access(
     let for_ids = mesh::set_time(&mut access, claim.as_deref(), context);
     access.resource = access.api_group.as_deref().and_then(resource);
     decide(kind, &mut access, &mut fields)?;
+    if kind == Kind::NotAttested {
+        access.decision_reason = access.decision_reason.take().or(message);
+    }
     who(kind, &mut access, &mut fields)?;
     let item = bodies(&mut access, fields);
     classify(&mut access);
@@ -306,7 +280,8 @@ fn decide(kind: Kind, access: &mut Access, fields: &mut Fields) -> Result<(), Fa
         || (has_failed && (is_attestation || says_refused))
         || matches!(code, Some("PermissionDenied" | "Unauthenticated"));
     // Whoever should have decided of an attestation could not.
-    let is_broken = is_attestation && code.is_some_and(|code| BROKEN.contains(&code));
+    let is_broken = (is_attestation || kind == Kind::Refused)
+        && code.is_some_and(|code| BROKEN.contains(&code));
     access.outcome = if has_failed { Outcome::Failure } else { Outcome::Success };
     access.decision = match is_refused {
         true if is_broken => Decision::Error,

@@ -5,6 +5,8 @@
 //! Vault has hashed with a key of its own stays as it is; what it was told to write in clear is
 //! redacted here.
 
+mod kmip;
+mod own;
 mod secrets;
 
 use durward_schemas::Identity;
@@ -36,17 +38,23 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("activity_id", "request.operation, request.path"),
     Mapping::new("source_event_id", "request.id"),
     Mapping::new("request_id", "request.id"),
-    Mapping::new("verb", "request.operation"),
+    Mapping::new("verb", "request.operation; of KMIP `Operation` in request.data"),
     Mapping::new("request_uri", "request.path"),
     Mapping::new("api_group", "request.mount_type"),
     Mapping::new("resource", "request.mount_point"),
-    Mapping::new("object_name", "request.path without request.mount_point"),
+    Mapping::new(
+        "object_name",
+        "request.path without request.mount_point and request.namespace.path; of KMIP \
+         `UniqueIdentifier` in request.data",
+    ),
     Mapping::new(
         "identity",
         "response.auth.metadata.service_account_namespace, else \
          auth.metadata.service_account_namespace, response.auth.metadata.service_account_name, \
          else auth.metadata.service_account_name, response.auth.display_name, else \
-         auth.display_name; the former of a login by request.path",
+         auth.display_name; the former of a login by request.path; of clouds \
+         auth.metadata.client_arn, auth.metadata.canonical_arn, \
+         auth.metadata.service_account_email; of a child token, by auth.display_name, its name only",
     ),
     Mapping::new(
         "identity_kind",
@@ -55,12 +63,15 @@ pub(super) const MAPPING: &[Mapping] = &[
          else auth.metadata.service_account_name, response.auth.display_name, else \
          auth.display_name; the former of a login by request.path, request.mount_type; without \
          any `unauthenticated` if refused, by error, response.data, \
-         auth.policy_results.allowed, type",
+         auth.policy_results.allowed, type; of clouds auth.metadata.client_arn, \
+         auth.metadata.canonical_arn, auth.metadata.service_account_email",
     ),
     Mapping::new(
         "identity_realm",
         "the cluster; of a SPIFFE ID in response.auth.display_name, else auth.display_name; the \
-         former of a login by request.path its trust domain",
+         former of a login by request.path its trust domain; of clouds the account or project: \
+         auth.metadata.client_arn, auth.metadata.canonical_arn, \
+         auth.metadata.service_account_email",
     ),
     Mapping::new(
         "namespace",
@@ -79,12 +90,14 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "identity_uid",
         "response.auth.metadata.service_account_uid, else auth.metadata.service_account_uid, \
-         response.auth.entity_id, else auth.entity_id; the former of a login by request.path",
+         response.auth.entity_id, else auth.entity_id; the former of a login by request.path; of a \
+         child token by auth.display_name, response.auth.display_name the latter",
     ),
     Mapping::new(
         "credential_id",
         "request.client_token_accessor, else auth.accessor; of a login by request.path \
-         response.auth.metadata.serial_number, auth.metadata.serial_number",
+         response.auth.metadata.serial_number, auth.metadata.serial_number; of KMIP \
+         request.client_certificate_serial_number",
     ),
     Mapping::new(
         "credential_kind",
@@ -133,8 +146,19 @@ pub(super) fn read(
     context: &Context<'_>,
     reading: &mut Reading,
 ) -> Result<(), Failure> {
-    let entry = mesh::fields(behind_prefix(&mesh::unwrapped(bytes)))?;
-    reading.accesses.push(access(entry, context)?);
+    let line = mesh::unwrapped(bytes, |name| name == "request");
+    if line.starts_with(b"<json:") {
+        return Err(not_an_entry());
+    }
+    if let Some(own) = own::of_text(&line) {
+        reading.logs.push(own::log(own, context));
+        return Ok(());
+    }
+    let mut entry = mesh::fields(behind_prefix(&line))?;
+    match own::of_fields(&mut entry) {
+        Some(own) => reading.logs.push(own::log(own, context)),
+        None => reading.accesses.push(access(entry, context)?),
+    }
     Ok(())
 }
 
@@ -153,7 +177,11 @@ fn not_an_entry() -> Failure {
 }
 
 fn access(mut entry: Map<String, Value>, context: &Context<'_>) -> Result<Access, Failure> {
+    let kmip = kmip::Said::of(&entry);
     secrets::redact(&mut entry, context);
+    if let Some(said) = kmip {
+        return kmip::access(said, entry, context);
+    }
     let told = context.text_of_fields(&entry);
     let mut entry = Fields::new(entry);
     let kind = entry.text("type")?.filter(|kind| matches!(kind.as_str(), "request" | "response"));
@@ -201,10 +229,18 @@ fn what(access: &mut Access, request: &mut Fields) -> Result<(), Failure> {
     access.api_group = request.text("mount_type")?;
     let mount = request.text("mount_point")?;
     let path = access.request_uri.as_deref().unwrap_or_default();
-    let rest = mount.as_deref().map_or(path, |mount| path.strip_prefix(mount).unwrap_or(path));
+    let below = |mount: &str| path.strip_prefix(below_namespace(request, mount));
+    let rest = mount.as_deref().and_then(below).unwrap_or(path);
     access.object_name = Some(rest.to_owned()).filter(|rest| !rest.is_empty());
     access.resource = mount.map(|mount| mount.trim_end_matches('/').to_owned());
     Ok(())
+}
+
+/// A mount without the namespace in which it is, which paths leave out.
+/// <https://developer.hashicorp.com/vault/docs/enterprise/namespaces>
+fn below_namespace<'a>(request: &Fields, mount: &'a str) -> &'a str {
+    let path = request.get("namespace").and_then(|namespace| namespace.get("path")?.as_str());
+    path.and_then(|path| mount.strip_prefix(path)).unwrap_or(mount)
 }
 
 /// What is known of a login: it makes a token, and shows none.
@@ -220,7 +256,8 @@ impl Login {
     fn of(access: &Access, auth: &Fields, response: &Fields, request: &Fields) -> Option<Self> {
         let path = access.request_uri.as_deref().unwrap_or_default();
         // A mount may have a name of several parts.
-        let named = access.resource.as_deref().and_then(|mount| mount.strip_prefix("auth/"));
+        let mount = access.resource.as_deref().map(|mount| below_namespace(request, mount));
+        let named = mount.and_then(|mount| mount.strip_prefix("auth/"));
         let below = path.strip_prefix("auth/")?;
         let (name, rest) = named
             .and_then(|name| Some((name, below.strip_prefix(name)?.strip_prefix('/')?)))
@@ -285,7 +322,10 @@ fn who(
         Some(made) => made.get(key),
         None => auth.get(key),
     };
-    let metadata = of("metadata");
+    // Who makes a token from his own writes its metadata; every other is written by Vault.
+    let is_child =
+        text(of("display_name")).is_some_and(|name| name.split('-').next() == Some("token"));
+    let metadata = of("metadata").filter(|_| !is_child);
     let said = |key: &str| text(metadata.and_then(|metadata| metadata.get(key)));
     let identity = identity(access, login, text(of("display_name")), said);
     access.identity_uid = said("service_account_uid").or(text(of("entity_id"))).map(str::to_owned);
@@ -327,8 +367,10 @@ fn accessor(accessor: &str) -> CredentialId {
     CredentialId(format!("ACCESSOR={accessor}"))
 }
 
-/// The account or SPIFFE ID behind a token, else the name that Vault shows for it.
-/// <https://developer.hashicorp.com/vault/docs/auth/kubernetes>
+/// The account, role or SPIFFE ID behind a token, else the name that Vault shows for it.
+/// <https://developer.hashicorp.com/vault/docs/auth/kubernetes>,
+/// <https://developer.hashicorp.com/vault/api-docs/auth/aws#iam_metadata>,
+/// <https://developer.hashicorp.com/vault/api-docs/auth/gcp#iam_metadata>
 fn identity<'a>(
     access: &Access,
     login: Option<&Login>,
@@ -339,6 +381,13 @@ fn identity<'a>(
     let account = said("service_account_namespace").zip(said("service_account_name"));
     if let Some((namespace, name)) = account {
         return Identity::kubernetes(realm, &format!("system:serviceaccount:{namespace}:{name}"));
+    }
+    let role = said("client_arn").or_else(|| said("canonical_arn"));
+    if let Some(arn) = role.filter(|arn| arn.starts_with("arn:")) {
+        return Identity::parse(Provider::Aws, None, arn);
+    }
+    if let Some(email) = said("service_account_email") {
+        return Identity::parse(Provider::Gcp, None, email);
     }
     let Some(shown) = shown else { return Identity::unauthenticated(realm) };
     // Vault puts the mount before the subject: `jwt-spiffe://shop.test/ns/web/sa/frontend`.

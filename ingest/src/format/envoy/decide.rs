@@ -29,6 +29,9 @@ pub(super) struct Facts<'a> {
     pub(super) upstream_failure: Option<&'a str>,
     /// What ztunnel says of a connection that ended badly.
     pub(super) error: Option<&'a str>,
+    /// The field that says that the peer showed nothing, or no proof, where no reason of the transport
+    /// does.
+    pub(super) unproven: Option<&'static [&'static str]>,
     pub(super) has_upstream: bool,
     /// Whether it is said that no upstream was asked: the answer is the proxy's own.
     pub(super) is_local: bool,
@@ -52,7 +55,9 @@ impl Facts<'_> {
     pub(super) fn has_failed_handshake(&self) -> bool {
         const OF_TLS: &[&str] = &["TLS_error", "TLS error", "SSL_routines", "transport_socket"];
         let of_tls = |text: &str| OF_TLS.iter().any(|what| text.contains(what));
-        self.downstream_failure.is_some() || self.termination.is_some_and(of_tls)
+        self.downstream_failure.is_some()
+            || self.unproven.is_some()
+            || self.termination.is_some_and(of_tls)
     }
 
     /// Whether it ended badly.
@@ -96,6 +101,7 @@ pub(super) fn decide(facts: &Facts<'_>) -> Decided {
     if facts.code.is_none() && facts.has_failed_handshake() {
         let from =
             if facts.downstream_failure.is_some() { DOWNSTREAM_FAILURE } else { TERMINATION };
+        let from = facts.unproven.unwrap_or(from);
         return decided(Decision::Deny, by_authentication(), from);
     }
     if let Some(by) = facts.error.and_then(refused_by_ztunnel) {
@@ -153,9 +159,17 @@ fn by_answer(facts: &Facts<'_>) -> (Decision, Option<String>) {
 /// What stands for the policy where none allowed the request.
 const NO_POLICY: &str = "none";
 
+/// What ztunnel says where a policy that it does not name ended a connection: one that was let in before
+/// it came, and in Solo's distribution one that leaves the mesh.
+const BY_SOME_POLICY: &[&str] =
+    &["connection closed due to policy change", "request denied due to egress policy"];
+
 /// Namespace and name of the policy by which ztunnel refused a connection, if that is why it ended.
 /// <https://github.com/istio/ztunnel/blob/master/src/state.rs>, `AuthorizationRejectionError`
 fn refused_by_ztunnel(error: &str) -> Option<&str> {
+    if BY_SOME_POLICY.iter().any(|what| error.contains(what)) {
+        return Some(NO_POLICY);
+    }
     let reason = error.split_once("policy rejection")?.1;
     Some(reason.split_once("explicitly denied by: ").map_or(NO_POLICY, |(_, policy)| policy.trim()))
 }

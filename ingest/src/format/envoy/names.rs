@@ -31,7 +31,7 @@ pub(in crate::format) const MAPPING: &[Mapping] = &[
     Mapping::new("duration_us", "duration, or duration_ms, milliseconds"),
     Mapping::new(
         "identity",
-        "downstream_peer_uri_san, or source_principal, or src.identity, else \
+        "downstream_peer_uri_san, or source_principal, or src.identity, or downstream_peer, else \
          downstream_peer_subject, else upstream_local_uri_san unless it is a gateway's by \
          upstream_local_address, downstream_remote_address; none beside \
          downstream_transport_failure_reason, connection_termination_details",
@@ -43,7 +43,9 @@ pub(in crate::format) const MAPPING: &[Mapping] = &[
          upstream_local_address, downstream_remote_address; none beside \
          downstream_transport_failure_reason, connection_termination_details; without any \
          `unauthenticated` if a handshake failed or response_code, response_code_details, \
-         response_flags, grpc_status, error refuse who shows none, of ztunnel by direction",
+         response_flags, grpc_status, error refuse who shows none, of ztunnel by direction; of a \
+         connection that matched nothing by response_code_details, upstream_cluster, \
+         requested_server_name, downstream_local_address",
     ),
     Mapping::new(
         "identity_realm",
@@ -68,6 +70,7 @@ pub(in crate::format) const MAPPING: &[Mapping] = &[
          downstream_transport_failure_reason, connection_termination_details: \
          /ns/NAMESPACE/sa/NAME",
     ),
+    Mapping::new("pod", "src.workload of ztunnel, by src.namespace, src.identity"),
     Mapping::new(
         "peer_identity",
         "downstream_local_uri_san, or destination_principal, or dst.identity, else \
@@ -86,7 +89,8 @@ pub(in crate::format) const MAPPING: &[Mapping] = &[
          downstream_peer_subject, else upstream_local_uri_san unless it is a gateway's by \
          upstream_local_address, downstream_remote_address; none beside \
          downstream_transport_failure_reason, connection_termination_details, of ztunnel \
-         direction",
+         direction; of a connection that matched nothing by response_code_details, \
+         upstream_cluster, requested_server_name, downstream_local_address",
     ),
     Mapping::new(
         "source_ip",
@@ -117,16 +121,19 @@ pub(in crate::format) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "decision",
         "downstream_transport_failure_reason, response_code_details, \
-         connection_termination_details, error with scope, rbac_metadata, response_code, \
-         response_flags, grpc_status, upstream_transport_failure_reason, upstream_host; none \
-         of a beginning by access_log_type, message",
+         connection_termination_details, error with scope and direction, rbac_metadata, \
+         response_code, response_flags, grpc_status, upstream_transport_failure_reason, \
+         upstream_host; of a connection that matched nothing upstream_cluster, \
+         requested_server_name, downstream_local_address; none of a beginning by \
+         access_log_type, message",
     ),
     Mapping::new(
         "decided_by",
         "response_code_details, connection_termination_details, error with scope, \
          rbac_metadata: AuthorizationPolicy/ns/name; `authentication` by \
          downstream_transport_failure_reason, response_code, grpc_status; `ext_authz` by \
-         response_flags; by access_log_type",
+         response_flags; by access_log_type; of a connection that matched nothing by \
+         response_code_details, upstream_cluster, requested_server_name, downstream_local_address",
     ),
     Mapping::new(
         "decision_reason",
@@ -188,6 +195,9 @@ pub(super) const PEERS: &[&str] = &[
     "source_identity",
     "src_identity",
 ];
+/// Names that people give to the same, which may as well be an address: only a SPIFFE ID counts. Others
+/// may be headers that a client sends.
+pub(super) const NAMED_PEERS: &[&str] = &["downstream_peer", "downstream_peer_san", "peer_uri_san"];
 pub(super) const LOCALS: &[&str] =
     &["downstream_local_uri_san", "destination_principal", "destination_identity", "dst_identity"];
 pub(super) const UPSTREAM_PEERS: &[&str] = &["upstream_peer_uri_san", "upstream_principal"];
@@ -200,6 +210,8 @@ pub(super) const UPSTREAM_HOSTS: &[&str] = &["upstream_host", "upstream_remote_a
 pub(super) const SERVER_NAMES: &[&str] = &["requested_server_name"];
 pub(super) const AUTHORITIES: &[&str] =
     &["dst_service", "authority", "host", "server_address", "http_host"];
+/// Where a connection came to.
+pub(super) const LOCAL_ADDRESSES: &[&str] = &["downstream_local_address"];
 /// What a certificate without URIs says of whom it is.
 pub(super) const SUBJECTS: &[&str] = &["downstream_peer_subject", "peer_subject"];
 /// This proxy's own end of its connection to the upstream.
@@ -207,6 +219,10 @@ pub(super) const UPSTREAM_LOCAL_ADDRESSES: &[&str] = &["upstream_local_address"]
 /// Where ztunnel says that a connection went that asked for no service.
 pub(super) const WORKLOADS: &[&str] = &["dst_workload"];
 pub(super) const NAMESPACES: &[&str] = &["dst_namespace"];
+/// Where ztunnel says that it came from: the name of a workload is its pod's.
+/// <https://github.com/istio/ztunnel/blob/master/src/proxy/metrics.rs>
+pub(super) const SOURCE_WORKLOADS: &[&str] = &["src_workload"];
+pub(super) const SOURCE_NAMESPACES: &[&str] = &["src_namespace"];
 /// Which way a connection went, and what happened to it, as ztunnel says.
 pub(super) const DIRECTIONS: &[&str] = &["direction"];
 pub(super) const MESSAGES: &[&str] = &["message"];

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use durward_schemas::values::Decision;
+use durward_schemas::values::{CredentialKind, Decision, IdentityKind};
 use serde_json::json;
 
 use super::super::{Format, Reading, read};
@@ -210,8 +210,14 @@ fn other_lines_are_logs_or_rejects() {
         None,
     );
     check("2026-11-23T17:41:37.697Z\tinfo\txdsproxy\tconnected", (1, 0), None);
+    check(
+        "2026-11-23T17:41:37.697Z  info  state:proxy{}: deny policy match policy=x",
+        (1, 0),
+        None,
+    );
     check(r#"{"level":"info","time":"2026-11-23T17:41:37Z","msg":"ready"}"#, (1, 0), None);
     check("GET / 200 12ms", (0, 1), Some("unknown_text_format"));
+    check("2026-11-23T17:41:37Z GET / 200", (0, 1), Some("unknown_text_format"));
     check("[2026-11-23T17:41:37.697Z] \"GET / HTTP/1.1\" 200", (0, 1), Some("unknown_text_format"));
     check(r#"{"method":"GET"}"#, (0, 1), Some("not_an_access_log"));
     check("[1,2", (0, 1), Some("unknown_text_format"));
@@ -391,6 +397,91 @@ fn ztunnels_of_all_versions() {
     check(&line("\tdebug\taccess\tconnection opened\t", who, ""), unknown(spiffe));
     check(&line(tabbed, who, " error=\"http status: 401 Unauthorized\""), unknown(spiffe));
     check(&line(tabbed, who, " duration=\"3ms\""), (Decision::Allow, None, spiffe));
+    let change = " error=\"connection closed due to policy change\"";
+    check(&line(tabbed, who, change), denied(None, spiffe));
+    let http = "\tinfo\thttp access\trequest complete\t";
+    check(&line(http, who, " method=GET response_code=200"), (Decision::Allow, None, spiffe));
+    let copied = "    error    access    connection complete    ";
+    check(&line(copied, who, change), denied(None, spiffe));
+}
+
+/// Scenario: peers of ztunnel that showed nothing, went away, or refused ztunnel; and of a sidecar that
+/// demands TLS, and of gateways.
+/// Guarantees: who showed nothing is refused by authentication; the others are no decision.
+#[test]
+fn peers_without_proof_are_refused() {
+    let check = |line: &str, decision: Decision, kind: IdentityKind| {
+        let reading = reading(line);
+        assert_eq!((reading.accesses.len(), reading.items()), (1, 1), "{line}");
+        let access = &reading.accesses[0];
+        assert_eq!((access.decision, access.identity_kind), (decision, kind), "{line}");
+        let by = (decision == Decision::Deny).then_some("authentication");
+        assert_eq!(access.decided_by.as_deref(), by, "{line}");
+        assert!(access.decision_reason.is_some(), "{line}");
+    };
+    let (deny, unknown) = (Decision::Deny, Decision::Unknown);
+    let nobody = IdentityKind::Unauthenticated;
+    let handshake = |direction: &str, error: &str| {
+        format!(
+            "2026-11-23T17:41:37Z\twarn\taccess\tconnection failed\tsrc.addr=10.0.0.7:1 dst.addr=10.0.0.9:15008 \
+             direction=\"{direction}\" error=\"tls handshake error: Custom {{ kind: {error} }}\""
+        )
+    };
+    check(&handshake("inbound", "InvalidData, error: NoCertificatesPresented"), deny, nobody);
+    let gone = "UnexpectedEof, error: eof";
+    check(&handshake("inbound", gone), unknown, IdentityKind::Unknown);
+    let refused = "InvalidData, error: AlertReceived(UnknownCA)";
+    check(&handshake("inbound", refused), unknown, IdentityKind::Unknown);
+    check(&handshake("outbound", "InvalidData, error: x"), unknown, IdentityKind::Unknown);
+    let unmatched = |local: &str, name: &str| {
+        format!(
+            "[2026-11-23T17:41:37Z] \"- - -\" 0 NR filter_chain_not_found - \"-\" 0 0 0 - \"-\" \"-\" \"-\" \"-\" \"-\" \
+             - - {local} 10.0.0.7:40000 {name} -"
+        )
+    };
+    check(&unmatched("10.0.0.9:8080", "-"), deny, nobody);
+    check(&unmatched("10.0.0.9:8080", "shop.example"), unknown, IdentityKind::Unknown);
+    check(&unmatched("10.0.0.9:8443", "-"), unknown, IdentityKind::Unknown);
+}
+
+/// Scenario: lines of ztunnel whose source is of the namespace of its identity, and of another.
+/// Guarantees: the pod of the former; the latter stays as it is.
+#[test]
+fn ztunnel_names_pods() {
+    let pod = |namespace: &str| {
+        let row = access(
+            &json!({"time": "2026-11-23T17:41:37Z", "level": "info", "scope": "access",
+            "message": "connection complete", "src.addr": "10.0.0.7:1", "src.workload": "frontend-1",
+            "src.namespace": namespace, "src.identity": "spiffe://shop.test/ns/web/sa/frontend"}),
+        );
+        row.pod
+    };
+    assert_eq!(pod("web").as_deref(), Some("frontend-1"));
+    assert_eq!(pod("shop"), None);
+}
+
+/// Scenario: a line behind what Emissary, kubectl, syslog and shippers of logs write, and a header that
+/// looks like a line.
+/// Guarantees: one id, and the format is recognised; nothing is read that a client wrote.
+#[test]
+fn carried_lines_are_read() {
+    let line = "[2026-11-23T17:41:37.697Z] \"GET /a HTTP/1.1\" 200 - 0 3 1 0 \"-\" \"curl/8\" \"9c\" \"shop.example\" \"10.0.0.9:8080\"";
+    let expect = &reading(line).accesses[0].event_id;
+    for carried in [
+        format!("ACCESS {line}"),
+        format!("[pod/web-1/istio-proxy] {line}"),
+        format!("2026-11-23T17:41:38.1Z {line}"),
+        format!("<14>Nov 23 17:41:37 node-1 envoy[7]: {line}"),
+        json!({"message": format!("ACCESS {line}"), "stream": "stdout", "kubernetes": {"pod": {"name": "a"}}}).to_string(),
+        json!({"labels": {"app": "a"}, "line": line, "timestamp": "x"}).to_string(),
+    ] {
+        assert_eq!(Format::detect(carried.as_bytes()), Some(Format::Envoy), "{carried}");
+        let reading = reading(&carried);
+        assert_eq!((reading.accesses.len(), reading.items()), (1, 1), "{carried}");
+        assert_eq!(&reading.accesses[0].event_id, expect, "{carried}");
+    }
+    let forged = format!("[x] \"GET / {line}");
+    assert_eq!(reading(&forged).rejects.len(), 1);
 }
 
 /// Scenario: what a sidecar and a gateway forward, and clients whose certificates have no URI.
@@ -425,6 +516,8 @@ fn whose_identity_it_is() {
     assert_eq!(who(shown), subject);
     assert_eq!(who(json!({"downstream_peer_subject": "O=SPIRE,C=US"})), nobody);
     assert_eq!(who(json!({"source_principal": "unknown"})), nobody);
+    assert_eq!(who(json!({"downstream_peer": own})), svid);
+    assert_eq!(who(json!({"downstream_peer": "10.0.0.7:1"})), nobody);
     assert_eq!(who(json!({"downstream_peer_subject": "CN=web", "source_principal": own})), svid);
     let failed = who(
         json!({"downstream_peer_subject": "CN=web", "downstream_transport_failure_reason": "TLS_error:x"}),

@@ -83,10 +83,13 @@ fn of_ztunnel(line: &str) -> Option<Map<String, Value>> {
     let (time, rest) = word(line)?;
     super::super::mesh::time(&time)?;
     let (level, rest) = word(&rest)?;
-    let (scope, rest) = word(&rest)?;
+    let (scope, rest) = match rest.strip_prefix("http access") {
+        Some(rest) => ("http access".to_owned(), rest.trim_start().to_owned()),
+        None => word(&rest)?,
+    };
     // Before Istio 1.23 with a colon.
     let scope = scope.trim_end_matches(':');
-    let (head, _) = rest.split_once('=').filter(|_| scope == "access")?;
+    let (head, _) = rest.split_once('=').filter(|_| super::is_scope(scope))?;
     let (message, _) = head.rsplit_once(char::is_whitespace)?;
     let mut fields = super::super::mesh::pairs(rest.get(message.len()..)?)?;
     let message = message.trim_end();
@@ -185,7 +188,10 @@ pub(super) fn own_log(line: &str) -> Option<Line> {
         (time, level, rest.split_once("] ")?.1)
     } else {
         let mut words = line.splitn(3, '\t');
-        (words.next()?, words.next()?, words.next()?)
+        match (words.next()?, words.next(), words.next()) {
+            (time, Some(level), Some(message)) => (time, level, message),
+            _ => spaced(line)?,
+        }
     };
     super::super::mesh::time(time)?;
     Some(Line {
@@ -194,4 +200,13 @@ pub(super) fn own_log(line: &str) -> Option<Line> {
         message: Some(message.to_owned()),
         ..Line::default()
     })
+}
+
+/// The parts of a line of Istio's or ztunnel's log whose tabs became spaces on its way here.
+fn spaced(line: &str) -> Option<(&str, &str, &str)> {
+    const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "fatal"];
+    let (time, rest) = line.split_once(' ')?;
+    let (level, message) = rest.trim_start().split_once(' ')?;
+    let known = LEVELS.iter().any(|name| level.eq_ignore_ascii_case(name));
+    known.then_some((time, level, message.trim_start()))
 }

@@ -34,7 +34,10 @@ impl Endpoint {
         let cluster = label("k8s:io.cilium.k8s.policy.cluster=").map(str::to_owned);
         let named = || fields.get("cluster_name").and_then(Value::as_str).map(str::to_owned);
         let realm = context.cluster.map(str::to_owned).or(cluster).or_else(named);
-        let reserved = label("reserved:").map(|name| format!("reserved:{name}"));
+        // A node that runs the API server, or an address that is its, is told by that first.
+        let api_server = label("reserved:kube-apiserver").map(|_| "kube-apiserver");
+        let reserved = api_server.or(label("reserved:"));
+        let reserved = reserved.map(|name| format!("reserved:{name}"));
         let identity = match (namespace.as_deref(), account, reserved) {
             (Some(namespace), Some(account), _) => {
                 let name = format!("system:serviceaccount:{namespace}:{account}");

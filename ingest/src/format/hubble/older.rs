@@ -54,6 +54,7 @@ pub(super) fn rename(event: &mut Map<String, Value>) {
     // What `drop_reason` says too is not said twice.
     let described = flow.get("drop_reason_desc").filter(|reason| !reason.is_null());
     let number = described.or_else(|| flow.get("drop_reason")).and_then(Value::as_u64);
+    let number = number.or_else(|| reason_of_event(flow));
     let reason = number.filter(|number| *number > 0).map(|number| {
         let known = REASONS.iter().find(|(known, _)| *known == number);
         known.map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
@@ -70,6 +71,13 @@ pub(super) fn rename(event: &mut Map<String, Value>) {
         }
         lift(l7, "Record", |name| name.to_ascii_lowercase());
     }
+}
+
+/// The reason of a drop before `drop_reason` came: the kind of an event that tells of one.
+/// <https://github.com/cilium/cilium/blob/main/pkg/monitor/api/types.go>, `MessageTypeDrop`
+fn reason_of_event(flow: &Map<String, Value>) -> Option<u64> {
+    let event = flow.get("event_type").filter(|event| event.get("type") == Some(&1.into()))?;
+    event.get("sub_type")?.as_u64()
 }
 
 fn name_of(value: &mut Value, words: &[&str]) {

@@ -113,6 +113,10 @@ fn verdicts_are_decisions() {
     check(json!({"verdict": "DROPPED", "drop_reason": 151}), Decision::Unknown, None, failure);
     check(json!({"verdict": 2, "drop_reason_desc": 189}), deny, Some("authentication"), failure);
     check(json!({"verdict": "FORWARDED", "drop_reason": 0}), Decision::Allow, None, success);
+    let event =
+        |sub: u32| json!({"verdict": "DROPPED", "event_type": {"type": 1, "sub_type": sub}});
+    check(event(133), deny, None, failure);
+    check(event(151), Decision::Unknown, None, failure);
     check(json!({"verdict": "DROPPED"}), Decision::Unknown, None, failure);
     check(
         json!({"verdict": "DROPPED", "l7": {"type": "REQUEST", "http": {"code": 403}}}),
@@ -253,4 +257,39 @@ fn kafka_and_sparse_flows() {
     {
         assert_eq!(access(&sparse).decision, Decision::Unknown, "{sparse}");
     }
+}
+
+/// Scenario: a flow as Splunk and Loki keep it and behind a prefix, and a flow told in words.
+/// Guarantees: the same row; what is no JSON is a reject that says how to get it.
+#[test]
+fn carried_flows_are_read() {
+    let flow = flow(json!({}));
+    let expect = reading(&flow.to_string()).accesses;
+    for line in [
+        json!({"event": flow, "sourcetype": "x"}).to_string(),
+        json!({"line": flow.to_string(), "timestamp": "x"}).to_string(),
+    ] {
+        assert_eq!(Format::detect(line.as_bytes()), Some(Format::Hubble), "{line}");
+        assert_eq!(reading(&line).accesses, expect, "{line}");
+    }
+    let wrapped = json!({"flow": flow}).to_string();
+    let behind = format!("2026-11-23T17:41:38Z {wrapped}");
+    assert_eq!(Format::detect(behind.as_bytes()), Some(Format::Hubble));
+    assert_eq!(reading(&behind).accesses, reading(&wrapped).accesses);
+    let words =
+        "Nov 23 17:41:37.697: web/a:40000 -> shop/b:8080 Policy denied DROPPED (TCP Flags: SYN)";
+    let rejects = reading(words).rejects;
+    assert!(rejects[0].hint.as_deref().is_some_and(|hint| hint.contains("-o json")));
+}
+
+/// Scenario: ends with labels of Cilium's own, of which one is the API server's.
+/// Guarantees: the API server's goes first, as in Cilium's metrics; else the first.
+#[test]
+fn api_servers_are_told_first() {
+    let who = |labels: Value| {
+        let row = access(&flow(json!({"source": {"identity": 1, "labels": labels}})));
+        row.identity.unwrap()
+    };
+    assert_eq!(who(json!(["reserved:host", "reserved:kube-apiserver"])), "reserved:kube-apiserver");
+    assert_eq!(who(json!(["reserved:host", "reserved:remote-node"])), "reserved:host");
 }

@@ -362,6 +362,13 @@ fn wrapped_lines_are_the_event() {
             .to_string(),
         json!({"message": event.to_string(), "@timestamp": "x"}).to_string(),
         json!({"_index": "audit", "_source": event}).to_string(),
+        json!({"labels": {"job": "a"}, "line": event.to_string(), "timestamp": "x"}).to_string(),
+        json!({"__CURSOR": "x", "MESSAGE": event.to_string()}).to_string(),
+        json!({"preview": false, "result": {"_raw": event.to_string()}}).to_string(),
+        json!({"event": event, "sourcetype": "x", "time": 7}).to_string(),
+        json!({"_id": "x", "attributes": event, "source": "x"}).to_string(),
+        json!({"id": "x", "content": {"attributes": event}}).to_string(),
+        json!({"message": event, "timestamp": 7}).to_string(),
     ] {
         assert_eq!(Format::detect(line.as_bytes()), Some(Format::KubeAudit), "{line}");
         assert_eq!(reading(&line).accesses, std::slice::from_ref(&expect), "{line}");
@@ -385,4 +392,35 @@ fn exporters_change_types() {
         "requestReceivedTimestamp": "2026-11-23T17:56:57.403991",
         "stageTimestamp": 1_795_456_617_406_635_i64}));
     assert_eq!(told, expect);
+}
+
+/// Scenario: events in text, as API servers write the legacy format today and wrote it in 2017, with
+/// placeholders, and an agent that looks like more fields; the answer of a server before 1.7; YAML.
+/// Guarantees: the columns that the same event has in JSON; the rest are rejects with a hint.
+#[test]
+fn legacy_text_is_read() {
+    let today = "2026-11-23T17:56:57.403991Z AUDIT: id=\"a-1\" stage=\"ResponseComplete\" ip=\"10.0.0.7\" method=\"get\" \
+        user=\"eve\" groups=\"dev\",\"system:authenticated\" as=\"system:admin\" asgroups=<none> user-agent=\"x user=\\\"root\\\"\" \
+        namespace=\"web\" uri=\"/api/v1/namespaces/web/pods\" response=\"200\"";
+    assert_eq!(Format::detect(today.as_bytes()), Some(Format::KubeAudit));
+    let found = reading(today).accesses.into_iter().next().unwrap();
+    let expect = access(
+        &json!({"auditID": "a-1", "stage": "ResponseComplete", "verb": "get", "sourceIPs": ["10.0.0.7"],
+        "user": {"username": "eve", "groups": ["dev", "system:authenticated"]}, "userAgent": "x user=\"root\"",
+        "impersonatedUser": {"username": "system:admin", "groups": null}, "objectRef": {"namespace": "web"},
+        "requestURI": "/api/v1/namespaces/web/pods", "responseStatus": {"code": 200},
+        "requestReceivedTimestamp": "2026-11-23T17:56:57.403991Z"}),
+    );
+    assert_eq!(found, expect);
+    let then = "2026-11-23T17:56:57.403991Z AUDIT: id=\"a-1\" ip=\"10.0.0.7\" method=\"GET\" user=\"admin\" \
+        groups=\"\\\"system:masters\\\",\\\"x\\\"\" as=\"<self>\" asgroups=\"<lookup>\" namespace=\"<none>\" uri=\"/api\"";
+    let found = reading(then).accesses.into_iter().next().unwrap();
+    assert_eq!(found.groups, Some(vec!["system:masters".to_owned(), "x".to_owned()]));
+    assert_eq!((found.impersonated_identity, found.object_namespace), (None, None));
+    let answer = "2026-11-23T17:56:57.403991Z AUDIT: id=\"a-1\" response=\"200\"";
+    for other in [answer, "apiVersion: audit.k8s.io/v1"] {
+        let rejects = reading(other).rejects;
+        assert_eq!((rejects.len(), rejects[0].reason.as_str()), (1, "not_json"), "{other}");
+        assert!(rejects[0].hint.is_some());
+    }
 }

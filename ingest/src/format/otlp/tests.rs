@@ -4,7 +4,7 @@ use std::io::Read;
 use durward_schemas::ids::CredentialId;
 use durward_schemas::tables::Access;
 use durward_schemas::values::{Decision, IdentityKind};
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, KeyValueList, any_value};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use serde_json::json;
 
@@ -329,6 +329,9 @@ fn audit_events_are_found_in_bodies() {
         value: Some(AnyValue { value: Some(StringValue(value.into())) }),
         ..KeyValue::default()
     };
+    // Vector and Fluent Bit make a map of what they read, and leave the line in it.
+    let carried = KeyValueList { values: vec![attribute("message", event)] };
+    check(any_value::Value::KvlistValue(carried), (1, 0, 0));
     let spread = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"attributes": [
         serde_json::to_value(attribute("auditID", "a")).unwrap(),
         serde_json::to_value(attribute("stage", "ResponseComplete")).unwrap(),
@@ -751,4 +754,19 @@ fn broken_texts_cost_themselves() {
         assert_eq!((reading.rejects.len(), reading.items()), (1, 1));
         assert!(!format!("{reading:?}").contains("s3cr3t"));
     }
+}
+
+/// Scenario: a resource by itself, as Java's exporter for logs writes it, and in a request.
+/// Guarantees: the same row, and the format is recognised.
+#[test]
+fn resources_stand_alone() {
+    let alone = json!({"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
+        "scopeSpans": [{"scope": {"name": "a"}, "spans": [{"name": "GET", "traceId": "5b8efff798038103d269b633813fc60c",
+            "spanId": "eee19b7ec3c1b174", "startTimeUnixNano": "1795455697000000000"}]}], "schemaUrl": "x"});
+    let request = json!({"resourceSpans": [alone]}).to_string();
+    let alone = alone.to_string();
+    assert_eq!(Format::detect(alone.as_bytes()), Some(Format::Otlp));
+    let found = reading(alone.as_bytes());
+    assert_eq!((found.spans.len(), found.items()), (1, 1));
+    assert_eq!(found, reading(request.as_bytes()));
 }

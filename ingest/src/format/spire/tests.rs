@@ -126,6 +126,53 @@ fn refusals_are_denials() {
     );
 }
 
+/// Scenario: agents that a server without audit lines does not attest, in the words of several versions; a
+/// caller of whom the server could not find out whether it may.
+/// Guarantees: the former are denied by authentication, with a reason; the latter is no decision.
+#[test]
+fn refusals_without_audit_lines() {
+    let check = |more: Value, decision: Decision, by: Option<&str>| {
+        let mut line = json!({"level": "error", "method": "AttestAgent", "service": "agent.v1.Agent",
+            "subsystem_name": "api", "caller_addr": "10.0.0.7:1", "time": "2026-11-23T17:54:38Z"});
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let access = access(&line);
+        assert_eq!((access.decision, access.decided_by.as_deref()), (decision, by), "{line}");
+        assert!(access.decision_reason.is_some(), "{line}");
+        assert_eq!(access.source_ip.as_deref(), Some("10.0.0.7"), "{line}");
+    };
+    let error = |code: &str| format!("rpc error: code = {code} desc = x");
+    let by = Some("authentication");
+    check(json!({"msg": "Failed to attest", "error": error("Unknown")}), Decision::Deny, by);
+    check(
+        json!({"msg": "Failed to attest", "error": error("Unknown"), "caller_addr": null, "caller-addr": "10.0.0.7:1"}),
+        Decision::Deny,
+        by,
+    );
+    check(json!({"msg": "Failed to attest", "error": error("Unavailable")}), Decision::Error, by);
+    check(json!({"msg": "Failed to attest: agent is banned"}), Decision::Deny, by);
+    let used =
+        "Invalid argument: failed to attest: join token does not exist or has already been used";
+    check(json!({"msg": used}), Decision::Deny, by);
+    check(json!({"msg": "Invalid argument: join token expired"}), Decision::Deny, by);
+    let unknown = json!({"msg": "Failed to authenticate caller", "method": "SyncAuthorizedEntries",
+        "service": "entry.v1.Entry", "error": error("Internal")});
+    check(unknown, Decision::Error, None);
+}
+
+/// Scenario: a line behind what journald, compose and kubectl write before it.
+/// Guarantees: the same row, and the format is recognised.
+#[test]
+fn prefixes_are_cut_off() {
+    let line = "time=\"2026-11-23T17:54:38Z\" level=info msg=\"API accessed\" method=GetBundle service=bundle.v1.Bundle \
+        status=success subsystem_name=api type=audit";
+    let expect = reading(line).accesses;
+    for before in ["Nov 23 17:54:38 a spire-server[7]: ", "spire-server-1  | ", "[pod/a/b] "] {
+        let line = format!("{before}{line}");
+        assert_eq!(Format::detect(line.as_bytes()), Some(Format::Spire), "{line}");
+        assert_eq!(reading(&line).accesses, expect, "{line}");
+    }
+}
+
 /// Scenario: SVIDs minted by lines that have a serial number, a hash of the request, an id, or none.
 /// Guarantees: each has an id; the serial number joins with what Envoy writes.
 #[test]

@@ -50,6 +50,7 @@ pub(super) const SAMPLES: &[Sample] = &[
     Sample {
         format: Format::Envoy,
         record: r#"{"time":"2026-07-23T09:00:05Z","scope":"access","src.addr":"10.0.0.7:1","dst.service":"a.b.svc",
+            "src.workload":"frontend-1","src.namespace":"web",
             "src.identity":"spiffe://shop.test/ns/web/sa/frontend","dst.identity":"spiffe://shop.test/ns/shop/sa/orders",
             "duration":"3ms","error":"connection closed due to policy rejection: explicitly denied by: a/b"}"#,
         words: &["-", "spiffe://b.test/x"],
@@ -59,7 +60,14 @@ pub(super) const SAMPLES: &[Sample] = &[
         record: r#"{"time":"2026-07-23T09:00:05Z","scope":"access","message":"connection complete","direction":"inbound",
             "src.addr":"10.0.0.7:1","dst.workload":"orders-1","dst.namespace":"shop",
             "error":"connection closed due to policy rejection: explicitly denied by: a/istio_converted_static_strict"}"#,
-        words: &["connection opened", "outbound"],
+        words: &["connection opened", "outbound", "tls handshake error: InvalidData"],
+    },
+    Sample {
+        format: Format::Envoy,
+        record: r#"{"start_time":"2026-07-23T09:00:05Z","response_flags":"NR","upstream_cluster":"inbound|80||",
+            "response_code_details":"filter_chain_not_found","requested_server_name":"-",
+            "downstream_local_address":"10.0.0.9:8080","downstream_remote_address":"10.0.0.7:1"}"#,
+        words: &["a.example", "10.0.0.9:8443", "-"],
     },
     Sample {
         format: Format::Envoy,
@@ -164,7 +172,7 @@ pub(super) const SAMPLES: &[Sample] = &[
     Sample {
         format: Format::Vault,
         record: r#"{"time":"2026-07-23T09:00:05Z","type":"response","error":"permission denied",
-            "auth":{"accessor":"a","client_token":"c","display_name":"token","entity_id":"e","metadata":{"service_account_name":"n",
+            "auth":{"accessor":"a","client_token":"c","display_name":"kubernetes-n","entity_id":"e","metadata":{"service_account_name":"n",
                 "service_account_namespace":"m","service_account_uid":"u"},"policy_results":{"allowed":true,"granting_policies":[{"name":"p"}]}},
             "request":{"id":"7","operation":"read","mount_type":"kv","mount_point":"secret/","path":"secret/a","client_token":"c",
                 "client_token_accessor":"a","remote_address":"10.0.0.7","data":{"x":true},
@@ -174,6 +182,7 @@ pub(super) const SAMPLES: &[Sample] = &[
             "request",
             "auth/kubernetes/login",
             "userpass-x",
+            "token-x",
             "jwt-spiffe://a/b",
             "unsupported path",
         ],
@@ -192,6 +201,13 @@ pub(super) const SAMPLES: &[Sample] = &[
             "request":{"id":"7","operation":"read","path":"secret/a","client_token_accessor":"a"},
             "response":{"wrap_info":{"accessor":"b","wrapped_accessor":"d"}}}"#,
         words: &["a", "d"],
+    },
+    Sample {
+        format: Format::Vault,
+        record: r#"{"time":"2026-07-23T09:00:05Z","type":"response","auth":{"display_name":"aws-x",
+            "metadata":{"client_arn":"arn:aws:sts::123456789012:assumed-role/web/s"}},
+            "request":{"id":"7","operation":"read","path":"secret/a","client_token_accessor":"a"}}"#,
+        words: &["token-x", "arn:aws:iam::123456789012:user/eve"],
     },
     Sample {
         format: Format::Vault,

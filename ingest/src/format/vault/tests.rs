@@ -113,6 +113,28 @@ fn methods_name_identities() {
         json!({"accessor": "x", "display_name": "userpass-alice"}),
         ("user/prod/=userpass-alice", Some(CredentialKind::Unknown), None),
     );
+    let role = "arn:aws:sts::123456789012:assumed-role/web/s-1";
+    check(
+        "auth/aws/login",
+        "aws",
+        json!({"accessor": "x", "display_name": "aws-web", "metadata": {"account_id": "123456789012", "client_arn": role}}),
+        (
+            "aws_role/123456789012/=arn:aws:iam::123456789012:role/web",
+            Some(CredentialKind::Unknown),
+            None,
+        ),
+    );
+    let email = "web@shop.iam.gserviceaccount.com";
+    check(
+        "auth/gcp/login",
+        "gcp",
+        json!({"accessor": "x", "display_name": "gcp-web", "metadata": {"service_account_email": email}}),
+        (
+            "gcp_service_account/shop/=web@shop.iam.gserviceaccount.com",
+            Some(CredentialKind::Unknown),
+            None,
+        ),
+    );
 }
 
 /// Scenario: refusals, mistakes and failures, of logins and of later requests.
@@ -296,4 +318,101 @@ fn operations_and_mounts() {
     assert_eq!(login("auth/kubernetes/", limited), (Decision::Unknown, None));
     let broken = json!({"error": "Post \"https://10.96.0.1\": context deadline exceeded"});
     assert_eq!(login("auth/kubernetes/", broken), (Decision::Error, None));
+}
+
+/// Scenario: a read and a login below a namespace of Vault Enterprise, where paths leave it out.
+/// Guarantees: the object is what is below the mount, and the role has the whole mount.
+#[test]
+fn namespaces_are_no_part_of_paths() {
+    let namespace = json!({"id": "a1", "path": "team/"});
+    let read =
+        access(&use_of(json!({"request": {"id": "1", "operation": "read", "mount_type": "kv",
+        "mount_point": "team/secret/", "namespace": namespace, "path": "secret/data/db"}})));
+    let found = (read.resource.as_deref(), read.object_name.as_deref());
+    assert_eq!(found, (Some("team/secret"), Some("data/db")));
+    let [_, mut entry] = login();
+    entry["request"]["namespace"] = namespace;
+    entry["request"]["mount_point"] = "team/auth/eu/k8s/".into();
+    entry["request"]["path"] = "auth/eu/k8s/login".into();
+    let login = access(&entry);
+    assert_eq!(login.object_name.as_deref(), Some("login"));
+    assert_eq!(login.decided_by.as_deref(), Some("auth/eu/k8s/role/ledger"));
+}
+
+/// Scenario: the log of Vault itself, JSON and text, before an entry; an entry in JSONX.
+/// Guarantees: log rows without secrets, a row, and a reject that says what is not read; the format is
+/// recognised.
+#[test]
+fn own_lines_are_logs() {
+    let own = json!({"@level": "info", "@message": "revoked lease", "@module": "expiration",
+        "@timestamp": "2026-11-23T17:41:37.1Z", "token": "hvs.CAESIJ1nd3kS0m3L0ngT0k3nV4lu3"});
+    let text = "2026-11-23T17:41:37.1Z [WARN]  core: seal {\"a\":1}";
+    let entry = use_of(json!({}));
+    let input = format!("{text}\n{own}\n{entry}\n");
+    assert_eq!(Format::detect(input.as_bytes()), Some(Format::Vault));
+    let reading = reading(&input);
+    assert_eq!((reading.accesses.len(), reading.logs.len(), reading.items()), (1, 2, 3));
+    let [first, second] = &reading.logs[..] else { panic!("two") };
+    assert_eq!(
+        (first.severity_number, first.body.as_deref()),
+        (Some(13), Some("core: seal {\"a\":1}"))
+    );
+    assert_eq!((second.severity_number, second.body.as_deref()), (Some(9), Some("revoked lease")));
+    assert_eq!(first.time, second.time);
+    assert!(!second.attributes.0.contains("hvs."), "{:?}", second.attributes);
+    let jsonx = r#"<json:object name="auth"></json:object>"#;
+    assert_eq!(Format::detect(jsonx.as_bytes()), Some(Format::Vault));
+    let rejects = self::reading(jsonx).rejects;
+    assert!(rejects[0].hint.as_deref().is_some_and(|hint| hint.contains("JSONX")));
+}
+
+/// Scenario: a child token whose maker wrote the metadata of somebody else into it.
+/// Guarantees: it is known by its name, not as whom it claims to be.
+#[test]
+fn child_tokens_forge_nobody() {
+    let forged = json!({"accessor": hashed('a'), "display_name": "token-ci", "policies": ["ci"], "metadata": {
+        "service_account_name": "admin", "service_account_namespace": "kube-system", "service_account_uid": "u-9",
+        "client_arn": "arn:aws:sts::123456789012:assumed-role/admin/x"}});
+    let row = access(&use_of(json!({"auth": forged})));
+    let found = (row.identity_kind, row.identity.as_deref(), row.service_account, row.identity_uid);
+    assert_eq!(found, (IdentityKind::Unknown, Some("token-ci"), None, None));
+}
+
+/// Scenario: operations of KMIP with a certificate and without, let in, refused, failed and pending.
+/// Guarantees: who asked is known by the certificate; only what was refused is a denial; keys are gone.
+#[test]
+fn operations_of_kmip_are_read() {
+    let entry = |operation: &str, answer: Value| {
+        let item = |more: Value| json!([{"tag": "BatchItem", "value": [{"tag": "Operation", "type": "Enumeration", "value": operation}, more]}]);
+        let asked = item(json!({"tag": "RequestPayload", "value": [
+            {"tag": "UniqueIdentifier", "type": "TextString", "value": "key-7"},
+            {"tag": "KeyMaterial", "type": "ByteString", "value": "c0ffeec0ffeec0ffee"}]}));
+        json!({"type": "kmip-response", "time": "2026-11-23T17:41:38Z",
+            "request": {"client_certificate_serial_number": "255", "remote_address": "10.0.0.7:40000",
+                "data": {"kmip_request": {"tag": "RequestMessage", "value": asked}}},
+            "response": {"data": {"kmip_response": {"tag": "ResponseMessage", "value": item(answer)}}}})
+    };
+    let status = |status: &str, reason: &str| {
+        json!({"tag": "Result", "value": [
+        {"tag": "ResultStatus", "value": status}, {"tag": "ResultReason", "value": reason}]})
+    };
+    let check = |answer: Value, expect: (Decision, Option<&str>, Outcome)| {
+        let row = access(&entry("0x0000000a", answer));
+        assert_eq!((row.decision, row.decided_by.as_deref(), row.outcome), expect);
+        let found = (row.verb.as_deref(), row.object_name.as_deref(), row.source_ip.as_deref());
+        assert_eq!(found, (Some("Get"), Some("key-7"), Some("10.0.0.7")));
+        assert_eq!(row.credential_id.as_ref().map(CredentialId::as_str), Some("X509SERIAL=ff"));
+        assert!(!format!("{row:?}").contains("c0ffee"), "{row:?}");
+    };
+    check(status("0x00000000", ""), (Decision::Allow, None, Outcome::Success));
+    check(status("0x00000001", "0x0000000C"), (Decision::Deny, None, Outcome::Failure));
+    let by = Some("authentication");
+    check(status("0x00000001", "0x00000003"), (Decision::Deny, by, Outcome::Failure));
+    check(status("0x00000001", "0x00000001"), (Decision::Unknown, None, Outcome::Failure));
+    check(status("0x00000002", ""), (Decision::Unknown, None, Outcome::Success));
+    let mut request = entry("0x00000099", json!({}));
+    request["type"] = "kmip-request".into();
+    let row = access(&request);
+    assert_eq!((row.verb.as_deref(), row.is_deciding()), (Some("0x00000099"), false));
+    assert_eq!(Format::detect(request.to_string().as_bytes()), Some(Format::Vault));
 }
