@@ -5,6 +5,7 @@
 //! has several records (`Start`, `Accept`, `Success`), which are its stages. Whoever calls is told by
 //! the claims of the token; the `uti` among them is the id that the sign-in gave to the token.
 
+mod diagnostics;
 mod refused;
 mod tables;
 mod who;
@@ -149,10 +150,13 @@ pub(in super::super) fn read(
     record: Map<String, Value>,
     context: &Context<'_>,
 ) -> Result<Access, Failure> {
+    let application = diagnostics::application(&record);
     let mut record = Record::open(record, context);
     let fields = &mut record.fields;
     fields.spell(STORAGE);
     tables::gather(fields);
+    diagnostics::gather(fields);
+    diagnostics::runtime(fields, application);
     fields.inside("properties", |more| more.spell(PROPERTIES));
     fields.inside("identity", |identity| identity.spell(IDENTITY));
     let mut access = Access {

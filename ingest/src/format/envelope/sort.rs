@@ -64,7 +64,9 @@ fn azure(raw: &Raw<'_>) -> Option<Format> {
     }
     let properties = text("properties");
     let has_properties = |key: &str| properties.contains(key);
-    if has_properties("\"log\"") && get("operationName").is_some() {
+    // What a query answers may leave out the name of the table.
+    let is_of_table = get("AuditId").is_some() && get("RequestUri").is_some();
+    if is_of_table || (has_properties("\"log\"") && get("operationName").is_some()) {
         return Some(Format::AksAudit);
     }
     if has_properties("\"activityDisplayName\"") || !text("loggedByService").is_empty() {
@@ -95,7 +97,13 @@ pub(in super::super) fn of_category(category: &str) -> Option<Format> {
         Some(Format::AzureSignin)
     } else if matches!(category, "AKSAudit" | "AKSAuditAdmin") {
         Some(Format::AksAudit)
-    } else if matches!(category, "AzureActivity" | "MicrosoftGraphActivityLogs") {
+    } else if matches!(
+        category,
+        "AzureActivity"
+            | "MicrosoftGraphActivityLogs"
+            | "RuntimeAuditLogs"
+            | "AZMSRunTimeAuditLogs"
+    ) {
         Some(Format::AzureActivity)
     } else if CONTROL_PLANE.iter().any(|beginning| category.starts_with(beginning)) {
         Some(Format::AksAudit)

@@ -370,3 +370,98 @@ fn tables_of_resources_are_read() {
     let empty = access(&json!({"properties": {"requestBody": "", "responseBody": ""}}));
     assert_eq!((empty.request_object, empty.response_object), (None, None));
 }
+
+/// Scenario: rows of `AzureDiagnostics` for a Key Vault: an application, a person whom no role lets in, a
+/// managed identity, and claims whose names were URIs.
+/// Guarantees: who asked, with what, for which address, and what was decided.
+#[test]
+fn columns_with_types_are_claims_and_properties() {
+    let row = |more: Value| {
+        let mut row = json!({"Type": "AzureDiagnostics", "TimeGenerated": "2026-07-23T10:00:00Z", "TenantId": "w", "Category": "AuditEvent",
+            "ResourceId": "/SUBSCRIPTIONS/1/RESOURCEGROUPS/RG/PROVIDERS/MICROSOFT.KEYVAULT/VAULTS/V", "OperationName": "SecretGet",
+            "ResultType": "Success", "CallerIPAddress": "203.0.113.7", "httpStatusCode_d": 200, "clientInfo_s": "azsdk",
+            "requestUri_s": "https://v.vault.azure.net/secrets/s", "identity_claim_oid_g": "o", "identity_claim_appid_g": "a"});
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let text = json!([row]).to_string();
+        let format = Format::detect(text.as_bytes()).unwrap();
+        with_context(|context| read_all(format, text.as_bytes(), context)).accesses.remove(0)
+    };
+    let check = |more: Value, kind: IdentityKind, name: &str, decision: Decision| {
+        let row = row(more.clone());
+        let found = (row.identity_kind, row.identity.as_deref(), row.decision);
+        assert_eq!(found, (kind, Some(name), decision), "{more}");
+        assert_eq!(row.identity_uid.as_deref(), Some("o"), "{more}");
+    };
+    check(json!({}), IdentityKind::AzureApplication, "appid:a", Decision::Allow);
+    check(
+        json!({"identity_claim_upn_s": "eve@example.com", "httpStatusCode_d": 403.0}),
+        IdentityKind::User,
+        "eve@example.com",
+        Decision::Deny,
+    );
+    check(
+        json!({"identity_claim_xms_mirid_s": "/m"}),
+        IdentityKind::AzureManagedIdentity,
+        "oid:o",
+        Decision::Allow,
+    );
+    check(
+        json!({"identity_claim_oid_g": "", "identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g": "o"}),
+        IdentityKind::AzureApplication,
+        "appid:a",
+        Decision::Allow,
+    );
+    let told = row(json!({"properties_s": "{\"statusMessage\": \"no\"}", "httpStatusCode_d": 403}));
+    assert_eq!(
+        (told.decision_reason.as_deref(), told.status_code, told.user_agent.as_deref()),
+        (Some("no"), Some(403), Some("azsdk"))
+    );
+    assert_eq!(told.request_uri.as_deref(), Some("https://v.vault.azure.net/secrets/s"));
+    assert_eq!(told.identity_realm, None, "a workspace is no tenant");
+}
+
+/// Scenario: runtime audit logs of Event Hubs and Service Bus, of an application and of the name of a
+/// policy, as diagnostic settings, Log Analytics and its older table have them.
+/// Guarantees: what was done, from where, by whom or with what, and how it ended; a policy is nobody.
+#[test]
+fn runtime_audit_logs_are_read() {
+    let resource = "/SUBSCRIPTIONS/1/RESOURCEGROUPS/RG/PROVIDERS/MICROSOFT.EVENTHUB/NAMESPACES/N";
+    let application = "6b1b1f3a-0000-4000-8000-000000000001";
+    let check =
+        |record: Value, who: Option<&str>, kind: Option<CredentialKind>, has_worked: bool| {
+            let text = json!({ "records": [record] }).to_string();
+            let format = Format::detect(text.as_bytes()).unwrap();
+            let reading = with_context(|context| read_all(format, text.as_bytes(), context));
+            assert_eq!(reading.rejects, [], "{record}");
+            let row = &reading.accesses[0];
+            assert_eq!(row.time.to_string(), "2026-07-23T10:00:00.000000Z", "{record}");
+            assert_eq!(row.verb.as_deref(), Some("ConnectionOpen"), "{record}");
+            assert_eq!(row.source_ip.as_deref(), Some("203.0.113.7"), "{record}");
+            assert_eq!((row.identity.as_deref(), row.credential_kind), (who, kind), "{record}");
+            let decision = if has_worked { Decision::Allow } else { Decision::Unknown };
+            assert_eq!((row.decision, row.outcome == Outcome::Success), (decision, has_worked));
+        };
+    let told = |kind: &str, key: &str, status: &str| {
+        json!({"ActivityId": "1", "ActivityName": "ConnectionOpen", "Status": status, "Protocol": "AMQP",
+            "AuthType": kind, "AuthKey": key, "NetworkType": "Public", "ClientIp": "203.0.113.7"})
+    };
+    let with = |mut record: Value, more: Value| {
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record
+    };
+    let common = json!({"ResourceId": resource, "Time": "7/23/2026 10:00:00 AM +00:00", "Category": "RuntimeAuditLogs"});
+    let named = format!("appid:{application}");
+    let by_token = told("Azure Active Directory", application, "Success");
+    check(with(by_token.clone(), common.clone()), Some(&named), None, true);
+    let by_policy = told("SAS", "RootManageSharedAccessKey", "Failure");
+    let policy = Some(CredentialKind::CloudStaticKey);
+    check(with(by_policy.clone(), common.clone()), None, policy, false);
+    check(with(told("AAD", "shop", "Success"), common), None, None, true);
+    let inside = json!({"category": "RuntimeAuditLogs", "resourceId": resource, "time": "2026-07-23T10:00:00Z", "properties": by_policy});
+    check(inside, None, policy, false);
+    let table = json!({"Type": "AZMSRunTimeAuditLogs", "TimeGenerated": "2026-07-23T10:00:00Z", "_ResourceId": resource});
+    check(with(by_token, table), Some(&named), None, true);
+    let older = json!({"Type": "AzureDiagnostics", "Category": "RuntimeAuditLogs", "TimeGenerated": "2026-07-23T10:00:00Z", "ResourceId": resource,
+        "ActivityName_s": "ConnectionOpen", "Status_s": "Success", "AuthType_s": "AAD", "AuthKey_s": application, "ClientIp_s": "203.0.113.7"});
+    check(older, Some(&named), None, true);
+}
