@@ -11,7 +11,10 @@ pub(super) fn detect(head: &[u8]) -> Option<Format> {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     let by_lines = || text.split(|byte| *byte == b'\n').take(LINES).find_map(by_line);
     match text.first()? {
-        b'{' => by_keys(text, 1).map(|format| of_gke(format, text)),
+        b'{' => {
+            let format = by_keys(text, 1).map(|format| of_gke(format, text));
+            format.or_else(|| is_query(text).then_some(Format::CloudWatch))
+        }
         b'[' => by_keys(text, 2).map(|format| of_gke(format, text)).or_else(by_lines),
         _ if head.starts_with(envelope::GZIP) => Some(Format::CloudWatch),
         // Of lines that may be those of several programs what only one of them writes tells more.
@@ -95,6 +98,12 @@ fn of_gke(format: Format, text: &[u8]) -> Format {
         value.is_some_and(|value| value.trim_ascii_start().starts_with(b"\"k8s.io\""))
     });
     if is_gke && format == Format::GcpAudit { Format::GkeAudit } else { format }
+}
+
+/// Whether an object is what `CloudWatch` answers to a query of Insights: rows that are lists of fields.
+fn is_query(text: &[u8]) -> bool {
+    let holds = |what: &[u8]| memchr::memmem::find(text, what).is_some();
+    holds(b"\"results\"") && holds(b"\"field\"") && (holds(b"\"@ptr\"") || holds(b"\"@message\""))
 }
 
 /// Lines of messages behind their time, and compressed records in base64.
@@ -192,6 +201,7 @@ fn by_key(key: &str) -> Option<Format> {
         }
         "signInEventTypes" | "conditionalAccessStatus" => Some(Format::AzureSignin),
         "activityDisplayName" => Some(Format::AzureAudit),
+        "AuditId" => Some(Format::AksAudit),
         _ => None,
     }
 }

@@ -22,6 +22,7 @@ pub(in super::super) const LISTS: Lists = &[
     b"\"Events\"",
     b"\"events\"",
     b"\"Messages\"",
+    b"\"results\"",
 ];
 
 /// What an envelope holds.
@@ -71,7 +72,12 @@ fn message(raw: &Raw<'_>) -> Option<Inside> {
     }
     let is_event =
         ["ingestionTime", "eventId", "logStreamName"].iter().any(|key| raw.contains_key(*key));
-    let told = of("@message").or_else(|| is_event.then(|| of("message")).flatten())?;
+    // The console writes a message that is JSON as an object.
+    let message = raw.get("@message").or_else(|| raw.get("message").filter(|_| is_event))?;
+    let told = text(message).or_else(|| {
+        let object = message.get().to_owned();
+        object.starts_with('{').then_some(object)
+    })?;
     let time = raw.get("timestamp").or_else(|| raw.get("@timestamp"));
     let time = time.and_then(|time| match serde_json::from_str(time.get()).ok()? {
         Value::String(text) => Some(text),
@@ -81,6 +87,27 @@ fn message(raw: &Raw<'_>) -> Option<Inside> {
     let service = of("logStreamName").or_else(|| of("@logStream"));
     let plain = Message { time, service, ..Message::default() };
     Some(Inside::Message { text: told, plain: Box::new(plain) })
+}
+
+/// The group of a message that a query of Insights found: `@log` is the account and the group.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_AnalyzeLogData-discoverable-fields.html>
+pub(super) fn group(raw: &Raw<'_>) -> Option<String> {
+    let log = raw.get("@log").and_then(|log| text(log))?;
+    log.split_once(':').map(|(_, group)| group.to_owned())
+}
+
+/// A row of the answer to a query of Insights, which is a list of fields, as an object.
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetQueryResults.html>
+pub(super) fn row_of_query(bytes: &[u8]) -> Option<Vec<u8>> {
+    #[derive(serde::Deserialize)]
+    struct Field {
+        field: String,
+        value: String,
+    }
+    let row: Vec<Field> = serde_json::from_slice(bytes).ok()?;
+    let fields = row.into_iter().map(|cell| (cell.field, Value::from(cell.value)));
+    let fields: serde_json::Map<String, Value> = fields.collect();
+    (!fields.is_empty()).then(|| Value::Object(fields).to_string().into_bytes())
 }
 
 /// What is no event, but written by CloudTrail, or another envelope.
