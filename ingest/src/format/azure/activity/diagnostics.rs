@@ -1,5 +1,5 @@
-//! The older forms of resource logs: rows of `AzureDiagnostics`, in which all resources share one table
-//! whose columns end in their type, and runtime audit logs of Event Hubs and Service Bus.
+//! Resource logs that name things otherwise: rows of `AzureDiagnostics`, in which all resources share one
+//! table whose columns end in their type, logs of Event Hubs and Service Bus, and of Azure AD Graph.
 //!
 //! <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/azurediagnostics>
 //! <https://learn.microsoft.com/en-us/azure/event-hubs/monitor-event-hubs-reference#runtime-audit-logs>
@@ -21,15 +21,30 @@ const SHORT: &[(&str, &str)] = &[
     ("_identity_claims_emailaddress", "email"),
     ("_identity_claims_name", "unique_name"),
 ];
-/// The category of runtime audit logs, and their table in Log Analytics.
-const RUNTIME: &[&str] = &["RuntimeAuditLogs", "AZMSRunTimeAuditLogs"];
-/// What runtime audit logs call the common fields.
+/// The categories of what is done with Event Hubs and Service Bus, and their tables in Log Analytics.
+const RUNTIME: &[&str] =
+    &["RuntimeAuditLogs", "AZMSRunTimeAuditLogs", "OperationalLogs", "AZMSOperationalLogs"];
+/// What these call the common fields.
 const COMMON: &[(&str, &str)] = &[
     ("ActivityName", "operationName"),
+    ("EventName", "operationName"),
     ("ActivityId", "correlationId"),
     ("Time", "time"),
+    ("EventTimeString", "time"),
     ("Status", "resultType"),
     ("ClientIp", "callerIpAddress"),
+];
+/// The category of requests to Azure AD Graph, which Microsoft Graph has followed.
+/// <https://learn.microsoft.com/en-us/azure/azure-monitor/reference/tables/aadgraphactivitylogs>
+const OLD_GRAPH: &str = "AzureADGraphActivityLogs";
+/// What its properties are called by Microsoft Graph, and what stands beside the properties there.
+const GRAPH: &[(&str, &str)] =
+    &[("httpMethod", "requestMethod"), ("httpStatusCode", "responseStatusCode")];
+const BESIDE: &[(&str, &str)] = &[
+    ("timeGenerated", "time"),
+    ("callerIpAddress", "callerIpAddress"),
+    ("requestId", "correlationId"),
+    ("durationMs", "durationMs"),
 ];
 
 /// Puts claims and properties where diagnostic settings have them, if `fields` are a row of that table.
@@ -114,9 +129,36 @@ pub(super) fn runtime(fields: &mut Fields, application: Option<String>) {
                 row.remove(*theirs);
             }
         }
+        // What is told as the caller of an operation is a program, such as the portal.
+        if let Some(program) = row.remove("caller") {
+            row.insert("Caller".to_owned(), program);
+        }
         let kind = column(&row, "AuthType").cloned().unwrap_or_default();
         let claims = application.map(|id| json!({ "appid": id }));
-        row.insert("identity".to_owned(), json!({ "type": kind, "claims": claims }));
+        let says = !kind.is_null() || claims.is_some();
+        if says {
+            row.insert("identity".to_owned(), json!({ "type": kind, "claims": claims }));
+        }
     }
+    old_graph(&mut row);
     *fields = Fields::new(row);
+}
+
+/// Gives a request to Azure AD Graph the names of one to Microsoft Graph.
+fn old_graph(row: &mut Map<String, Value>) {
+    if row.get("category").is_none_or(|category| category != OLD_GRAPH) {
+        return;
+    }
+    let Some(Value::Object(mut properties)) = row.remove("properties") else { return };
+    for (theirs, ours) in BESIDE {
+        if let Some(value) = properties.remove(*theirs) {
+            row.entry(*ours).or_insert(value);
+        }
+    }
+    for (theirs, ours) in GRAPH {
+        if let Some(value) = properties.remove(*theirs) {
+            properties.insert((*ours).to_owned(), value);
+        }
+    }
+    row.insert("properties".to_owned(), Value::Object(properties));
 }

@@ -465,3 +465,63 @@ fn runtime_audit_logs_are_read() {
         "ActivityName_s": "ConnectionOpen", "Status_s": "Success", "AuthType_s": "AAD", "AuthKey_s": application, "ClientIp_s": "203.0.113.7"});
     check(older, Some(&named), None, true);
 }
+
+/// Scenario: requests to Azure AD Graph by a person and by an application, and an operation of the portal
+/// on an Event Hub.
+/// Guarantees: who asked, when, from where, for what, with which token, and what was decided; a program is
+/// nobody.
+#[test]
+fn older_logs_of_resources_are_read() {
+    let row = |record: Value| {
+        let text = record.to_string();
+        let format = Format::detect(text.as_bytes()).unwrap();
+        assert_eq!(format, Format::AzureActivity);
+        let mut reading = with_context(|context| read_all(format, text.as_bytes(), context));
+        assert_eq!(reading.rejects, [], "{record}");
+        reading.accesses.remove(0)
+    };
+    let graph = |more: Value| {
+        let mut properties = json!({"appId": "a", "userId": "", "servicePrincipalId": "", "tenantId": "t", "callerIpAddress": "203.0.113.7",
+            "httpMethod": "GET", "httpStatusCode": 200, "requestUri": "/v2/t/users", "requestId": "r", "signInActivityId": "u",
+            "timeGenerated": "2026-07-23T10:00:00.1234567Z", "userAgent": "x", "durationMs": 5});
+        properties.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row(
+            json!({"category": "AzureADGraphActivityLogs", "operationName": "AAD Graph Activity", "tenantId": "t", "properties": properties}),
+        )
+    };
+    let person = graph(json!({"userId": "o", "httpStatusCode": 403}));
+    assert_eq!(
+        (person.identity_kind, person.identity.as_deref()),
+        (IdentityKind::User, Some("oid:o"))
+    );
+    assert_eq!((person.decision, person.status_code), (Decision::Deny, Some(403)));
+    assert_eq!(person.time.to_string(), "2026-07-23T10:00:00.123456Z");
+    assert_eq!(person.credential_id.as_ref().map(|id| id.0.as_str()), Some("UTI=u"));
+    let application = graph(json!({"servicePrincipalId": "s", "httpMethod": "PATCH"}));
+    assert_eq!(
+        (
+            application.identity.as_deref(),
+            application.identity_uid.as_deref(),
+            application.activity_id
+        ),
+        (Some("appid:a"), Some("s"), 3)
+    );
+    assert_eq!(
+        (
+            application.source_ip.as_deref(),
+            application.request_id.as_deref(),
+            application.request_uri.as_deref()
+        ),
+        (Some("203.0.113.7"), Some("r"), Some("/v2/t/users"))
+    );
+    let operation = row(
+        json!({"ActivityId": "a", "Caller": "Portal", "EventName": "Retrieve ConsumerGroup", "Status": "Succeeded",
+        "EventTimeString": "7/23/2026 10:00:00 AM +00:00", "category": "OperationalLogs", "resourceId": "/SUBSCRIPTIONS/1/X"}),
+    );
+    assert_eq!((operation.identity_kind, operation.identity), (IdentityKind::Unknown, None));
+    assert_eq!(
+        (operation.verb.as_deref(), operation.decision),
+        (Some("Retrieve ConsumerGroup"), Decision::Allow)
+    );
+    assert_eq!(operation.time.to_string(), "2026-07-23T10:00:00.000000Z");
+}
