@@ -13,7 +13,7 @@ pub(super) fn detect(head: &[u8]) -> Option<Format> {
     match text.first()? {
         b'{' => {
             let format = by_keys(text, 1).map(|format| of_gke(format, text));
-            format.or_else(|| is_query(text).then_some(Format::CloudWatch))
+            format.or_else(|| of_query(text))
         }
         b'[' => by_keys(text, 2).map(|format| of_gke(format, text)).or_else(by_lines),
         _ if head.starts_with(envelope::GZIP) => Some(Format::CloudWatch),
@@ -100,10 +100,16 @@ fn of_gke(format: Format, text: &[u8]) -> Format {
     if is_gke && format == Format::GcpAudit { Format::GkeAudit } else { format }
 }
 
-/// Whether an object is what `CloudWatch` answers to a query of Insights: rows that are lists of fields.
-fn is_query(text: &[u8]) -> bool {
+/// What answers a query, with rows that are no objects: lists of fields are of Insights of `CloudWatch`,
+/// lists of values of Log Analytics, whose tables all have a column for the time.
+fn of_query(text: &[u8]) -> Option<Format> {
     let holds = |what: &[u8]| memchr::memmem::find(text, what).is_some();
-    holds(b"\"results\"") && holds(b"\"field\"") && (holds(b"\"@ptr\"") || holds(b"\"@message\""))
+    let is_field = holds(b"\"@ptr\"") || holds(b"\"@message\"");
+    if holds(b"\"results\"") && holds(b"\"field\"") && is_field {
+        return Some(Format::CloudWatch);
+    }
+    let is_table = holds(b"\"tables\"") && holds(b"\"columns\"");
+    (is_table && holds(b"\"TimeGenerated\"")).then_some(Format::AzureActivity)
 }
 
 /// Lines of messages behind their time, and compressed records in base64.

@@ -409,4 +409,19 @@ fn rows_of_tables_need_no_name_of_the_table() {
     let access = without_cluster(format, text.as_bytes()).accesses.remove(0);
     assert_eq!((access.verb.as_deref(), access.cluster.as_deref()), (Some("list"), Some("prod")));
     assert_eq!(access.source_event_id.as_deref(), Some("a-1"));
+    // The answer of the interface has names and values apart.
+    let columns: Vec<Value> = row
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(|name| json!({"name": name, "type": "string"}))
+        .collect();
+    let values: Vec<Value> = row.as_object().unwrap().values().cloned().collect();
+    let answer = json!({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": [values, values]}]}).to_string();
+    let format = Format::detect(answer.as_bytes()).unwrap();
+    let answered = without_cluster(format, answer.as_bytes());
+    assert_eq!(
+        (answered.rejects.as_slice(), answered.accesses),
+        (&[][..], vec![access.clone(), access])
+    );
 }

@@ -23,6 +23,7 @@ pub(in super::super) const LISTS: Lists = &[
     b"\"events\"",
     b"\"Messages\"",
     b"\"results\"",
+    b"\"tables\"",
 ];
 
 /// What an envelope holds.
@@ -115,6 +116,21 @@ fn is_of_trail(raw: &Raw<'_>) -> bool {
     raw.contains_key("insightDetails") || raw.contains_key("detail-type")
 }
 
+/// The rows of a table, as a query of Log Analytics answers it, as objects.
+/// <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/api/response-format>
+fn rows_of_table(raw: &Raw<'_>) -> Option<Vec<u8>> {
+    #[derive(serde::Deserialize)]
+    struct Column {
+        name: String,
+    }
+    let columns: Vec<Column> = serde_json::from_str(raw.get("columns")?.get()).ok()?;
+    let rows: Vec<Vec<Value>> = serde_json::from_str(raw.get("rows")?.get()).ok()?;
+    let object = |row: Vec<Value>| -> Value {
+        columns.iter().map(|column| column.name.clone()).zip(row).collect()
+    };
+    Some(Value::from_iter(rows.into_iter().map(object)).to_string().into_bytes())
+}
+
 /// What an envelope holds as it is, or as text.
 fn plain(raw: &Raw<'_>) -> Option<Vec<u8>> {
     let of = |key: &str| raw.get(key).and_then(|value| text(value)).map(String::into_bytes);
@@ -151,6 +167,9 @@ fn plain(raw: &Raw<'_>) -> Option<Vec<u8>> {
     // An event of an Event Hub, as Splunk's add-on keeps it; a document of Elasticsearch.
     if has("x-opt-sequence-number") || has("x-opt-offset") {
         return of("body").or_else(|| whole("body"));
+    }
+    if let Some(rows) = rows_of_table(raw) {
+        return Some(rows);
     }
     if has("_index") && has("_source") {
         return whole("_source");
