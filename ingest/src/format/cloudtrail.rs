@@ -115,13 +115,13 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("extra", proven!("userIdentity.sessionContext")),
     Mapping::new(
         "resource",
-        "resources.type of the first, or of the one inside it, else eventSource, eventName, \
-         requestParameters, else responseElements",
+        "resources.type of the one whose resources.ARN requestParameters name, else of the first, or \
+         of the one inside it, else eventSource, eventName, requestParameters, else responseElements",
     ),
     Mapping::new(
         "object_name",
-        "resources.ARN of the first, or of the one inside it, else requestParameters, \
-         responseElements, eventSource",
+        "resources.ARN of the one that requestParameters name, else of the first, or of the one \
+         inside it, else requestParameters, responseElements, eventSource",
     ),
     Mapping::new("request_object", "requestParameters"),
     Mapping::new("response_object", "responseElements"),
@@ -146,7 +146,7 @@ pub(super) const MAPPING: &[Mapping] = &[
     ),
     Mapping::new(
         "decided_by",
-        "errorCode, vpcEndpointId, responseElements, serviceEventDetails, eventName",
+        "errorCode, vpcEndpointId, errorMessage, responseElements, serviceEventDetails, eventName",
     ),
     Mapping::new("dry_run", "errorCode"),
     Mapping::new(

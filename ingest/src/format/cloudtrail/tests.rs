@@ -409,18 +409,21 @@ fn nobody_is_made_up() {
     check_caller(&json!({"type": "IdentityCenterUser"}), (K::Unknown, None, None, None));
 }
 
-/// Scenario: calls whose object stands deep in their parameters, in a list of resources that begins with
-/// the bucket or with a beginning of names, in an answer, percent-encoded, or without its sort.
-/// Guarantees: the most specific thing that is named, and what it is; a beginning of names is none.
+fn check_object(service: &str, verb: &str, more: &Value, sort: &str, name: &str) {
+    let source = format!("{service}.amazonaws.com");
+    let mut event = event(&json!({"eventSource": source, "eventName": verb}));
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let row = access(&event);
+    let found = (row.resource.as_deref(), row.object_name.as_deref());
+    assert_eq!(found, (Some(sort), Some(name)), "{service} {verb}");
+}
+
+/// Scenario: calls whose object stands deep in their parameters, in an answer, or percent-encoded.
+/// Guarantees: what the call acted on is named, and what it is.
 #[test]
-fn the_most_specific_thing_is_the_object() {
+fn parameters_and_answers_name_the_object() {
     let check = |service: &str, verb: &str, more: Value, sort: &str, name: &str| {
-        let mut event =
-            event(&json!({"eventSource": format!("{service}.amazonaws.com"), "eventName": verb}));
-        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let row = access(&event);
-        let found = (row.resource.as_deref(), row.object_name.as_deref());
-        assert_eq!(found, (Some(sort), Some(name)), "{service} {verb}");
+        check_object(service, verb, &more, sort, name);
     };
     let asked = |request: Value| json!({ "requestParameters": request });
     let instances =
@@ -463,6 +466,16 @@ fn the_most_specific_thing_is_the_object() {
         "AWS::SecretsManager::Secret",
         "db",
     );
+}
+
+/// Scenario: lists of resources that begin with the bucket, with the source of a copy or with a beginning
+/// of names, and one that tells no sort.
+/// Guarantees: the most specific thing that is named, and what it is; a beginning of names is none.
+#[test]
+fn the_most_specific_thing_is_the_object() {
+    let check = |service: &str, verb: &str, more: Value, sort: &str, name: &str| {
+        check_object(service, verb, &more, sort, name);
+    };
     let repository = json!({"requestParameters": {"repositoryName": "r"}, "resources": [{"ARN": "arn:aws:ecr:x:1:repository/r", "accountId": "1"}]});
     check(
         "ecr",
@@ -482,6 +495,9 @@ fn the_most_specific_thing_is_the_object() {
             "arn:aws:s3:::b/k",
         );
     }
+    let source = json!({"type": "AWS::S3::Object", "ARN": "arn:aws:s3:::from/k"});
+    let copy = json!({"requestParameters": {"bucketName": "b", "key": "k"}, "resources": [source, bucket, object]});
+    check("s3", "CopyObject", copy, "AWS::S3::Object", "arn:aws:s3:::b/k");
     let beginning = json!({"type": "AWS::S3::Object", "ARNPrefix": "arn:aws:s3:::b/"});
     check(
         "s3",
@@ -523,4 +539,37 @@ fn keys_are_no_names() {
         &json!({"type": "AWSAccount", "accountId": ACCOUNT, "principalId": "AKIAIOSFODNN7EXAMPLE"}),
         (IdentityKind::Unknown, None, ACCOUNT, None),
     );
+}
+
+/// Scenario: messages of refusals that name the policy, that name none, and that hold a key which looks
+/// like such a message.
+/// Guarantees: the policy that refused decided; what a client can write decides nothing.
+#[test]
+fn messages_name_the_policy() {
+    let check = |message: &str, by: Option<&str>| {
+        let row = access(&event(&json!({"errorCode": "AccessDenied", "errorMessage": message})));
+        assert_eq!((row.decision, row.decided_by.as_deref()), (Decision::Deny, by), "{message}");
+        assert_eq!(row.decision_reason.as_deref(), Some(message));
+    };
+    let user =
+        "User: arn:aws:iam::1:user/eve is not authorized to perform: s3:GetObject on resource:";
+    let organization = "arn:aws:organizations::1:policy/o-1/service_control_policy/p-1";
+    let boundary = "arn:aws:iam::1:policy/boundary";
+    let told = format!(
+        "{user} \"arn:aws:s3:::b/k\" with an explicit deny in a service control policy: {organization}"
+    );
+    check(&told, Some(organization));
+    check(
+        &format!(
+            "{user} r with an explicit deny in a permissions boundary: {boundary}. Encoded authorization failure message: x"
+        ),
+        Some(boundary),
+    );
+    check(&format!("{user} r with an explicit deny in a service control policy"), None);
+    check(
+        &format!("{user} r because no identity-based policy allows the s3:GetObject action"),
+        None,
+    );
+    check(&format!("{told}\" because no identity-based policy allows it"), None);
+    check(&format!("{told}\" with an explicit deny in a resource-based policy"), None);
 }

@@ -69,7 +69,10 @@ const ISSUED: &[&str] = &[
 pub(super) fn what(access: &mut Access, fields: &mut Fields) {
     let request = fields.take("requestParameters");
     let response = fields.take("responseElements");
-    let told = fields.get("resources").and_then(Value::as_array).and_then(|list| resource(list));
+    let told = fields
+        .get("resources")
+        .and_then(Value::as_array)
+        .and_then(|list| resource(list, request.as_ref()));
     let service = access.api_group.as_deref();
     let named = target(TARGETS, service, request.as_ref());
     let named = named.or_else(|| target(MADE, service, response.as_ref()));
@@ -94,9 +97,10 @@ pub(super) fn what(access: &mut Access, fields: &mut Fields) {
 /// The ARN and the sort of a resource, as far as they are told.
 type Told = (Option<String>, Option<String>);
 
-/// The first resource; where another one stands inside it, such as an object in its bucket, that one. A
-/// list in S3 tells a beginning of names, which is no name, and beside it the bucket, which is.
-fn resource(list: &[Value]) -> Option<Told> {
+/// The object of S3 that the parameters name, since a copy has two; else the first resource, or where
+/// another one stands inside it, such as an object in its bucket, that one. A list in S3 tells a beginning
+/// of names, which is no name, and beside it the bucket, which is.
+fn resource(list: &[Value], request: Option<&Value>) -> Option<Told> {
     let text = |resource: &Value, key: &str| resource.get(key)?.as_str().map(str::to_owned);
     let arn = |resource: &Value| text(resource, "ARN").or_else(|| text(resource, "arn"));
     let named = || list.iter().filter_map(|resource| Some((resource, arn(resource)?)));
@@ -104,8 +108,13 @@ fn resource(list: &[Value]) -> Option<Told> {
         let first = list.first()?;
         return Some((text(first, "ARNPrefix"), text(first, "type")));
     };
+    let parameter = |key: &str| request.and_then(|request| text(request, key));
+    let object = parameter("bucketName").zip(parameter("key"));
+    let object = object.map(|(bucket, key)| format!(":s3:::{bucket}/{key}"));
     for (resource, arn) in named() {
-        if arn.strip_prefix(&name).is_some_and(|inside| inside.starts_with('/')) {
+        let is_inside = arn.strip_prefix(&name).is_some_and(|inside| inside.starts_with('/'));
+        let is_named = object.as_ref().is_some_and(|object| arn.ends_with(object));
+        if is_inside || is_named {
             (chosen, name) = (resource, arn);
         }
     }

@@ -128,7 +128,8 @@ fn rows_of_table(raw: &Raw<'_>) -> Option<Vec<u8>> {
     let object = |row: Vec<Value>| -> Value {
         columns.iter().map(|column| column.name.clone()).zip(row).collect()
     };
-    Some(Value::from_iter(rows.into_iter().map(object)).to_string().into_bytes())
+    let rows: Value = rows.into_iter().map(object).collect();
+    Some(rows.to_string().into_bytes())
 }
 
 /// What an envelope holds as it is, or as text.
