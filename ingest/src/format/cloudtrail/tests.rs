@@ -432,6 +432,10 @@ fn parameters_and_answers_name_the_object() {
     let image = json!({"instancesSet": {"items": [{"imageId": "ami-1"}]}, "keyName": "k"});
     let made = json!({"requestParameters": image, "responseElements": instances});
     check("ec2", "RunInstances", made, "AWS::EC2::Instance", "i-1");
+    let anchor = json!({"requestParameters": {"name": "a"}, "responseElements": {"trustAnchor": {"trustAnchorArn": "arn:t"}}});
+    check("rolesanywhere", "CreateTrustAnchor", anchor, "AWS::RolesAnywhere::TrustAnchor", "arn:t");
+    let provider = json!({"requestParameters": {"url": "https://i"}, "responseElements": {"openIDConnectProviderArn": "arn:o"}});
+    check("iam", "CreateOpenIDConnectProvider", provider, "AWS::IAM::OIDCProvider", "arn:o");
     let profile = json!({"AssociateIamInstanceProfileRequest": {"InstanceId": "i-1", "IamInstanceProfile": {"Name": "p"}}});
     check("ec2", "AssociateIamInstanceProfile", asked(profile), "AWS::EC2::Instance", "i-1");
     let root = json!({"targetPrincipal": "222222222222", "taskPolicyArn": {"arn": "p"}});

@@ -55,8 +55,14 @@ const TARGETS: &[(&str, &str, &str)] = &[
 ];
 
 /// Where an answer names what was made, which no parameter can.
-const MADE: &[(&str, &str, &str)] =
-    &[("ec2", "/instancesSet/items/0/instanceId", "AWS::EC2::Instance")];
+const MADE: &[(&str, &str, &str)] = &[
+    ("ec2", "/instancesSet/items/0/instanceId", "AWS::EC2::Instance"),
+    ("ec2", "/groupId", "AWS::EC2::SecurityGroup"),
+    ("iam", "/openIDConnectProviderArn", "AWS::IAM::OIDCProvider"),
+    ("iam", "/sAMLProviderArn", "AWS::IAM::SAMLProvider"),
+    ("rolesanywhere", "/trustAnchor/trustAnchorArn", "AWS::RolesAnywhere::TrustAnchor"),
+    ("rolesanywhere", "/profile/profileArn", "AWS::RolesAnywhere::Profile"),
+];
 
 /// Where the key of a credential stands in the answer that gives it out: STS and EKS, IAM, Roles Anywhere.
 const ISSUED: &[&str] = &[

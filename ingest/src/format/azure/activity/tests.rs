@@ -208,14 +208,23 @@ fn privileged_identity_management_tells_its_caller() {
     );
 }
 
-/// Scenario: a service of Azure that calls by its own name, and claims with blanks around them.
-/// Guarantees: the name is no id of an object; blanks belong to no name.
+/// Scenario: services of Azure that call by their own name, also in a claim and from no address, and claims
+/// with blanks around them.
+/// Guarantees: the name is no id of an object, and no person's; blanks belong to no name.
 #[test]
 fn names_are_no_ids() {
     let row = access(&json!({"caller": "Microsoft.Insights/alertRules"}));
     assert_eq!(
         (row.identity_kind, row.identity.as_deref(), row.identity_uid),
         (IdentityKind::Unknown, Some("Microsoft.Insights/alertRules"), None)
+    );
+    let email = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress";
+    let row = access(
+        &json!({"caller": "Microsoft.Advisor", "callerIpAddress": "0.0.0.0", "identity": {"claims": {email: "Microsoft.Advisor"}}}),
+    );
+    assert_eq!(
+        (row.identity_kind, row.identity.as_deref(), row.source_ip),
+        (IdentityKind::Unknown, Some("Microsoft.Advisor"), None)
     );
     let row = access(
         &json!({"identity": {"claims": {"name": "Eve", "unique_name": " eve@example.com", "tid": "t "}}}),
