@@ -200,7 +200,7 @@ fn by_key(key: &str) -> Option<Format> {
         "logEvents" | "awslogs" | "kinesis" | "Sns" | "ingestionTime" | "logStreamName"
         | "@message" | "TopicArn" | "ReceiptHandle" => Some(Format::CloudWatch),
         "userIdentity" | "useridentity" | "detail-type" | "CloudTrailEvent" | "insightDetails"
-        | "digestStartTime" => Some(Format::CloudTrail),
+        | "digestStartTime" | "QueryResultRows" => Some(Format::CloudTrail),
         "EnqueuedTimeUtc" | "x-opt-sequence-number" => Some(Format::AzureActivity),
         "protoPayload" | "protopayload_auditlog" | "jsonPayload" | "logName" => {
             Some(Format::GcpAudit)

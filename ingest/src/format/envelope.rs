@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | gzip, several members, also in base64 | its first bytes | <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html> |
 //! | lists | `Records`, `records` | CloudTrail files, Azure diagnostic settings, Lambda |
-//! | answers | `value`, `entries`, `receivedMessages`, `Events`, `events`, `Messages`, `results`, `tables` | REST interfaces and command lines |
+//! | answers | `value`, `entries`, `receivedMessages`, `Events`, `events`, `Messages`, `results`, `tables`, `QueryResultRows` | REST interfaces and command lines |
 //! | `CloudWatch` subscription | `logEvents` | as gzip |
 //! | lines that `CloudWatch` exported | a time before the message | <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/S3Export.html> |
 //! | `EventBridge` | `detail-type`, `detail` | <https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html> |

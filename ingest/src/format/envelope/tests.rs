@@ -425,3 +425,19 @@ fn rows_of_tables_need_no_name_of_the_table() {
         (&[][..], vec![access.clone(), access])
     );
 }
+
+/// Scenario: events as a query of CloudTrail Lake answers them, whole and by columns.
+/// Guarantees: each is the row that the event is, as far as the columns tell.
+#[test]
+fn answers_of_lake_are_opened() {
+    let event = json!({"eventVersion": "1.11", "eventID": "e-1", "eventTime": "2026-07-23T10:00:00Z", "eventName": "GetObject",
+        "eventSource": "s3.amazonaws.com", "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::1:user/eve"}});
+    let expect = reading(Format::CloudTrail, event.to_string().as_bytes()).accesses.remove(0);
+    let columns = json!([{"eventID": "e-1"}, {"eventTime": "2026-07-23 10:00:00.000"}, {"eventName": "GetObject"}, {"eventSource": "s3.amazonaws.com"}]);
+    let answer = json!({"QueryStatus": "FINISHED", "QueryResultRows": [[{"eventJson": event.to_string()}], columns]}).to_string();
+    assert_eq!(Format::detect(answer.as_bytes()), Some(Format::CloudTrail));
+    let told = reading(Format::CloudTrail, answer.as_bytes());
+    assert_eq!((told.rejects.as_slice(), told.accesses.len()), (&[][..], 2));
+    assert_eq!(told.accesses[0], expect);
+    assert_eq!((told.accesses[1].time, &told.accesses[1].verb), (expect.time, &expect.verb));
+}

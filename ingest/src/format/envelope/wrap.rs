@@ -1,7 +1,7 @@
 //! What is inside an object that is an envelope, told by its keys.
 
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::super::Failure;
 use super::super::cloud::Message;
@@ -24,6 +24,7 @@ pub(in super::super) const LISTS: Lists = &[
     b"\"Messages\"",
     b"\"results\"",
     b"\"tables\"",
+    b"\"QueryResultRows\"",
 ];
 
 /// What an envelope holds.
@@ -97,18 +98,21 @@ pub(super) fn group(raw: &Raw<'_>) -> Option<String> {
     log.split_once(':').map(|(_, group)| group.to_owned())
 }
 
-/// A row of the answer to a query of Insights, which is a list of fields, as an object.
+/// A row of the answer to a query of Insights, which is a list of fields, or to one of CloudTrail Lake,
+/// which is a list of objects of one field, as an object.
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetQueryResults.html>
+/// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetQueryResults.html>
 pub(super) fn row_of_query(bytes: &[u8]) -> Option<Vec<u8>> {
-    #[derive(serde::Deserialize)]
-    struct Field {
-        field: String,
-        value: String,
+    let cells: Vec<Map<String, Value>> = serde_json::from_slice(bytes).ok()?;
+    let mut row = Map::new();
+    for mut cell in cells {
+        match (cell.remove("field"), cell.remove("value")) {
+            (Some(Value::String(field)), Some(value)) => _ = row.insert(field, value),
+            (None, None) => row.append(&mut cell),
+            _ => return None,
+        }
     }
-    let row: Vec<Field> = serde_json::from_slice(bytes).ok()?;
-    let fields = row.into_iter().map(|cell| (cell.field, Value::from(cell.value)));
-    let fields: serde_json::Map<String, Value> = fields.collect();
-    (!fields.is_empty()).then(|| Value::Object(fields).to_string().into_bytes())
+    (!row.is_empty()).then(|| Value::Object(row).to_string().into_bytes())
 }
 
 /// What is no event, but written by CloudTrail, or another envelope.
@@ -175,7 +179,7 @@ fn plain(raw: &Raw<'_>) -> Option<Vec<u8>> {
     if has("_index") && has("_source") {
         return whole("_source");
     }
-    of("CloudTrailEvent")
+    of("CloudTrailEvent").or_else(|| of("eventJson"))
 }
 
 /// What an envelope holds in base64.
