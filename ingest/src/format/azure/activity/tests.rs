@@ -534,3 +534,26 @@ fn older_logs_of_resources_are_read() {
     );
     assert_eq!(operation.time.to_string(), "2026-07-23T10:00:00.000000Z");
 }
+
+/// Scenario: operations of Key Vault and storage accounts, which are one word, and of other services.
+/// Guarantees: what each does, wherever the word for it stands; what is no such word is other.
+#[test]
+fn one_word_tells_what_is_done() {
+    for (operation, expect) in [
+        ("SecretGet", 2),
+        ("SecretListVersions", 2),
+        ("SecretSet", 3),
+        ("KeyDelete", 4),
+        ("CertificateCreate", 1),
+        ("VaultPut", 3),
+        ("GetBlob", 2),
+        ("PutBlob", 3),
+        ("KeySign", 99),
+        ("Authentication", 99),
+        ("Microsoft.Sql/servers/write", 3),
+        ("Microsoft.Sql/servers/getKeys/action", 99),
+    ] {
+        let row = access(&json!({ "operationName": operation }));
+        assert_eq!(row.activity_id, expect, "{operation}");
+    }
+}
