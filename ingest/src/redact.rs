@@ -25,7 +25,7 @@ pub(crate) use text::decode as decode_base64;
 pub use unparsed::mask_unparsed;
 
 /// What every marker begins with.
-const MARKER: &str = "redacted:";
+pub(crate) const MARKER: &str = "redacted:";
 /// Hex digits of the HMAC in a marker: 128 bits.
 const DIGITS: usize = 32;
 

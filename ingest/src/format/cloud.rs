@@ -118,13 +118,12 @@ fn american(text: &str) -> Option<Time> {
     Time::parse(&format!("{year:0>4}-{month:0>2}-{day:0>2}T{hour:02}:{rest}{zone}"))
 }
 
-/// An address without the port that some services write behind it.
+/// An address without the port that some services write behind it. The unspecified one, which Azure writes
+/// of what its services do by themselves, is nobody's: RFC 1122, section 3.2.1.3.
 pub(super) fn address(text: &str) -> Option<String> {
-    if let Ok(address) = text.parse::<std::net::IpAddr>() {
-        return Some(address.to_string());
-    }
-    let socket = text.parse::<std::net::SocketAddr>();
-    socket.ok().map(|socket| socket.ip().to_string())
+    let socket = || text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip());
+    let address = text.parse::<std::net::IpAddr>().ok().or_else(socket);
+    address.filter(|address| !address.is_unspecified()).map(|address| address.to_string())
 }
 
 /// A message beside the audit records of a cloud.

@@ -7,14 +7,14 @@
 //! the session as `credential_id`.
 
 mod decide;
+mod what;
 mod who;
 
-use durward_schemas::ids::CredentialId;
 use durward_schemas::tables::Access;
 use durward_schemas::values::Provider;
 use serde_json::{Map, Value};
 
-use super::cloud::{Message, Record, Request, address, stored};
+use super::cloud::{Message, Record, Request, address};
 use super::fields::{self, Fields};
 use super::mapping::Mapping;
 use super::{Context, Failure, Format};
@@ -42,7 +42,11 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("activity_id", "eventName, readOnly"),
     Mapping::new("account", "recipientAccountId, else userIdentity.accountId"),
     Mapping::new("region", "awsRegion"),
-    Mapping::new("source_ip", "sourceIPAddress, if it is an address"),
+    Mapping::new(
+        "source_ip",
+        "sourceIPAddress, the last of its addresses that is no trusted proxy",
+    ),
+    Mapping::new("forwarded_for", "sourceIPAddress, its other addresses"),
     Mapping::new("user_agent", "userAgent"),
     Mapping::new(
         "identity",
@@ -109,8 +113,16 @@ pub(super) const MAPPING: &[Mapping] = &[
         ),
     ),
     Mapping::new("extra", proven!("userIdentity.sessionContext")),
-    Mapping::new("resource", "resources.type of the first, else eventSource, requestParameters"),
-    Mapping::new("object_name", "resources.ARN of the first, else requestParameters, eventSource"),
+    Mapping::new(
+        "resource",
+        "resources.type of the one whose resources.ARN requestParameters name, else of the first, or \
+         of the one inside it, else eventSource, eventName, requestParameters, else responseElements",
+    ),
+    Mapping::new(
+        "object_name",
+        "resources.ARN of the one that requestParameters name, else of the first, or of the one \
+         inside it, else requestParameters, responseElements, eventSource",
+    ),
     Mapping::new("request_object", "requestParameters"),
     Mapping::new("response_object", "responseElements"),
     Mapping::new(
@@ -134,7 +146,7 @@ pub(super) const MAPPING: &[Mapping] = &[
     ),
     Mapping::new(
         "decided_by",
-        "errorCode, vpcEndpointId, responseElements, serviceEventDetails, eventName",
+        "errorCode, vpcEndpointId, errorMessage, responseElements, serviceEventDetails, eventName",
     ),
     Mapping::new("dry_run", "errorCode"),
     Mapping::new(
@@ -183,38 +195,6 @@ const PARSED: &[&str] = &[
     "resources",
 ];
 
-/// Parameters that name what a call is about, where `resources` does not, with its service and sort.
-/// <https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html>
-const TARGETS: &[(&str, &str, &str)] = &[
-    ("sts", "roleArn", "AWS::IAM::Role"),
-    ("iam", "roleName", "AWS::IAM::Role"),
-    ("iam", "policyArn", "AWS::IAM::Policy"),
-    ("iam", "userName", "AWS::IAM::User"),
-    ("iam", "groupName", "AWS::IAM::Group"),
-    ("iam", "policyName", "AWS::IAM::Policy"),
-    ("iam", "instanceProfileName", "AWS::IAM::InstanceProfile"),
-    ("iam", "openIDConnectProviderArn", "AWS::IAM::OIDCProvider"),
-    ("iam", "sAMLProviderArn", "AWS::IAM::SAMLProvider"),
-    ("eks", "principalArn", "AWS::EKS::AccessEntry"),
-    ("eks", "associationId", "AWS::EKS::PodIdentityAssociation"),
-    ("eks", "clusterName", "AWS::EKS::Cluster"),
-    ("eks", "name", "AWS::EKS::Cluster"),
-    ("eks-auth", "clusterName", "AWS::EKS::Cluster"),
-    ("s3", "bucketName", "AWS::S3::Bucket"),
-    ("kms", "keyId", "AWS::KMS::Key"),
-    ("secretsmanager", "secretId", "AWS::SecretsManager::Secret"),
-    ("ssm", "name", "AWS::SSM::Parameter"),
-    ("lambda", "functionName", "AWS::Lambda::Function"),
-    ("ec2", "instanceId", "AWS::EC2::Instance"),
-];
-
-/// Where the key of a credential stands in the answer that gives it out: STS and EKS, IAM, Roles Anywhere.
-const ISSUED: &[&str] = &[
-    "/credentials/accessKeyId",
-    "/accessKey/accessKeyId",
-    "/credentialSet/0/credentials/accessKeyId",
-];
-
 /// Reads one event.
 pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failure> {
     let mut event = fields::parse(bytes, BODIES)?;
@@ -246,17 +226,13 @@ pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
     let claim = fields.text_if("eventTime");
     decide::decide(&mut access, fields);
     who::who(&mut access, fields);
-    what(&mut access, fields);
+    what::what(&mut access, fields);
     session.fill(&mut access);
     // A ServiceAccount is of the cluster whose issuer vouched for it, if the operator said whose it is.
     let issuer = access.identity_realm.as_ref().filter(|_| access.service_account.is_some());
     access.cluster = issuer.and_then(|issuer| context.issuers.get(issuer)).cloned();
     activity(&mut access, fields);
-    // Services that act by themselves name themselves, and not an address.
-    if let Some(address) = fields.get("sourceIPAddress").and_then(Value::as_str).and_then(address) {
-        access.source_ip = Some(address);
-        fields.take("sourceIPAddress");
-    }
+    sources(&mut access, fields, context);
     record.time(&mut access, claim.as_deref(), context);
     // One action that is told to several accounts is one request.
     let shared = record.fields.text_if("sharedEventID");
@@ -287,9 +263,10 @@ fn read_text(event: &mut Map<String, Value>, key: &str) {
     }
 }
 
-/// What CloudTrail writes beside events: what is unusual among them, and digests of its files. They
-/// tell of no request, and become rows of `logs`.
+/// What CloudTrail writes beside events: what is unusual among them, counts of them, and digests of its
+/// files. They tell of no request, and become rows of `logs`.
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-insights-events.html>
+/// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-aggregated-events.html>
 pub(super) fn beside(bytes: &[u8]) -> Option<Message> {
     let event: Map<String, Value> = serde_json::from_slice(bytes).ok()?;
     let text = |key: &str| event.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -297,49 +274,13 @@ pub(super) fn beside(bytes: &[u8]) -> Option<Message> {
         ("cloudtrail-insight", text("eventTime"))
     } else if event.contains_key("digestStartTime") && event.contains_key("awsAccountId") {
         ("cloudtrail-digest", text("digestEndTime"))
+    } else if event.get("eventType").is_some_and(|kind| kind == "AwsAggregatedEvent") {
+        ("cloudtrail-aggregated", text_at(&event, "timeWindow", "/windowEnd"))
     } else {
         return None;
     };
     let body = Value::Object(event);
     Some(Message { time, service: Some(service.to_owned()), body, ..Message::default() })
-}
-
-/// What the call was about, what was sent and answered, and the credential that it minted.
-fn what(access: &mut Access, fields: &mut Fields) {
-    let request = fields.take("requestParameters");
-    let response = fields.take("responseElements");
-    let first = fields.get("resources").and_then(|list| list.as_array()?.first());
-    let of_first =
-        |key: &str| first.and_then(|resource| resource.get(key)?.as_str()).map(str::to_owned);
-    access.resource = of_first("type");
-    access.object_name = ["ARN", "arn", "ARNPrefix"].iter().find_map(|key| of_first(key));
-    if access.object_name.is_none()
-        && let Some((name, sort)) = target(access.api_group.as_deref(), request.as_ref())
-    {
-        access.object_name = Some(name);
-        access.resource = access.resource.take().or(Some(sort.to_owned()));
-    }
-    let pointer = |path: &str| response.as_ref().and_then(|body| body.pointer(path)?.as_str());
-    let issued = ISSUED.iter().find_map(|path| pointer(path));
-    access.issued_credential_id = issued.map(CredentialId::from);
-    if access.namespace.is_none() {
-        access.namespace = pointer("/subject/namespace").map(str::to_owned);
-        access.service_account = pointer("/subject/serviceAccount").map(str::to_owned);
-    }
-    let more = fields.get("additionalEventData");
-    let bodies = [request.as_ref(), response.as_ref(), more];
-    access.truncated = bodies.into_iter().flatten().any(|body| body["omitted"] == true);
-    access.request_object = request.as_ref().map(stored);
-    access.response_object = response.as_ref().map(stored);
-}
-
-/// The parameter that names what the call is about, and its sort.
-fn target(service: Option<&str>, request: Option<&Value>) -> Option<(String, &'static str)> {
-    let service = service?.strip_suffix(".amazonaws.com")?;
-    let request = request?;
-    TARGETS.iter().filter(|(of, ..)| *of == service).find_map(|(_, parameter, sort)| {
-        Some((request.get(parameter)?.as_str()?.to_owned(), *sort))
-    })
 }
 
 fn activity(access: &mut Access, fields: &mut Fields) {
@@ -350,6 +291,18 @@ fn activity(access: &mut Access, fields: &mut Fields) {
         access.activity_id = normalize::activity("get");
     }
     fields.take("readOnly");
+}
+
+/// The address of the caller. Services that act by themselves name themselves, and not an address; behind
+/// proxies there are several with commas between them, of which the last one is that which AWS saw.
+fn sources(access: &mut Access, fields: &mut Fields, context: &Context<'_>) {
+    let told = fields.get("sourceIPAddress").and_then(Value::as_str).unwrap_or_default();
+    let addresses: Option<Vec<String>> = told.split(',').map(|one| address(one.trim())).collect();
+    let Some(addresses) = addresses else { return };
+    let (sender, others) = normalize::sender(&addresses, context.trusted_proxies);
+    access.source_ip = sender;
+    access.forwarded_for = Some(others).filter(|others| !others.is_empty());
+    fields.take("sourceIPAddress");
 }
 
 /// An object's fields by path, where all of them are there.

@@ -11,7 +11,10 @@ pub(super) fn detect(head: &[u8]) -> Option<Format> {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     let by_lines = || text.split(|byte| *byte == b'\n').take(LINES).find_map(by_line);
     match text.first()? {
-        b'{' => by_keys(text, 1).map(|format| of_gke(format, text)),
+        b'{' => {
+            let format = by_keys(text, 1).map(|format| of_gke(format, text));
+            format.or_else(|| of_query(text))
+        }
         b'[' => by_keys(text, 2).map(|format| of_gke(format, text)).or_else(by_lines),
         _ if head.starts_with(envelope::GZIP) => Some(Format::CloudWatch),
         // Of lines that may be those of several programs what only one of them writes tells more.
@@ -95,6 +98,18 @@ fn of_gke(format: Format, text: &[u8]) -> Format {
         value.is_some_and(|value| value.trim_ascii_start().starts_with(b"\"k8s.io\""))
     });
     if is_gke && format == Format::GcpAudit { Format::GkeAudit } else { format }
+}
+
+/// What answers a query, with rows that are no objects: lists of fields are of Insights of `CloudWatch`,
+/// lists of values of Log Analytics, whose tables all have a column for the time.
+fn of_query(text: &[u8]) -> Option<Format> {
+    let holds = |what: &[u8]| memchr::memmem::find(text, what).is_some();
+    let is_field = holds(b"\"@ptr\"") || holds(b"\"@message\"");
+    if holds(b"\"results\"") && holds(b"\"field\"") && is_field {
+        return Some(Format::CloudWatch);
+    }
+    let is_table = holds(b"\"tables\"") && holds(b"\"columns\"");
+    (is_table && holds(b"\"TimeGenerated\"")).then_some(Format::AzureActivity)
 }
 
 /// Lines of messages behind their time, and compressed records in base64.
@@ -185,13 +200,14 @@ fn by_key(key: &str) -> Option<Format> {
         "logEvents" | "awslogs" | "kinesis" | "Sns" | "ingestionTime" | "logStreamName"
         | "@message" | "TopicArn" | "ReceiptHandle" => Some(Format::CloudWatch),
         "userIdentity" | "useridentity" | "detail-type" | "CloudTrailEvent" | "insightDetails"
-        | "digestStartTime" => Some(Format::CloudTrail),
+        | "digestStartTime" | "QueryResultRows" => Some(Format::CloudTrail),
         "EnqueuedTimeUtc" | "x-opt-sequence-number" => Some(Format::AzureActivity),
         "protoPayload" | "protopayload_auditlog" | "jsonPayload" | "logName" => {
             Some(Format::GcpAudit)
         }
         "signInEventTypes" | "conditionalAccessStatus" => Some(Format::AzureSignin),
         "activityDisplayName" => Some(Format::AzureAudit),
+        "AuditId" => Some(Format::AksAudit),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | gzip, several members, also in base64 | its first bytes | <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html> |
 //! | lists | `Records`, `records` | CloudTrail files, Azure diagnostic settings, Lambda |
-//! | answers | `value`, `entries`, `receivedMessages`, `Events`, `events`, `Messages` | REST interfaces and command lines |
+//! | answers | `value`, `entries`, `receivedMessages`, `Events`, `events`, `Messages`, `results`, `tables`, `QueryResultRows` | REST interfaces and command lines |
 //! | `CloudWatch` subscription | `logEvents` | as gzip |
 //! | lines that `CloudWatch` exported | a time before the message | <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/S3Export.html> |
 //! | `EventBridge` | `detail-type`, `detail` | <https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html> |
@@ -35,7 +35,7 @@ use crate::split::{Fault, Item, Splitter};
 use sort::is_azure;
 pub(super) use sort::{of_category, sort};
 pub(super) use wrap::LISTS;
-use wrap::{Inside, inside, is_list};
+use wrap::{Inside, group, inside, is_list, row_of_query};
 /// Envelopes within envelopes that are opened.
 const DEPTH: usize = 8;
 /// Bytes that one compressed item may become.
@@ -88,6 +88,10 @@ impl<'a> Envelope<'a> {
                 Ok(())
             }
             Some(b'{') => self.object(bytes, item, reading),
+            Some(b'[') => match row_of_query(bytes) {
+                Some(row) => self.object(&row, item, reading),
+                None => self.line(bytes, item, reading),
+            },
             Some(b'"') => {
                 let text: String = serde_json::from_slice(bytes)?;
                 self.inner(text.as_bytes(), item, reading);
@@ -100,6 +104,9 @@ impl<'a> Envelope<'a> {
     /// A line that is no JSON: a message behind its time, or base64.
     fn line(&self, bytes: &[u8], item: &Item, reading: &mut Reading) -> Result<(), Failure> {
         let text = std::str::from_utf8(bytes).ok();
+        if text.is_some_and(is_head) && item.bytes.ends_with(b" ") {
+            return Ok(());
+        }
         if let Some((time, message)) = text.and_then(|text| text.split_once(' '))
             && Time::parse(time).is_some()
         {
@@ -177,7 +184,11 @@ impl<'a> Envelope<'a> {
         }
         match inside(&raw)? {
             Some(Inside::Bytes(inside)) => self.inner(&inside, item, reading),
-            Some(Inside::Message { text, plain }) => self.message(&text, *plain, item, reading),
+            Some(Inside::Message { text, plain }) => {
+                let group = group(&raw);
+                let cluster = group.as_deref().and_then(cloudwatch::cluster_of);
+                self.of_cluster(cluster).message(&text, *plain, item, reading);
+            }
             None => match sort(&raw) {
                 Some(sort) => self.record(sort, bytes, item, reading),
                 None => self.unsorted(&raw, bytes, item, reading),
@@ -274,6 +285,14 @@ fn speaks_of(text: &str) -> Option<Format> {
         ("\"eventVersion\"", Format::CloudTrail),
     ];
     MARKS.iter().find(|(mark, _)| text.contains(mark)).map(|(_, format)| *format)
+}
+
+/// Whether a line is a time and a stream, and nothing more. `aws logs tail --format json` ends it in a
+/// blank, and writes the message on the lines below.
+/// <https://github.com/aws/aws-cli/blob/v2/awscli/customizations/logs/tail.py>
+fn is_head(text: &str) -> bool {
+    let parts = text.split_once(' ');
+    parts.is_some_and(|(time, stream)| Time::parse(time).is_some() && !stream.contains(' '))
 }
 
 /// The stream that `aws logs tail` writes before a message, and a record behind it.

@@ -126,6 +126,9 @@ const LOGIN: &str = "google.login.LoginService.";
 /// Who acts where Google does something by itself.
 /// <https://cloud.google.com/logging/docs/audit#system-event>
 const GOOGLE: &str = "system@google.com";
+/// What the workload identity pool of a project ends in.
+/// <https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity#about_the_pool>
+const POOL: &str = ".svc.id.goog";
 /// What the name of a key of a service account begins with where the key is used.
 const IAM: &str = "//iam.googleapis.com/";
 
@@ -253,7 +256,9 @@ fn who(access: &mut Access, info: &mut Fields) {
     let text = |key: &str| {
         info.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
     };
-    let email = text("principalEmail");
+    // The pool of all ServiceAccounts of a project is told of one that has no email; who it is stands
+    // in its subject.
+    let email = text("principalEmail").filter(|email| !email.ends_with(POOL));
     if let Some(principal) = email.or_else(|| text("principalSubject")) {
         let identity = Identity::parse(Provider::Gcp, None, plain(&principal));
         account(access, &identity);

@@ -5,6 +5,7 @@
 //! has several records (`Start`, `Accept`, `Success`), which are its stages. Whoever calls is told by
 //! the claims of the token; the `uti` among them is the id that the sign-in gave to the token.
 
+mod diagnostics;
 mod refused;
 mod tables;
 mod who;
@@ -149,10 +150,13 @@ pub(in super::super) fn read(
     record: Map<String, Value>,
     context: &Context<'_>,
 ) -> Result<Access, Failure> {
+    let application = diagnostics::application(&record);
     let mut record = Record::open(record, context);
     let fields = &mut record.fields;
     fields.spell(STORAGE);
     tables::gather(fields);
+    diagnostics::gather(fields);
+    diagnostics::runtime(fields, application);
     fields.inside("properties", |more| more.spell(PROPERTIES));
     fields.inside("identity", |identity| identity.spell(IDENTITY));
     let mut access = Access {
@@ -203,7 +207,21 @@ fn operation(access: &mut Access) {
     access.api_group = parts.map(|(service, _)| service.to_owned());
     let sort = parts.and_then(|(_, rest)| rest.rsplit_once('/'));
     access.resource = sort.map(|(sort, _)| sort.to_owned());
-    access.activity_id = normalize::activity_of(verb);
+    access.activity_id = activity(verb);
+}
+
+/// What an operation does. Key Vault and storage accounts write one word for it, in which the sort may
+/// stand first: `SecretListVersions`, `GetBlob`.
+/// <https://learn.microsoft.com/en-us/azure/key-vault/general/logging#interpret-your-key-vault-logs>
+fn activity(operation: &str) -> i64 {
+    let other = normalize::activity_of("");
+    let whole = normalize::activity_of(operation);
+    if whole != other || operation.contains(['/', ' ', '.']) {
+        return whole;
+    }
+    let starts = operation.char_indices().filter(|(_, c)| c.is_ascii_uppercase());
+    let words = starts.filter_map(|(at, _)| operation.get(at..));
+    words.map(normalize::activity_of).find(|activity| *activity != other).unwrap_or(other)
 }
 
 fn source(access: &mut Access, fields: &mut Fields) {

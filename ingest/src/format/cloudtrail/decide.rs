@@ -152,6 +152,7 @@ pub(super) fn decide(access: &mut Access, fields: &mut Fields) {
         Some(Told::Denied) if code.as_deref() == Some("VpceAccessDenied") => {
             fields.get("vpcEndpointId").and_then(Value::as_str).map(str::to_owned)
         }
+        Some(Told::Denied) => message.as_deref().and_then(policy).map(str::to_owned),
         _ => None,
     };
     if told == Some(Told::Unauthenticated) {
@@ -163,6 +164,18 @@ pub(super) fn decide(access: &mut Access, fields: &mut Fields) {
     } else {
         fields.keep_text("errorMessage", message);
     }
+}
+
+/// The policy that a message ends in: `... with an explicit deny in a service control policy: ARN`. Names
+/// of things stand before it, which clients choose, so nothing may follow but what AWS encodes.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>
+fn policy(message: &str) -> Option<&str> {
+    let (_, told) = message.rsplit_once(" with an explicit deny in ")?;
+    let (_, told) = told.split_once(": ")?;
+    let (arn, rest) = told.split_once(' ').unwrap_or((told, ""));
+    let arn = arn.trim_end_matches('.');
+    let is_last = rest.is_empty() || rest.starts_with("Encoded authorization failure message");
+    (is_last && arn.starts_with("arn:") && arn.contains(":policy/")).then_some(arn)
 }
 
 /// Whether somebody signed in, for events that tell: `{"ConsoleLogin": "Failure"}`.

@@ -348,12 +348,14 @@ fn callers_by_certificate() {
     assert_eq!(row.identity_realm.as_deref(), ACCOUNT);
 }
 
-/// Scenario: an insight and a digest, alone, in a file and by EventBridge.
+/// Scenario: an insight, a digest and counts of events, alone, in a file and by EventBridge.
 /// Guarantees: each is recognised, and is a row of `logs` with its time.
 #[test]
 fn what_is_beside_events_is_a_log() {
     let insight = json!({"eventVersion": "1.08", "eventType": "AwsCloudTrailInsight", "eventTime": "2026-07-23T10:00:00Z",
         "insightDetails": {"state": "Start", "eventName": "x"}, "eventCategory": "Insight"});
+    let counts = json!({"eventVersion": "1.0", "eventCategory": "Aggregated", "eventType": "AwsAggregatedEvent", "eventSource": "s3.amazonaws.com",
+        "timeWindow": {"windowStart": "2026-07-23T09:55:00Z", "windowEnd": "2026-07-23T10:00:00Z", "windowSize": "PT5M"}, "summary": {}});
     let digest = json!({"awsAccountId": "1", "digestStartTime": "2026-07-23T09:00:00Z", "digestEndTime": "2026-07-23T10:00:00Z"});
     for (item, service) in [
         (insight.clone(), "cloudtrail-insight"),
@@ -363,6 +365,8 @@ fn what_is_beside_events_is_a_log() {
             "cloudtrail-insight",
         ),
         (digest, "cloudtrail-digest"),
+        (json!({ "Records": [counts] }), "cloudtrail-aggregated"),
+        (counts, "cloudtrail-aggregated"),
     ] {
         let text = item.to_string();
         assert_eq!(Format::detect(text.as_bytes()), Some(Format::CloudTrail), "{item}");
@@ -403,4 +407,173 @@ fn nobody_is_made_up() {
     );
     check_caller(&json!({"type": "SAMLUser"}), (K::Unknown, None, None, None));
     check_caller(&json!({"type": "IdentityCenterUser"}), (K::Unknown, None, None, None));
+}
+
+fn check_object(service: &str, verb: &str, more: &Value, sort: &str, name: &str) {
+    let source = format!("{service}.amazonaws.com");
+    let mut event = event(&json!({"eventSource": source, "eventName": verb}));
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let row = access(&event);
+    let found = (row.resource.as_deref(), row.object_name.as_deref());
+    assert_eq!(found, (Some(sort), Some(name)), "{service} {verb}");
+}
+
+/// Scenario: calls whose object stands deep in their parameters, in an answer, or percent-encoded.
+/// Guarantees: what the call acted on is named, and what it is.
+#[test]
+fn parameters_and_answers_name_the_object() {
+    let check = |service: &str, verb: &str, more: Value, sort: &str, name: &str| {
+        check_object(service, verb, &more, sort, name);
+    };
+    let asked = |request: Value| json!({ "requestParameters": request });
+    let instances =
+        json!({"instancesSet": {"items": [{"instanceId": "i-1"}, {"instanceId": "i-2"}]}});
+    check("ec2", "TerminateInstances", asked(instances.clone()), "AWS::EC2::Instance", "i-1");
+    let image = json!({"instancesSet": {"items": [{"imageId": "ami-1"}]}, "keyName": "k"});
+    let made = json!({"requestParameters": image, "responseElements": instances});
+    check("ec2", "RunInstances", made, "AWS::EC2::Instance", "i-1");
+    let anchor = json!({"requestParameters": {"name": "a"}, "responseElements": {"trustAnchor": {"trustAnchorArn": "arn:t"}}});
+    check("rolesanywhere", "CreateTrustAnchor", anchor, "AWS::RolesAnywhere::TrustAnchor", "arn:t");
+    let provider = json!({"requestParameters": {"url": "https://i"}, "responseElements": {"openIDConnectProviderArn": "arn:o"}});
+    check("iam", "CreateOpenIDConnectProvider", provider, "AWS::IAM::OIDCProvider", "arn:o");
+    let profile = json!({"AssociateIamInstanceProfileRequest": {"InstanceId": "i-1", "IamInstanceProfile": {"Name": "p"}}});
+    check("ec2", "AssociateIamInstanceProfile", asked(profile), "AWS::EC2::Instance", "i-1");
+    let root = json!({"targetPrincipal": "222222222222", "taskPolicyArn": {"arn": "p"}});
+    check("sts", "AssumeRoot", asked(root), "AWS::Organizations::Account", "222222222222");
+    let session =
+        json!({"roleArn": "arn:aws:iam::1:role/r", "trustAnchorArn": "t", "profileArn": "p"});
+    check(
+        "rolesanywhere",
+        "CreateSession",
+        asked(session),
+        "AWS::IAM::Role",
+        "arn:aws:iam::1:role/r",
+    );
+    let attached = json!({"userName": "eve", "policyArn": "arn:aws:iam::aws:policy/p"});
+    check("iam", "AttachUserPolicy", asked(attached), "AWS::IAM::User", "eve");
+    let encoded = json!({"name": "prod", "principalArn": "arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fr"});
+    check(
+        "eks",
+        "AssociateAccessPolicy",
+        asked(encoded),
+        "AWS::EKS::AccessEntry",
+        "arn:aws:iam::1:role/r",
+    );
+    check("ssm", "GetParameters", asked(json!({"names": ["/a"]})), "AWS::SSM::Parameter", "/a");
+    check("ssm", "GetDocument", asked(json!({"name": "d"})), "AWS::SSM::Document", "d");
+    check("ssm", "StartSession", asked(json!({"target": "i-1"})), "AWS::EC2::Instance", "i-1");
+    let secrets = json!({"secretIdList": ["db"]});
+    check(
+        "secretsmanager",
+        "BatchGetSecretValue",
+        asked(secrets),
+        "AWS::SecretsManager::Secret",
+        "db",
+    );
+}
+
+/// Scenario: lists of resources that begin with the bucket, with the source of a copy or with a beginning
+/// of names, and one that tells no sort.
+/// Guarantees: the most specific thing that is named, and what it is; a beginning of names is none.
+#[test]
+fn the_most_specific_thing_is_the_object() {
+    let check = |service: &str, verb: &str, more: Value, sort: &str, name: &str| {
+        check_object(service, verb, &more, sort, name);
+    };
+    let repository = json!({"requestParameters": {"repositoryName": "r"}, "resources": [{"ARN": "arn:aws:ecr:x:1:repository/r", "accountId": "1"}]});
+    check(
+        "ecr",
+        "BatchGetImage",
+        repository,
+        "AWS::ECR::Repository",
+        "arn:aws:ecr:x:1:repository/r",
+    );
+    let bucket = json!({"type": "AWS::S3::Bucket", "ARN": "arn:aws:s3:::b", "accountId": "1"});
+    let object = json!({"type": "AWS::S3::Object", "ARN": "arn:aws:s3:::b/k"});
+    for resources in [json!([bucket, object]), json!([object, bucket])] {
+        check(
+            "s3",
+            "GetObject",
+            json!({ "resources": resources }),
+            "AWS::S3::Object",
+            "arn:aws:s3:::b/k",
+        );
+    }
+    let source = json!({"type": "AWS::S3::Object", "ARN": "arn:aws:s3:::from/k"});
+    let copy = json!({"requestParameters": {"bucketName": "b", "key": "k"}, "resources": [source, bucket, object]});
+    check("s3", "CopyObject", copy, "AWS::S3::Object", "arn:aws:s3:::b/k");
+    let beginning = json!({"type": "AWS::S3::Object", "ARNPrefix": "arn:aws:s3:::b/"});
+    check(
+        "s3",
+        "ListObjects",
+        json!({"resources": [beginning, bucket]}),
+        "AWS::S3::Bucket",
+        "arn:aws:s3:::b",
+    );
+    check(
+        "s3",
+        "ListObjects",
+        json!({"resources": [beginning]}),
+        "AWS::S3::Object",
+        "arn:aws:s3:::b/",
+    );
+}
+
+/// Scenario: a caller behind a proxy, one with a port, and services.
+/// Guarantees: the last address is the caller's, the others are claims; services have none.
+#[test]
+fn the_last_address_is_the_callers() {
+    let check = |told: &str, sender: Option<&str>, others: Option<Vec<String>>| {
+        let row = access(&event(&json!({ "sourceIPAddress": told })));
+        assert_eq!((row.source_ip.as_deref(), row.forwarded_for), (sender, others), "{told}");
+    };
+    check("203.0.113.7", Some("203.0.113.7"), None);
+    check("2001:db8::7", Some("2001:db8::7"), None);
+    check("192.0.2.7, 203.0.113.7", Some("203.0.113.7"), Some(vec!["192.0.2.7".to_owned()]));
+    for told in ["AWS Internal", "eks.amazonaws.com", "", "192.0.2.7, eks.amazonaws.com"] {
+        check(told, None, None);
+    }
+}
+
+/// Scenario: a caller of another account who is told by the id of the key that it used.
+/// Guarantees: the account is known, and nobody is named by what redaction leaves of a key.
+#[test]
+fn keys_are_no_names() {
+    check_caller(
+        &json!({"type": "AWSAccount", "accountId": ACCOUNT, "principalId": "AKIAIOSFODNN7EXAMPLE"}),
+        (IdentityKind::Unknown, None, ACCOUNT, None),
+    );
+}
+
+/// Scenario: messages of refusals that name the policy, that name none, and that hold a key which looks
+/// like such a message.
+/// Guarantees: the policy that refused decided; what a client can write decides nothing.
+#[test]
+fn messages_name_the_policy() {
+    let check = |message: &str, by: Option<&str>| {
+        let row = access(&event(&json!({"errorCode": "AccessDenied", "errorMessage": message})));
+        assert_eq!((row.decision, row.decided_by.as_deref()), (Decision::Deny, by), "{message}");
+        assert_eq!(row.decision_reason.as_deref(), Some(message));
+    };
+    let user =
+        "User: arn:aws:iam::1:user/eve is not authorized to perform: s3:GetObject on resource:";
+    let organization = "arn:aws:organizations::1:policy/o-1/service_control_policy/p-1";
+    let boundary = "arn:aws:iam::1:policy/boundary";
+    let told = format!(
+        "{user} \"arn:aws:s3:::b/k\" with an explicit deny in a service control policy: {organization}"
+    );
+    check(&told, Some(organization));
+    check(
+        &format!(
+            "{user} r with an explicit deny in a permissions boundary: {boundary}. Encoded authorization failure message: x"
+        ),
+        Some(boundary),
+    );
+    check(&format!("{user} r with an explicit deny in a service control policy"), None);
+    check(
+        &format!("{user} r because no identity-based policy allows the s3:GetObject action"),
+        None,
+    );
+    check(&format!("{told}\" because no identity-based policy allows it"), None);
+    check(&format!("{told}\" with an explicit deny in a resource-based policy"), None);
 }

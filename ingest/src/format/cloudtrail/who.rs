@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::super::cloud::stored;
 use super::super::fields::Fields;
 use super::text_at;
+use crate::redact::MARKER;
 
 /// The service that mints the sessions of EKS Pod Identity. Only what it says of pods is believed:
 /// anybody who assumes a role can put any tags on the session.
@@ -167,6 +168,9 @@ fn of_other_account(user: &Fields) -> Identity {
     let kind = text(user, "/type").unwrap_or_default();
     let id =
         text(user, "/principalId").filter(|id| kind != "Unknown" || Some(id) != account.as_ref());
+    // The id of an access key is told of some callers in the place of theirs; redaction takes it for a
+    // secret there, and nothing that it leaves is a name.
+    let id = id.filter(|id| !id.starts_with(MARKER));
     let id = id.map(|id| id.split(':').next().unwrap_or_default().to_owned());
     if let (None, "IAMUser", Some(name)) = (&id, kind.as_str(), text(user, "/userName")) {
         return Identity { kind: IdentityKind::AwsUser, realm: account, name: Some(name) };

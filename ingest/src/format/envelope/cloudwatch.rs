@@ -94,12 +94,16 @@ fn origin(bytes: &[u8]) -> Result<(String, Origin), Failure> {
     Ok((text("messageType"), origin))
 }
 
+/// The name of an EKS cluster stands in that of its log group.
+/// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
+pub(super) fn cluster_of(group: &str) -> Option<&str> {
+    let cluster = group.strip_prefix("/aws/eks/")?.strip_suffix("/cluster")?;
+    Some(cluster).filter(|name| !name.is_empty())
+}
+
 impl Origin {
-    /// The name of an EKS cluster stands in that of its log group.
-    /// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
     fn cluster(&self) -> Option<&str> {
-        let cluster = self.group.strip_prefix("/aws/eks/")?.strip_suffix("/cluster")?;
-        Some(cluster).filter(|name| !name.is_empty())
+        cluster_of(&self.group)
     }
 
     /// A log record of this stream, but for its text.

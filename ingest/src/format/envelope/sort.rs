@@ -64,7 +64,9 @@ fn azure(raw: &Raw<'_>) -> Option<Format> {
     }
     let properties = text("properties");
     let has_properties = |key: &str| properties.contains(key);
-    if has_properties("\"log\"") && get("operationName").is_some() {
+    // What a query answers may leave out the name of the table.
+    let is_of_table = get("AuditId").is_some() && get("RequestUri").is_some();
+    if is_of_table || (has_properties("\"log\"") && get("operationName").is_some()) {
         return Some(Format::AksAudit);
     }
     if has_properties("\"activityDisplayName\"") || !text("loggedByService").is_empty() {
@@ -85,6 +87,15 @@ fn azure(raw: &Raw<'_>) -> Option<Format> {
     (names_it && is_resource).then_some(Format::AzureActivity)
 }
 
+/// Tables, and categories of resources whose records may name no operation as others do.
+const RESOURCES: &[&str] = &[
+    "AzureActivity",
+    "AzureADGraphActivityLogs",
+    "MicrosoftGraphActivityLogs",
+    "RuntimeAuditLogs",
+    "AZMSRunTimeAuditLogs",
+];
+
 /// The sort of a category of diagnostic settings; `None` for those of many sorts.
 pub(in super::super) fn of_category(category: &str) -> Option<Format> {
     // <https://learn.microsoft.com/en-us/azure/aks/monitor-aks-reference#resource-logs>
@@ -95,7 +106,7 @@ pub(in super::super) fn of_category(category: &str) -> Option<Format> {
         Some(Format::AzureSignin)
     } else if matches!(category, "AKSAudit" | "AKSAuditAdmin") {
         Some(Format::AksAudit)
-    } else if matches!(category, "AzureActivity" | "MicrosoftGraphActivityLogs") {
+    } else if RESOURCES.contains(&category) {
         Some(Format::AzureActivity)
     } else if CONTROL_PLANE.iter().any(|beginning| category.starts_with(beginning)) {
         Some(Format::AksAudit)

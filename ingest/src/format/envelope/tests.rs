@@ -362,3 +362,82 @@ fn rows_of_aks_are_events() {
     assert_eq!((access.identity.as_deref(), access.status_code), (Some("eve"), Some(200)));
     assert_eq!(access.time.to_string(), "2026-07-23T09:59:59.500000Z");
 }
+
+/// Scenario: one event as a query of Insights answers it, by its interface and by the console, with the
+/// message as text and as an object; and as `aws logs tail --format json` prints it.
+/// Guarantees: the row that the event is, of the cluster whose group is told; a head is no message.
+#[test]
+fn answers_of_insights_and_pretty_lines_are_opened() {
+    let event = event("a-1");
+    let expect = reading(Format::KubeAudit, event.to_string().as_bytes()).accesses.remove(0);
+    let log = "123456789012:/aws/eks/prod/cluster";
+    let field = |field: &str, value: &str| json!({"field": field, "value": value});
+    let row = json!([
+        field("@timestamp", "2026-07-23 10:00:00.131"),
+        field("@message", &event.to_string()),
+        field("@log", log),
+        field("@ptr", "Cl"),
+    ]);
+    let pretty = serde_json::to_string_pretty(&event).unwrap();
+    let head = "2026-07-23T10:00:00.131000+00:00 kube-apiserver-audit-0a1b2c ";
+    for (input, rows, has_group) in [
+        (json!({"results": [row, row], "status": "Complete"}).to_string(), 2, true),
+        (json!([{"@timestamp": "2026-07-23 10:00:00.131", "@message": event, "@log": log}]).to_string(), 1, true),
+        (json!([{"@timestamp": "2026-07-23 10:00:00.131", "@message": event.to_string(), "@log": log}]).to_string(), 1, true),
+        (format!("{head}\n{pretty}\n{head}I0723 ready\n{head}\n{pretty}\n"), 2, false),
+    ] {
+        let format = Format::detect(input.as_bytes()).unwrap_or_else(|| panic!("{input}"));
+        assert_eq!(format, Format::CloudWatch, "{input}");
+        let told = if has_group { without_cluster(format, input.as_bytes()) } else { reading(format, input.as_bytes()) };
+        assert_eq!(told.rejects, [], "{input}");
+        assert_eq!(told.accesses, vec![expect.clone(); rows], "{input}");
+        assert_eq!(told.logs.len(), usize::from(!has_group), "{input}");
+    }
+    let none = json!({"results": [], "status": "Complete"}).to_string();
+    assert_eq!(reading(Format::CloudWatch, none.as_bytes()).items(), 0);
+}
+
+/// Scenario: a row of the table of audit events of AKS, as a query answers it, without its table.
+/// Guarantees: the event that the row is, of its cluster.
+#[test]
+fn rows_of_tables_need_no_name_of_the_table() {
+    let row = json!({"TenantId": "w", "TimeGenerated": "2026-07-23T10:00:00Z", "AuditId": "a-1", "Level": "Metadata", "Stage": "ResponseComplete",
+        "RequestUri": "/api/v1/pods", "Verb": "list", "User": {"username": "eve"}, "SourceIps": ["203.0.113.7"],
+        "_ResourceId": "/subscriptions/1/resourcegroups/rg/providers/microsoft.containerservice/managedclusters/prod"});
+    let text = json!([row]).to_string();
+    let format = Format::detect(text.as_bytes()).unwrap();
+    let access = without_cluster(format, text.as_bytes()).accesses.remove(0);
+    assert_eq!((access.verb.as_deref(), access.cluster.as_deref()), (Some("list"), Some("prod")));
+    assert_eq!(access.source_event_id.as_deref(), Some("a-1"));
+    // The answer of the interface has names and values apart.
+    let columns: Vec<Value> = row
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(|name| json!({"name": name, "type": "string"}))
+        .collect();
+    let values: Vec<Value> = row.as_object().unwrap().values().cloned().collect();
+    let answer = json!({"tables": [{"name": "PrimaryResult", "columns": columns, "rows": [values, values]}]}).to_string();
+    let format = Format::detect(answer.as_bytes()).unwrap();
+    let answered = without_cluster(format, answer.as_bytes());
+    assert_eq!(
+        (answered.rejects.as_slice(), answered.accesses),
+        (&[][..], vec![access.clone(), access])
+    );
+}
+
+/// Scenario: events as a query of CloudTrail Lake answers them, whole and by columns.
+/// Guarantees: each is the row that the event is, as far as the columns tell.
+#[test]
+fn answers_of_lake_are_opened() {
+    let event = json!({"eventVersion": "1.11", "eventID": "e-1", "eventTime": "2026-07-23T10:00:00Z", "eventName": "GetObject",
+        "eventSource": "s3.amazonaws.com", "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::1:user/eve"}});
+    let expect = reading(Format::CloudTrail, event.to_string().as_bytes()).accesses.remove(0);
+    let columns = json!([{"eventID": "e-1"}, {"eventTime": "2026-07-23 10:00:00.000"}, {"eventName": "GetObject"}, {"eventSource": "s3.amazonaws.com"}]);
+    let answer = json!({"QueryStatus": "FINISHED", "QueryResultRows": [[{"eventJson": event.to_string()}], columns]}).to_string();
+    assert_eq!(Format::detect(answer.as_bytes()), Some(Format::CloudTrail));
+    let told = reading(Format::CloudTrail, answer.as_bytes());
+    assert_eq!((told.rejects.as_slice(), told.accesses.len()), (&[][..], 2));
+    assert_eq!(told.accesses[0], expect);
+    assert_eq!((told.accesses[1].time, &told.accesses[1].verb), (expect.time, &expect.verb));
+}

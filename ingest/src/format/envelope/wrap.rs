@@ -1,7 +1,7 @@
 //! What is inside an object that is an envelope, told by its keys.
 
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::super::Failure;
 use super::super::cloud::Message;
@@ -22,6 +22,9 @@ pub(in super::super) const LISTS: Lists = &[
     b"\"Events\"",
     b"\"events\"",
     b"\"Messages\"",
+    b"\"results\"",
+    b"\"tables\"",
+    b"\"QueryResultRows\"",
 ];
 
 /// What an envelope holds.
@@ -71,7 +74,12 @@ fn message(raw: &Raw<'_>) -> Option<Inside> {
     }
     let is_event =
         ["ingestionTime", "eventId", "logStreamName"].iter().any(|key| raw.contains_key(*key));
-    let told = of("@message").or_else(|| is_event.then(|| of("message")).flatten())?;
+    // The console writes a message that is JSON as an object.
+    let message = raw.get("@message").or_else(|| raw.get("message").filter(|_| is_event))?;
+    let told = text(message).or_else(|| {
+        let object = message.get().to_owned();
+        object.starts_with('{').then_some(object)
+    })?;
     let time = raw.get("timestamp").or_else(|| raw.get("@timestamp"));
     let time = time.and_then(|time| match serde_json::from_str(time.get()).ok()? {
         Value::String(text) => Some(text),
@@ -83,9 +91,49 @@ fn message(raw: &Raw<'_>) -> Option<Inside> {
     Some(Inside::Message { text: told, plain: Box::new(plain) })
 }
 
+/// The group of a message that a query of Insights found: `@log` is the account and the group.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_AnalyzeLogData-discoverable-fields.html>
+pub(super) fn group(raw: &Raw<'_>) -> Option<String> {
+    let log = raw.get("@log").and_then(|log| text(log))?;
+    log.split_once(':').map(|(_, group)| group.to_owned())
+}
+
+/// A row of the answer to a query of Insights, which is a list of fields, or to one of CloudTrail Lake,
+/// which is a list of objects of one field, as an object.
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetQueryResults.html>
+/// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetQueryResults.html>
+pub(super) fn row_of_query(bytes: &[u8]) -> Option<Vec<u8>> {
+    let cells: Vec<Map<String, Value>> = serde_json::from_slice(bytes).ok()?;
+    let mut row = Map::new();
+    for mut cell in cells {
+        match (cell.remove("field"), cell.remove("value")) {
+            (Some(Value::String(field)), Some(value)) => _ = row.insert(field, value),
+            (None, None) => row.append(&mut cell),
+            _ => return None,
+        }
+    }
+    (!row.is_empty()).then(|| Value::Object(row).to_string().into_bytes())
+}
+
 /// What is no event, but written by CloudTrail, or another envelope.
 fn is_of_trail(raw: &Raw<'_>) -> bool {
     raw.contains_key("insightDetails") || raw.contains_key("detail-type")
+}
+
+/// The rows of a table, as a query of Log Analytics answers it, as objects.
+/// <https://learn.microsoft.com/en-us/azure/azure-monitor/logs/api/response-format>
+fn rows_of_table(raw: &Raw<'_>) -> Option<Vec<u8>> {
+    #[derive(serde::Deserialize)]
+    struct Column {
+        name: String,
+    }
+    let columns: Vec<Column> = serde_json::from_str(raw.get("columns")?.get()).ok()?;
+    let rows: Vec<Vec<Value>> = serde_json::from_str(raw.get("rows")?.get()).ok()?;
+    let object = |row: Vec<Value>| -> Value {
+        columns.iter().map(|column| column.name.clone()).zip(row).collect()
+    };
+    let rows: Value = rows.into_iter().map(object).collect();
+    Some(rows.to_string().into_bytes())
 }
 
 /// What an envelope holds as it is, or as text.
@@ -125,10 +173,13 @@ fn plain(raw: &Raw<'_>) -> Option<Vec<u8>> {
     if has("x-opt-sequence-number") || has("x-opt-offset") {
         return of("body").or_else(|| whole("body"));
     }
+    if let Some(rows) = rows_of_table(raw) {
+        return Some(rows);
+    }
     if has("_index") && has("_source") {
         return whole("_source");
     }
-    of("CloudTrailEvent")
+    of("CloudTrailEvent").or_else(|| of("eventJson"))
 }
 
 /// What an envelope holds in base64.

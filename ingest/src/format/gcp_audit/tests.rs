@@ -72,6 +72,13 @@ fn principals_are_told_apart() {
         "principal://iam.googleapis.com/projects/1/locations/us-central1/reasoningEngines/7";
     check(json!({ "principalSubject": agent }), IdentityKind::Unknown, None, None);
     check(json!({}), IdentityKind::Unknown, None, None);
+    check(json!({"principalEmail": "acme.svc.id.goog"}), IdentityKind::Unknown, None, None);
+    check(
+        json!({"principalEmail": "acme.svc.id.goog", "principalSubject": "serviceAccount:acme.svc.id.goog[web/frontend]"}),
+        IdentityKind::ServiceAccount,
+        Some("acme.svc.id.goog"),
+        Some("frontend"),
+    );
 }
 
 /// Scenario: entries that are no audit logs, and items that are no entries.

@@ -158,6 +158,36 @@ pub(super) const SAMPLES: &[Sample] = &[
         words: &[],
     },
     Sample {
+        name: "cloudtrail: an instance is started through a proxy",
+        format: Format::CloudTrail,
+        record: r#"{
+            "eventVersion": "1.11", "eventTime": "2026-07-23T10:00:05Z", "eventSource": "ec2.amazonaws.com", "eventName": "RunInstances",
+            "sourceIPAddress": "192.0.2.7, 198.51.100.7", "requestParameters": {"instancesSet": {"items": [{"imageId": "ami-1"}]}},
+            "responseElements": {"instancesSet": {"items": [{"instanceId": "i-1"}]}}, "eventID": "7b7e4636-4713-3d04-b86a-cd6774cdbaf0"
+        }"#,
+        words: &["192.0.2.8, 198.51.100.7"],
+    },
+    Sample {
+        name: "cloudtrail: a policy of the organization refuses",
+        format: Format::CloudTrail,
+        record: r#"{
+            "eventVersion": "1.11", "eventTime": "2026-07-23T10:00:05Z", "eventSource": "s3.amazonaws.com", "eventName": "PutObject",
+            "errorCode": "AccessDenied", "errorMessage": "not authorized with an explicit deny in a service control policy: arn:aws:organizations::123456789012:policy/o-1/service_control_policy/p-1",
+            "requestParameters": {"bucketName": "b", "key": "k"}, "resources": [{"type": "AWS::S3::Bucket", "ARN": "arn:aws:s3:::b"},
+                {"type": "AWS::S3::Object", "ARN": "arn:aws:s3:::b/k"}], "eventID": "7b7e4636-4713-3d04-b86a-cd6774cdbaf2"
+        }"#,
+        words: &[],
+    },
+    Sample {
+        name: "cloudtrail: a document of Systems Manager is read",
+        format: Format::CloudTrail,
+        record: r#"{
+            "eventVersion": "1.11", "eventTime": "2026-07-23T10:00:05Z", "eventSource": "ssm.amazonaws.com", "eventName": "GetDocument",
+            "requestParameters": {"name": "restart"}, "eventID": "7b7e4636-4713-3d04-b86a-cd6774cdbaf1"
+        }"#,
+        words: &["GetParameter"],
+    },
+    Sample {
         name: "cloudtrail: a ServiceAccount becomes a role (IRSA)",
         format: Format::CloudTrail,
         record: r#"{

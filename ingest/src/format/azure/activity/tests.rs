@@ -208,14 +208,23 @@ fn privileged_identity_management_tells_its_caller() {
     );
 }
 
-/// Scenario: a service of Azure that calls by its own name, and claims with blanks around them.
-/// Guarantees: the name is no id of an object; blanks belong to no name.
+/// Scenario: services of Azure that call by their own name, also in a claim and from no address, and claims
+/// with blanks around them.
+/// Guarantees: the name is no id of an object, and no person's; blanks belong to no name.
 #[test]
 fn names_are_no_ids() {
     let row = access(&json!({"caller": "Microsoft.Insights/alertRules"}));
     assert_eq!(
         (row.identity_kind, row.identity.as_deref(), row.identity_uid),
         (IdentityKind::Unknown, Some("Microsoft.Insights/alertRules"), None)
+    );
+    let email = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress";
+    let row = access(
+        &json!({"caller": "Microsoft.Advisor", "callerIpAddress": "0.0.0.0", "identity": {"claims": {email: "Microsoft.Advisor"}}}),
+    );
+    assert_eq!(
+        (row.identity_kind, row.identity.as_deref(), row.source_ip),
+        (IdentityKind::Unknown, Some("Microsoft.Advisor"), None)
     );
     let row = access(
         &json!({"identity": {"claims": {"name": "Eve", "unique_name": " eve@example.com", "tid": "t "}}}),
@@ -369,4 +378,182 @@ fn tables_of_resources_are_read() {
     assert_eq!(rows[2].decided_subject.as_deref(), Some("ServicePrincipal/o"));
     let empty = access(&json!({"properties": {"requestBody": "", "responseBody": ""}}));
     assert_eq!((empty.request_object, empty.response_object), (None, None));
+}
+
+/// Scenario: rows of `AzureDiagnostics` for a Key Vault: an application, a person whom no role lets in, a
+/// managed identity, and claims whose names were URIs.
+/// Guarantees: who asked, with what, for which address, and what was decided.
+#[test]
+fn columns_with_types_are_claims_and_properties() {
+    let row = |more: Value| {
+        let mut row = json!({"Type": "AzureDiagnostics", "TimeGenerated": "2026-07-23T10:00:00Z", "TenantId": "w", "Category": "AuditEvent",
+            "ResourceId": "/SUBSCRIPTIONS/1/RESOURCEGROUPS/RG/PROVIDERS/MICROSOFT.KEYVAULT/VAULTS/V", "OperationName": "SecretGet",
+            "ResultType": "Success", "CallerIPAddress": "203.0.113.7", "httpStatusCode_d": 200, "clientInfo_s": "azsdk",
+            "requestUri_s": "https://v.vault.azure.net/secrets/s", "identity_claim_oid_g": "o", "identity_claim_appid_g": "a"});
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let text = json!([row]).to_string();
+        let format = Format::detect(text.as_bytes()).unwrap();
+        with_context(|context| read_all(format, text.as_bytes(), context)).accesses.remove(0)
+    };
+    let check = |more: Value, kind: IdentityKind, name: &str, decision: Decision| {
+        let row = row(more.clone());
+        let found = (row.identity_kind, row.identity.as_deref(), row.decision);
+        assert_eq!(found, (kind, Some(name), decision), "{more}");
+        assert_eq!(row.identity_uid.as_deref(), Some("o"), "{more}");
+    };
+    check(json!({}), IdentityKind::AzureApplication, "appid:a", Decision::Allow);
+    check(
+        json!({"identity_claim_upn_s": "eve@example.com", "httpStatusCode_d": 403.0}),
+        IdentityKind::User,
+        "eve@example.com",
+        Decision::Deny,
+    );
+    check(
+        json!({"identity_claim_xms_mirid_s": "/m"}),
+        IdentityKind::AzureManagedIdentity,
+        "oid:o",
+        Decision::Allow,
+    );
+    check(
+        json!({"identity_claim_oid_g": "", "identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g": "o"}),
+        IdentityKind::AzureApplication,
+        "appid:a",
+        Decision::Allow,
+    );
+    let told = row(json!({"properties_s": "{\"statusMessage\": \"no\"}", "httpStatusCode_d": 403}));
+    assert_eq!(
+        (told.decision_reason.as_deref(), told.status_code, told.user_agent.as_deref()),
+        (Some("no"), Some(403), Some("azsdk"))
+    );
+    assert_eq!(told.request_uri.as_deref(), Some("https://v.vault.azure.net/secrets/s"));
+    assert_eq!(told.identity_realm, None, "a workspace is no tenant");
+}
+
+/// Scenario: runtime audit logs of Event Hubs and Service Bus, of an application and of the name of a
+/// policy, as diagnostic settings, Log Analytics and its older table have them.
+/// Guarantees: what was done, from where, by whom or with what, and how it ended; a policy is nobody.
+#[test]
+fn runtime_audit_logs_are_read() {
+    let resource = "/SUBSCRIPTIONS/1/RESOURCEGROUPS/RG/PROVIDERS/MICROSOFT.EVENTHUB/NAMESPACES/N";
+    let application = "6b1b1f3a-0000-4000-8000-000000000001";
+    let check =
+        |record: Value, who: Option<&str>, kind: Option<CredentialKind>, has_worked: bool| {
+            let text = json!({ "records": [record] }).to_string();
+            let format = Format::detect(text.as_bytes()).unwrap();
+            let reading = with_context(|context| read_all(format, text.as_bytes(), context));
+            assert_eq!(reading.rejects, [], "{record}");
+            let row = &reading.accesses[0];
+            assert_eq!(row.time.to_string(), "2026-07-23T10:00:00.000000Z", "{record}");
+            assert_eq!(row.verb.as_deref(), Some("ConnectionOpen"), "{record}");
+            assert_eq!(row.source_ip.as_deref(), Some("203.0.113.7"), "{record}");
+            assert_eq!((row.identity.as_deref(), row.credential_kind), (who, kind), "{record}");
+            let decision = if has_worked { Decision::Allow } else { Decision::Unknown };
+            assert_eq!((row.decision, row.outcome == Outcome::Success), (decision, has_worked));
+        };
+    let told = |kind: &str, key: &str, status: &str| {
+        json!({"ActivityId": "1", "ActivityName": "ConnectionOpen", "Status": status, "Protocol": "AMQP",
+            "AuthType": kind, "AuthKey": key, "NetworkType": "Public", "ClientIp": "203.0.113.7"})
+    };
+    let with = |mut record: Value, more: Value| {
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record
+    };
+    let common = json!({"ResourceId": resource, "Time": "7/23/2026 10:00:00 AM +00:00", "Category": "RuntimeAuditLogs"});
+    let named = format!("appid:{application}");
+    let by_token = told("Azure Active Directory", application, "Success");
+    check(with(by_token.clone(), common.clone()), Some(&named), None, true);
+    let by_policy = told("SAS", "RootManageSharedAccessKey", "Failure");
+    let policy = Some(CredentialKind::CloudStaticKey);
+    check(with(by_policy.clone(), common.clone()), None, policy, false);
+    check(with(told("AAD", "shop", "Success"), common), None, None, true);
+    let inside = json!({"category": "RuntimeAuditLogs", "resourceId": resource, "time": "2026-07-23T10:00:00Z", "properties": by_policy});
+    check(inside, None, policy, false);
+    let table = json!({"Type": "AZMSRunTimeAuditLogs", "TimeGenerated": "2026-07-23T10:00:00Z", "_ResourceId": resource});
+    check(with(by_token, table), Some(&named), None, true);
+    let older = json!({"Type": "AzureDiagnostics", "Category": "RuntimeAuditLogs", "TimeGenerated": "2026-07-23T10:00:00Z", "ResourceId": resource,
+        "ActivityName_s": "ConnectionOpen", "Status_s": "Success", "AuthType_s": "AAD", "AuthKey_s": application, "ClientIp_s": "203.0.113.7"});
+    check(older, Some(&named), None, true);
+}
+
+/// Scenario: requests to Azure AD Graph by a person and by an application, and an operation of the portal
+/// on an Event Hub.
+/// Guarantees: who asked, when, from where, for what, with which token, and what was decided; a program is
+/// nobody.
+#[test]
+fn older_logs_of_resources_are_read() {
+    let row = |record: Value| {
+        let text = record.to_string();
+        let format = Format::detect(text.as_bytes()).unwrap();
+        assert_eq!(format, Format::AzureActivity);
+        let mut reading = with_context(|context| read_all(format, text.as_bytes(), context));
+        assert_eq!(reading.rejects, [], "{record}");
+        reading.accesses.remove(0)
+    };
+    let graph = |more: Value| {
+        let mut properties = json!({"appId": "a", "userId": "", "servicePrincipalId": "", "tenantId": "t", "callerIpAddress": "203.0.113.7",
+            "httpMethod": "GET", "httpStatusCode": 200, "requestUri": "/v2/t/users", "requestId": "r", "signInActivityId": "u",
+            "timeGenerated": "2026-07-23T10:00:00.1234567Z", "userAgent": "x", "durationMs": 5});
+        properties.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row(
+            json!({"category": "AzureADGraphActivityLogs", "operationName": "AAD Graph Activity", "tenantId": "t", "properties": properties}),
+        )
+    };
+    let person = graph(json!({"userId": "o", "httpStatusCode": 403}));
+    assert_eq!(
+        (person.identity_kind, person.identity.as_deref()),
+        (IdentityKind::User, Some("oid:o"))
+    );
+    assert_eq!((person.decision, person.status_code), (Decision::Deny, Some(403)));
+    assert_eq!(person.time.to_string(), "2026-07-23T10:00:00.123456Z");
+    assert_eq!(person.credential_id.as_ref().map(|id| id.0.as_str()), Some("UTI=u"));
+    let application = graph(json!({"servicePrincipalId": "s", "httpMethod": "PATCH"}));
+    assert_eq!(
+        (
+            application.identity.as_deref(),
+            application.identity_uid.as_deref(),
+            application.activity_id
+        ),
+        (Some("appid:a"), Some("s"), 3)
+    );
+    assert_eq!(
+        (
+            application.source_ip.as_deref(),
+            application.request_id.as_deref(),
+            application.request_uri.as_deref()
+        ),
+        (Some("203.0.113.7"), Some("r"), Some("/v2/t/users"))
+    );
+    let operation = row(
+        json!({"ActivityId": "a", "Caller": "Portal", "EventName": "Retrieve ConsumerGroup", "Status": "Succeeded",
+        "EventTimeString": "7/23/2026 10:00:00 AM +00:00", "category": "OperationalLogs", "resourceId": "/SUBSCRIPTIONS/1/X"}),
+    );
+    assert_eq!((operation.identity_kind, operation.identity), (IdentityKind::Unknown, None));
+    assert_eq!(
+        (operation.verb.as_deref(), operation.decision),
+        (Some("Retrieve ConsumerGroup"), Decision::Allow)
+    );
+    assert_eq!(operation.time.to_string(), "2026-07-23T10:00:00.000000Z");
+}
+
+/// Scenario: operations of Key Vault and storage accounts, which are one word, and of other services.
+/// Guarantees: what each does, wherever the word for it stands; what is no such word is other.
+#[test]
+fn one_word_tells_what_is_done() {
+    for (operation, expect) in [
+        ("SecretGet", 2),
+        ("SecretListVersions", 2),
+        ("SecretSet", 3),
+        ("KeyDelete", 4),
+        ("CertificateCreate", 1),
+        ("VaultPut", 3),
+        ("GetBlob", 2),
+        ("PutBlob", 3),
+        ("KeySign", 99),
+        ("Authentication", 99),
+        ("Microsoft.Sql/servers/write", 3),
+        ("Microsoft.Sql/servers/getKeys/action", 99),
+    ] {
+        let row = access(&json!({ "operationName": operation }));
+        assert_eq!(row.activity_id, expect, "{operation}");
+    }
 }

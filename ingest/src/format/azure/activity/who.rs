@@ -59,9 +59,13 @@ pub(super) fn who(access: &mut Access, fields: &mut Fields) -> bool {
     };
     let evidence = Evidence(authorization.as_ref());
     let [caller_user, caller_object, caller_name] = by_form(caller);
+    // A service of Azure has its name where people have an address.
+    let (address, service): (Vec<String>, Vec<String>) =
+        claim("email").into_iter().partition(|email| email.contains('@'));
+    let user = claim("upn").or_else(|| address.into_iter().next()).or_else(|| claim("name"));
     let principal = Principal {
         tenant: claim("tid").or(tenant),
-        user: ["upn", "email", "name"].into_iter().find_map(claim).or(caller_user),
+        user: user.or(caller_user),
         app: claim("appid"),
         object: claim("oid").or(caller_object),
         is_managed_identity: claim("xms_mirid").is_some(),
@@ -70,7 +74,7 @@ pub(super) fn who(access: &mut Access, fields: &mut Fields) -> bool {
     };
     principal.fill(access);
     if access.identity.is_none() {
-        access.identity = caller_name;
+        access.identity = service.into_iter().next().or(caller_name);
     }
     access.credential_id = claim("uti").map(|uti| CredentialId(format!("UTI={uti}")));
     access.credential_kind = access.credential_id.as_ref().map(|_| CredentialKind::CloudSession);
