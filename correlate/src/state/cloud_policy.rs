@@ -1,8 +1,9 @@
 //! Which change of a cloud's policies could alter the decision on a call.
 //!
-//! Clouds do not say which policy refused, and hold more policies than their logs ever name. The latest
+//! Clouds seldom say which policy refused, and hold more policies than their logs ever name. The latest
 //! change of what the caller may do, or of who may become the role that was asked for, is therefore
-//! derived; exact is only a role assignment that Azure itself names as the one that let in.
+//! derived; exact is only what a cloud itself names as deciding: Azure the role assignment that let in, AWS
+//! a policy that denies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,7 +68,7 @@ impl CloudPolicy {
         if access.decided_by.as_deref() == Some("authentication") {
             return None;
         }
-        let named = assignment(access.decided_by.as_deref());
+        let named = named(access.decided_by.as_deref());
         if let Some((_, change)) = named.as_ref().and_then(latest) {
             return Some(Cause { change: change.clone(), evidence: Evidence::Exact });
         }
@@ -79,7 +80,7 @@ impl CloudPolicy {
     pub(crate) fn concerns(&self, change: &Change) -> impl Fn(&Access) -> bool + use<'_> {
         let (about, time) = (about_change(change), change.time);
         move |access| {
-            let named = || assignment(access.decided_by.as_deref());
+            let named = || named(access.decided_by.as_deref());
             time < access.time
                 && is_decided_by_cloud(access)
                 && self.about(access).into_iter().chain(named()).any(|it| about.contains(&it))
@@ -135,11 +136,9 @@ fn about_change(change: &Change) -> Vec<About> {
         }
         (Provider::Aws | Provider::Gcp | Provider::Azure, _) => {
             let name = change.name.as_deref();
-            let policy = name.filter(|name| name.starts_with("arn:") && name.contains(":policy/"));
             subjects
                 .map(About::Holder)
-                .chain(assignment(name))
-                .chain(policy.map(|arn| About::Policy(arn.to_owned())))
+                .chain(named(name))
                 .chain(resource(change.api_group.as_deref(), name))
                 .collect()
         }
@@ -158,6 +157,12 @@ pub(crate) fn principal(name: &str) -> String {
         }
         _ => name.to_ascii_lowercase(),
     }
+}
+
+/// The assignment of a role or the policy of this name.
+fn named(name: Option<&str>) -> Option<About> {
+    let policy = name.filter(|name| name.starts_with("arn:") && name.contains(":policy/"));
+    policy.map(|arn| About::Policy(arn.to_owned())).or_else(|| assignment(name))
 }
 
 /// The assignment in `roleAssignments/ID`, at the end of the path of a resource.
@@ -296,6 +301,10 @@ mod tests {
                 (by_reader("b", 15), None),
                 (by_reader("b", 25), Some(("version", Evidence::Derived))),
                 (by_reader("b", 35), Some(("taken", Evidence::Derived))),
+                (
+                    call(Provider::Aws, "x", "GetObject", "b", Some(managed), 35),
+                    Some(("version", Evidence::Exact)),
+                ),
                 (by_reader("arn:aws:s3:::vault/gold", 25), Some(("bucket", Evidence::Derived))),
             ],
         );
