@@ -19,6 +19,7 @@ mod cloudwatch;
 mod sort;
 mod wrap;
 
+use std::cell::Cell;
 use std::io::Read as _;
 
 use durward_schemas::Time;
@@ -38,14 +39,20 @@ pub(super) use wrap::LISTS;
 use wrap::{Inside, inside, is_list};
 /// Envelopes within envelopes that are opened.
 const DEPTH: usize = 8;
-/// Bytes that one compressed item may become.
+/// Bytes that one compressed item may become, with all that is compressed inside it.
 const MAX_INFLATED: usize = 64 << 20;
+/// Rows and rejects that one item may become: an empty record is three bytes, and a reject some hundreds.
+const MAX_ROWS: usize = 1 << 20;
 /// RFC 1952.
 pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// Reads one item, and whatever is inside it.
 pub(super) fn read(format: Format, item: &Item, context: &Context<'_>, reading: &mut Reading) {
-    Envelope { format, context: *context, depth: 0, is_torn: false }.open(item, reading);
+    let left = Cell::new(MAX_INFLATED);
+    let most = reading.items() + MAX_ROWS;
+    let envelope =
+        Envelope { format, context: *context, depth: 0, is_torn: false, left: &left, most };
+    envelope.open(item, reading);
 }
 
 /// What is known of an item from the envelopes around it.
@@ -57,6 +64,10 @@ pub(super) struct Envelope<'a> {
     depth: usize,
     /// Whether what the item was cut out of is told already.
     is_torn: bool,
+    /// Bytes that may yet be inflated.
+    left: &'a Cell<usize>,
+    /// Rows and rejects that there may be.
+    most: usize,
 }
 
 impl<'a> Envelope<'a> {
@@ -137,6 +148,10 @@ impl<'a> Envelope<'a> {
         items.extend(splitter.finish());
         let is_one = items.len() == 1;
         for mut item in items {
+            if self.is_full(reading) {
+                let reject = self.context.reject_item(self.format, outer, &too_many());
+                return reading.rejects.push(reject);
+            }
             let inner = std::mem::take(&mut item.position);
             item.position = if is_one {
                 outer.position.clone()
@@ -147,13 +162,19 @@ impl<'a> Envelope<'a> {
         }
     }
 
+    /// Whether one item has become as many rows and rejects as one may.
+    fn is_full(&self, reading: &Reading) -> bool {
+        reading.items() >= self.most
+    }
+
     /// Inflates; what comes before a tear is read, the tear is a reject.
     fn inflate(&self, bytes: &[u8], item: &Item, reading: &mut Reading) {
         let mut plain = Vec::new();
-        let limit = MAX_INFLATED as u64 + 1;
-        let result = MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut plain);
+        let left = self.left.get();
+        let result = MultiGzDecoder::new(bytes).take(left as u64 + 1).read_to_end(&mut plain);
+        self.left.set(left.saturating_sub(plain.len()));
         let failure = match result {
-            _ if plain.len() > MAX_INFLATED => {
+            _ if plain.len() > left => {
                 plain.clear();
                 Some(Failure::new("too_large", "the item becomes larger than is read"))
             }
@@ -248,8 +269,13 @@ impl<'a> Envelope<'a> {
         'a: 'b,
     {
         let context = Context { cluster: self.context.cluster.or(cluster), ..self.context };
-        Envelope { format: self.format, context, depth: self.depth, is_torn: self.is_torn }
+        Envelope { context, ..*self }
     }
+}
+
+fn too_many() -> Failure {
+    Failure::new("too_many", "the item holds more records than are read of one")
+        .hint("split the file, or send fewer records at once")
 }
 
 fn unknown_record() -> Failure {

@@ -51,7 +51,7 @@ const FORMS: &[(&str, Holds)] = &[
     // `password=...`, `"token": "..."`, also inside text that was quoted once more; a bare colon is too
     // common in names of Kubernetes, but none is called a password. What was cut has no second quote.
     (r#"(?is)NAMESASSIGNED"((?:[^"\\]|\\.)+)"#, always),
-    (r#"(?is)NAMESASSIGNED'((?:[^'\\]|\\.)+)"#, always),
+    (r"(?is)NAMESASSIGNED'((?:[^'\\]|\\.)+)", always),
     (r#"(?is)NAMES["']\s*:\s*["']((?:[^"'\\]|\\.)+)"#, always),
     (r#"(?i)NAMES(?:\\+["'])?\s*[:=]\s*\\+["']([^"']*[^"'\\])"#, always),
     (r#"(?i)NAMESASSIGNED([^\s"',;&}{\[\]]{3,})"#, always),

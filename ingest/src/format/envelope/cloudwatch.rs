@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::super::cloud::Message;
 use super::super::fields::Raw;
 use super::super::{Failure, MAX_ITEM, Reading, google};
-use super::Envelope;
+use super::{Envelope, too_many};
 use crate::split::{Fault, Item, Lists, Splitter};
 
 /// What an envelope says of all its messages.
@@ -59,6 +59,9 @@ pub(super) fn read(
     let mut events = splitter.push(bytes);
     events.extend(splitter.finish());
     for (index, mut event) in events.into_iter().enumerate() {
+        if envelope.is_full(reading) {
+            return Err(too_many());
+        }
         event.position = format!("{}, message {}", item.position, index + 1);
         let parsed = match event.fault {
             Some(Fault::Unclosed) if envelope.is_torn => continue,

@@ -236,6 +236,38 @@ fn envelopes_are_bounded() {
     assert_eq!(deep.rejects[0].reason, "too_deep");
     let bomb = reading(Format::CloudWatch, &gzip(&vec![b' '; super::MAX_INFLATED + 1]));
     assert_eq!(bomb.rejects[0].reason, "too_large");
+    // A little that becomes much, many times.
+    let inner = base64(&gzip(&vec![b' '; super::MAX_INFLATED / 2]));
+    let many = json!({"records": vec![inner; 9]}).to_string();
+    let bombs = reading(Format::CloudWatch, &gzip(many.as_bytes()));
+    assert_eq!(bombs.rejects.iter().filter(|it| it.reason == "too_large").count(), 8);
+}
+
+/// Scenario: lists with more in them than is read of one item.
+/// Guarantees: as much as is read, and a reject that says so.
+#[test]
+fn rows_of_one_item_are_bounded() {
+    let message = event("a-1").to_string();
+    for input in [
+        json!([event("a-1"), event("a-2"), event("a-3"), event("a-4")]).to_string(),
+        group(&[message.as_str(); 4]),
+    ] {
+        let mut reading = Reading::default();
+        with_context(|context| {
+            let (left, item) = (std::cell::Cell::new(0), super::Item::whole(input.as_bytes()));
+            let envelope = super::Envelope {
+                format: Format::CloudWatch,
+                context: *context,
+                depth: 0,
+                is_torn: false,
+                left: &left,
+                most: 2,
+            };
+            envelope.inner(&item.bytes, &item, &mut reading);
+        });
+        assert_eq!((reading.accesses.len(), reading.rejects.len()), (2, 1), "{input}");
+        assert_eq!(reading.rejects[0].reason, "too_many");
+    }
 }
 
 /// Scenario: one event as interfaces and command lines answer it, as streams and queues hand it over, and

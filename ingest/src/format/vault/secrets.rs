@@ -79,7 +79,9 @@ pub(super) fn redact(entry: &mut Map<String, Value>, context: &Context<'_>) {
 fn mask_logins(value: &mut Value, makes_tokens: bool, keys: &Keys) {
     match value {
         Value::Array(items) => {
-            items.iter_mut().for_each(|item| mask_logins(item, makes_tokens, keys));
+            for item in items {
+                mask_logins(item, makes_tokens, keys);
+            }
         }
         Value::Object(fields) => {
             for (name, value) in fields {
