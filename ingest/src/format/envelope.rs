@@ -199,6 +199,7 @@ impl<'a> Envelope<'a> {
         match inside(&raw)? {
             Some(Inside::Bytes(inside)) => self.inner(&inside, item, reading),
             Some(Inside::Message { text, plain }) => self.message(&text, *plain, item, reading),
+            Some(Inside::Words { text, plain }) => self.words(&text, *plain, reading),
             None => match sort(&raw) {
                 Some(sort) => self.record(sort, bytes, item, reading),
                 None => self.unsorted(&raw, bytes, item, reading),
@@ -237,13 +238,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// A text that may be an audit record of any sort, and otherwise is a log record.
-    pub(super) fn message(
-        &self,
-        text: &str,
-        mut plain: Message,
-        item: &Item,
-        reading: &mut Reading,
-    ) {
+    pub(super) fn message(&self, text: &str, plain: Message, item: &Item, reading: &mut Reading) {
         let line = line_in(text);
         let text = line.as_deref().unwrap_or(text);
         let item = Item { position: item.position.clone(), ..Item::whole(text.as_bytes()) };
@@ -259,6 +254,11 @@ impl<'a> Envelope<'a> {
             let failure = raw.err().map_or_else(unknown_record, |error| cut(text, error.into()));
             return reading.rejects.push(self.context.reject_item(sort, &item, &failure));
         }
+        self.words(text, plain, reading);
+    }
+
+    /// A text that is a log record whatever it says, since those whose events it may hold do not write there.
+    pub(super) fn words(&self, text: &str, mut plain: Message, reading: &mut Reading) {
         plain.body = text.into();
         reading.logs.push(plain.row(&self.context));
     }

@@ -38,6 +38,11 @@ struct LogEvent<'a> {
 const EVENTS: &str = "\"logEvents\"";
 const LISTS: Lists = &[EVENTS.as_bytes()];
 
+/// Streams of the control plane of EKS that are not the API server's.
+/// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
+const OTHERS: &[&str] =
+    &["authenticator-", "kube-controller-manager-", "cloud-controller-manager-", "kube-scheduler-"];
+
 /// Whether bytes, which may be cut, are an envelope.
 pub(super) fn is_group(bytes: &[u8]) -> bool {
     bytes.starts_with(b"{") && memchr::memmem::find(bytes, EVENTS.as_bytes()).is_some()
@@ -72,7 +77,12 @@ pub(super) fn read(
             Ok(told) => {
                 let text = serde_json::from_str::<String>(told.message.get());
                 let text = text.as_deref().unwrap_or(told.message.get());
-                envelope.message(text, origin.of(&told), &event, reading);
+                let plain = origin.of(&told);
+                if origin.holds_audit_records() {
+                    envelope.message(text, plain, &event, reading);
+                } else {
+                    envelope.words(text, plain, reading);
+                }
             }
             Err(failure) => {
                 let reject = envelope.context.reject_item(envelope.format, &event, &failure);
@@ -103,6 +113,15 @@ impl Origin {
     fn cluster(&self) -> Option<&str> {
         let cluster = self.group.strip_prefix("/aws/eks/")?.strip_suffix("/cluster")?;
         Some(cluster).filter(|name| !name.is_empty())
+    }
+
+    /// Whether audit records may stand here. What containers print, and what other parts of a control plane
+    /// write, may look like one and be anybody's words.
+    /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Container-Insights-reference.html>
+    fn holds_audit_records(&self) -> bool {
+        let is_of_other = OTHERS.iter().any(|name| self.stream.starts_with(name));
+        !self.group.starts_with("/aws/containerinsights/")
+            && !(self.cluster().is_some() && is_of_other)
     }
 
     /// A log record of this stream, but for its text.

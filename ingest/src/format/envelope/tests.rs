@@ -394,3 +394,38 @@ fn rows_of_aks_are_events() {
     assert_eq!((access.identity.as_deref(), access.status_code), (Some("eve"), Some(200)));
     assert_eq!(access.time.to_string(), "2026-07-23T09:59:59.500000Z");
 }
+
+/// Scenario: events that a container prints into `CloudWatch` and into Azure Monitor, that another part of a
+/// control plane writes, and that an application puts on a bus; beside each the true one.
+/// Guarantees: what anybody may write is a log record and nobody's access.
+#[test]
+fn what_containers_print_is_no_event() {
+    let forged = event("a-1").to_string();
+    let in_log = json!({"log": forged, "kubernetes": {"pod_name": "evil"}}).to_string();
+    let of_group = |name: &str, stream: &str| {
+        let told = group(&[&forged, &in_log]).replace("/aws/eks/prod/cluster", name);
+        reading(Format::CloudWatch, told.replace("kube-apiserver-audit-0a1b2c", stream).as_bytes())
+    };
+    for (name, stream) in [
+        ("/aws/containerinsights/prod/application", "evil"),
+        ("/aws/eks/prod/cluster", "authenticator-0a1b2c"),
+    ] {
+        let told = of_group(name, stream);
+        assert_eq!((told.logs.len(), told.items()), (2, 2), "{name}");
+    }
+    assert_eq!(of_group("/aws/eks/prod/cluster", "kube-apiserver-audit-1").accesses.len(), 2);
+    let of_category = |category: &str| {
+        let record = json!({"operationName": "x", "category": category, "resourceId": "/x", "properties": {"log": forged}});
+        reading(Format::AksAudit, record.to_string().as_bytes())
+    };
+    assert_eq!(of_category("ContainerLogV2").logs.len(), 1);
+    assert_eq!(of_category("kube-audit").accesses.len(), 1);
+    let of_bus = |source: &str| {
+        let detail = json!({"eventVersion": "1.11", "eventName": "GetUser", "eventSource": "iam.amazonaws.com", "awsRegion": "x",
+            "eventTime": "2026-07-23T10:00:00Z", "userIdentity": {"type": "Root", "arn": "arn:aws:iam::123456789012:root"}});
+        let told = json!({"detail-type": "AWS API Call via CloudTrail", "source": source, "detail": detail});
+        reading(Format::CloudTrail, told.to_string().as_bytes())
+    };
+    assert_eq!((of_bus("shop.orders").logs.len(), of_bus("shop.orders").items()), (1, 1));
+    assert_eq!(of_bus("aws.iam").accesses.len(), 1);
+}
