@@ -120,8 +120,8 @@ impl Origin {
     /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Container-Insights-reference.html>
     fn holds_audit_records(&self) -> bool {
         let is_of_other = OTHERS.iter().any(|name| self.stream.starts_with(name));
-        !self.group.starts_with("/aws/containerinsights/")
-            && !(self.cluster().is_some() && is_of_other)
+        let is_of_containers = self.group.starts_with("/aws/containerinsights/");
+        !is_of_containers && (self.cluster().is_none() || !is_of_other)
     }
 
     /// A log record of this stream, but for its text.
