@@ -91,6 +91,9 @@ impl Redactor {
 
     /// Redacts JSON that stands behind words, or behind other JSON: `Request Body: {"kind":"Secret"}`.
     fn json_among_words(&self, text: &mut String, place: Place) -> bool {
+        if json_among(text).is_none() {
+            return false;
+        }
         let (mut out, mut changed, mut failed) = (String::new(), false, 0);
         let mut rest = text.as_str();
         while let Some((before, from)) = json_among(rest).filter(|_| failed < MOST_FAILED) {
@@ -136,7 +139,8 @@ impl Redactor {
     }
 
     fn object(&self, fields: &mut Map<String, Value>, place: Place) -> bool {
-        let beside = Beside::of(|name| fields.get(name), place);
+        let has_value = fields.keys().any(|name| is_value(name));
+        let beside = Beside::of(|name| fields.get(name), has_value, place);
         let mut changed = false;
         for (name, value) in fields.iter_mut() {
             changed |= self.field(name, value, &beside);
@@ -147,7 +151,8 @@ impl Redactor {
     /// Redacts pairs of names and values as the fields of an object.
     pub(crate) fn pairs(&self, pairs: &mut [(String, Value)]) {
         let get = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value);
-        let beside = Beside::of(get, Place::General);
+        let has_value = pairs.iter().any(|(name, _)| is_value(name));
+        let beside = Beside::of(get, has_value, Place::General);
         for (name, value) in pairs {
             self.field(name, value, &beside);
             if name.len() >= SHORTEST {
@@ -297,7 +302,7 @@ const MOST_FAILED: usize = 8;
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
 fn is_value(name: &str) -> bool {
-    VALUES.contains(&name)
+    name.ends_with("alue") && VALUES.contains(&name)
 }
 
 /// Whether a list under this name is a command and its arguments: of containers in Kubernetes, Docker and
@@ -317,9 +322,8 @@ struct Beside {
 }
 
 impl Beside {
-    fn of<'a>(get: impl Fn(&str) -> Option<&'a Value>, place: Place) -> Self {
+    fn of<'a>(get: impl Fn(&str) -> Option<&'a Value>, has_value: bool, place: Place) -> Self {
         let name = |names: &[&str]| names.iter().find_map(|name| get(name))?.as_str();
-        let has_value = VALUES.iter().any(|value| get(value).is_some());
         let told = || {
             let likely = name(NAMES).map(|name| (name, Place::Process));
             likely.or_else(|| Some((name(NAMES_OF_SETTINGS)?, Place::General)))

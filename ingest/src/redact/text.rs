@@ -124,12 +124,14 @@ impl Looks {
             || text.as_bytes().split(|byte| !is_key(byte)).any(|run| run.len() >= SECRET_KEY);
         let holds = |what: &[u8]| memchr::memmem::find(text.as_bytes(), what).is_some();
         let [equals, colon, quote, element] = ASSIGNS;
-        let assigns = memchr::memchr3(equals, colon, quote, text.as_bytes()).is_some()
-            || memchr::memchr(element, text.as_bytes()).is_some()
-            || holds(b"--");
+        let assigns = || {
+            memchr::memchr3(equals, colon, quote, text.as_bytes()).is_some()
+                || memchr::memchr(element, text.as_bytes()).is_some()
+                || holds(b"--")
+        };
         let is_address = || ADDRESS.iter().any(|part| holds(part));
-        let quick = if assigns { &self.quick_assigned } else { &self.quick };
-        quick.finds(text)
+        // Nearly no text has any of the groups, and is read once.
+        (self.quick_assigned.finds(text) && (self.quick.finds(text) || assigns()))
             || (memchr::memchr(b'@', text.as_bytes()).is_some() && is_address())
             || (text.len() >= SECRET_KEY && has_run())
     }
