@@ -2,9 +2,10 @@
 //!
 //! Equal secrets under one key give equal markers, so they stay joinable without being known.
 //! Where secrets stand is told by place (`place.rs`: data of Secrets, environment, patches), by name
-//! (`name.rs`: `DB_PASSWORD`), by looks (`text.rs`: tokens, keys, connection strings) or by address
+//! (`name.rs`: `DB_PASSWORD`, `lines.rs`), by looks (`text.rs`: tokens, keys, connection strings) or by address
 //! (`uri.rs`). Input that could not be read at all is masked without being understood (`unparsed.rs`).
 
+mod lines;
 mod name;
 mod place;
 mod quick;
@@ -63,7 +64,7 @@ impl Redactor {
     /// The marker that stands for `secret`; a marker stays what it is.
     #[must_use]
     pub fn mask(&self, secret: &str) -> String {
-        if self.starts_with_marker(secret) {
+        if self.is_marker(secret) {
             return secret.to_owned();
         }
         self.mask_bytes(secret.as_bytes())
@@ -128,12 +129,15 @@ impl Redactor {
 
     /// Whether a secret is known by a marker or a hash only.
     fn stays(&self, text: &str) -> bool {
-        self.starts_with_marker(text) || is_hashed(text)
+        self.is_marker(text) || is_hashed(text)
     }
 
-    /// Whether `text` begins with a marker of this key.
-    fn starts_with_marker(&self, text: &str) -> bool {
-        text.starts_with(&self.prefix)
+    /// Whether `text` is a marker of this key, and nothing else: behind one may stand what is left of a
+    /// secret.
+    fn is_marker(&self, text: &str) -> bool {
+        text.strip_prefix(&self.prefix).is_some_and(|digits| {
+            digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
     }
 }
 

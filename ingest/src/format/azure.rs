@@ -184,6 +184,10 @@ fn aks(
         None => row_of_table(record).ok_or_else(no_log)?,
     };
     let category = text(record.get("category"));
+    // `ContainerLogV2` is what containers print.
+    let is_of_containers = category
+        .as_deref()
+        .is_some_and(|name| name.to_ascii_lowercase().starts_with("containerlog"));
     let plain = Message {
         time: text(record.get("time")),
         service: category,
@@ -193,7 +197,11 @@ fn aks(
             .unwrap_or_default(),
         ..Message::default()
     };
-    envelope.message(&log, plain, item, reading);
+    if is_of_containers {
+        envelope.words(&log, plain, reading);
+    } else {
+        envelope.message(&log, plain, item, reading);
+    }
     Ok(())
 }
 

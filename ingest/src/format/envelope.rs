@@ -19,6 +19,7 @@ mod cloudwatch;
 mod sort;
 mod wrap;
 
+use std::cell::Cell;
 use std::io::Read as _;
 
 use durward_schemas::Time;
@@ -38,14 +39,20 @@ pub(super) use wrap::LISTS;
 use wrap::{Inside, group, inside, is_list, row_of_query};
 /// Envelopes within envelopes that are opened.
 const DEPTH: usize = 8;
-/// Bytes that one compressed item may become.
+/// Bytes that one compressed item may become, with all that is compressed inside it.
 const MAX_INFLATED: usize = 64 << 20;
+/// Rows and rejects that one item may become: an empty record is three bytes, and a reject some hundreds.
+const MAX_ROWS: usize = 1 << 20;
 /// RFC 1952.
 pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// Reads one item, and whatever is inside it.
 pub(super) fn read(format: Format, item: &Item, context: &Context<'_>, reading: &mut Reading) {
-    Envelope { format, context: *context, depth: 0, is_torn: false }.open(item, reading);
+    let left = Cell::new(MAX_INFLATED);
+    let most = reading.items() + MAX_ROWS;
+    let envelope =
+        Envelope { format, context: *context, depth: 0, is_torn: false, left: &left, most };
+    envelope.open(item, reading);
 }
 
 /// What is known of an item from the envelopes around it.
@@ -57,6 +64,10 @@ pub(super) struct Envelope<'a> {
     depth: usize,
     /// Whether what the item was cut out of is told already.
     is_torn: bool,
+    /// Bytes that may yet be inflated.
+    left: &'a Cell<usize>,
+    /// Rows and rejects that there may be.
+    most: usize,
 }
 
 impl<'a> Envelope<'a> {
@@ -144,6 +155,10 @@ impl<'a> Envelope<'a> {
         items.extend(splitter.finish());
         let is_one = items.len() == 1;
         for mut item in items {
+            if self.is_full(reading) {
+                let reject = self.context.reject_item(self.format, outer, &too_many());
+                return reading.rejects.push(reject);
+            }
             let inner = std::mem::take(&mut item.position);
             item.position = if is_one {
                 outer.position.clone()
@@ -154,13 +169,19 @@ impl<'a> Envelope<'a> {
         }
     }
 
+    /// Whether one item has become as many rows and rejects as one may.
+    fn is_full(&self, reading: &Reading) -> bool {
+        reading.items() >= self.most
+    }
+
     /// Inflates; what comes before a tear is read, the tear is a reject.
     fn inflate(&self, bytes: &[u8], item: &Item, reading: &mut Reading) {
         let mut plain = Vec::new();
-        let limit = MAX_INFLATED as u64 + 1;
-        let result = MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut plain);
+        let left = self.left.get();
+        let result = MultiGzDecoder::new(bytes).take(left as u64 + 1).read_to_end(&mut plain);
+        self.left.set(left.saturating_sub(plain.len()));
         let failure = match result {
-            _ if plain.len() > MAX_INFLATED => {
+            _ if plain.len() > left => {
                 plain.clear();
                 Some(Failure::new("too_large", "the item becomes larger than is read"))
             }
@@ -186,9 +207,14 @@ impl<'a> Envelope<'a> {
             Some(Inside::Bytes(inside)) => self.inner(&inside, item, reading),
             Some(Inside::Message { text, plain }) => {
                 let group = group(&raw);
-                let cluster = group.as_deref().and_then(cloudwatch::cluster_of);
-                self.of_cluster(cluster).message(&text, *plain, item, reading);
+                let envelope = self.of_cluster(group.as_deref().and_then(cloudwatch::cluster_of));
+                if group.as_deref().is_some_and(cloudwatch::is_of_containers) {
+                    envelope.words(&text, *plain, reading);
+                } else {
+                    envelope.message(&text, *plain, item, reading);
+                }
             }
+            Some(Inside::Words { text, plain }) => self.words(&text, *plain, reading),
             None => match sort(&raw) {
                 Some(sort) => self.record(sort, bytes, item, reading),
                 None => self.unsorted(&raw, bytes, item, reading),
@@ -227,13 +253,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// A text that may be an audit record of any sort, and otherwise is a log record.
-    pub(super) fn message(
-        &self,
-        text: &str,
-        mut plain: Message,
-        item: &Item,
-        reading: &mut Reading,
-    ) {
+    pub(super) fn message(&self, text: &str, plain: Message, item: &Item, reading: &mut Reading) {
         let line = line_in(text);
         let text = line.as_deref().unwrap_or(text);
         let item = Item { position: item.position.clone(), ..Item::whole(text.as_bytes()) };
@@ -249,6 +269,11 @@ impl<'a> Envelope<'a> {
             let failure = raw.err().map_or_else(unknown_record, |error| cut(text, error.into()));
             return reading.rejects.push(self.context.reject_item(sort, &item, &failure));
         }
+        self.words(text, plain, reading);
+    }
+
+    /// A text that is a log record whatever it says, since those whose events it may hold do not write there.
+    pub(super) fn words(&self, text: &str, mut plain: Message, reading: &mut Reading) {
         plain.body = text.into();
         reading.logs.push(plain.row(&self.context));
     }
@@ -259,8 +284,13 @@ impl<'a> Envelope<'a> {
         'a: 'b,
     {
         let context = Context { cluster: self.context.cluster.or(cluster), ..self.context };
-        Envelope { format: self.format, context, depth: self.depth, is_torn: self.is_torn }
+        Envelope { context, ..*self }
     }
+}
+
+fn too_many() -> Failure {
+    Failure::new("too_many", "the item holds more records than are read of one")
+        .hint("split the file, or send fewer records at once")
 }
 
 fn unknown_record() -> Failure {

@@ -125,7 +125,7 @@ fn traced(access: &mut Access, record: &LogRecord) {
 }
 
 /// Keeps whose log it was. It enters no id: the same line from a file has none.
-fn add_resource(access: &mut Access, origin: &Origin) {
+pub(super) fn add_resource(access: &mut Access, origin: &Origin) {
     let Some(resource) = resource(origin) else { return };
     let rest = access.unmapped.as_ref().and_then(|rest| serde_json::from_str(&rest.0).ok());
     let mut rest: Map<String, Value> = rest.unwrap_or_default();

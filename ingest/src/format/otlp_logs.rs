@@ -71,6 +71,10 @@ fn audit_records(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> 
     for access in &mut reading.accesses {
         access.claimed_trace_id = access.claimed_trace_id.take().or_else(|| hex(&record.trace_id));
         access.claimed_span_id = access.claimed_span_id.take().or_else(|| hex(&record.span_id));
+        // Whose output it was tells what an application prints from what an API server writes.
+        if origin.is_container {
+            otlp_accesses::add_resource(access, origin);
+        }
     }
     Some(reading)
 }

@@ -16,16 +16,21 @@ const LAST: &[&str] = &[
     "authorization",
     "authtoken",
     "bearer",
+    "bindpass",
     "cookie",
+    "cookies",
     "credential",
     "credentials",
+    "dbpass",
     "dockercfg",
     "dockerconfigjson",
     "dsn",
     "idtoken",
     "jwt",
     "keydata",
+    "keypass",
     "pass",
+    "passcode",
     "passphrase",
     "passwd",
     "password",
@@ -37,8 +42,12 @@ const LAST: &[&str] = &[
     "secret",
     "secretkey",
     "sessiontoken",
+    "storepass",
     "token",
 ];
+
+/// Words end in one of these where case parts none: `clientsecret`.
+const ENDS: &[&str] = &["passwd", "password", "secret", "token"];
 
 /// Names end in one of these words followed by `key`.
 const KEYS: &[&str] = &[
@@ -97,7 +106,7 @@ pub(super) fn is_secret(name: &str) -> bool {
         (rest, word) = (shorter, earlier);
     }
     let is_key = word == "key" && KEYS.contains(&&*before(rest));
-    is_key || LAST.binary_search(&&*word).is_ok() || word.ends_with("password")
+    is_key || LAST.binary_search(&&*word).is_ok() || ENDS.iter().any(|end| word.ends_with(end))
 }
 
 /// Three letters of each word of [`LAST`], of `key`, `connection string` and `amz-signature`.
@@ -175,6 +184,11 @@ mod tests {
             "SecretBinary",
             "client_assertion",
             "primaryMasterKey",
+            "clientsecret",
+            "oauthtoken",
+            "bindpass",
+            "passcode",
+            "cookies",
         ] {
             assert!(is_secret(name), "{name}");
         }

@@ -52,6 +52,9 @@ pub(super) enum Place {
     ConfigMap,
     /// Environment and arguments, where whatever looks drawn by lot is taken for a secret.
     Process,
+    /// In a parameter of an address that was one itself: no further address is opened, since each that
+    /// was would open the next.
+    Parameter,
 }
 
 impl Redactor {
@@ -79,13 +82,65 @@ impl Redactor {
             return changed;
         }
         let is_settings = text.contains('\n') || place == Place::ConfigMap;
-        let mut changed = is_settings && self.lines(text);
-        changed |= self.looks(text);
+        let mut changed = place != Place::Parameter && self.whole_address(text);
+        changed |= self.json_among_words(text, place);
+        changed |= is_settings && self.lines(text);
+        changed |= self.looks(text) || self.encoded(text);
         changed | (place == Place::Process && self.drawn(text))
     }
 
+    /// Redacts JSON that stands behind words, or behind other JSON: `Request Body: {"kind":"Secret"}`.
+    fn json_among_words(&self, text: &mut String, place: Place) -> bool {
+        if json_among(text).is_none() {
+            return false;
+        }
+        let (mut out, mut changed, mut failed) = (String::new(), false, 0);
+        let mut rest = text.as_str();
+        while let Some((before, from)) = json_among(rest).filter(|_| failed < MOST_FAILED) {
+            out.push_str(before);
+            let mut values = serde_json::Deserializer::from_str(from).into_iter::<Value>();
+            let Some(Ok(mut value)) = values.next() else {
+                failed += 1;
+                let (first, after) = from.split_at_checked(1).unwrap_or((from, ""));
+                out.push_str(first);
+                rest = after;
+                continue;
+            };
+            let (own, after) = from.split_at_checked(values.byte_offset()).unwrap_or((from, ""));
+            let is_partly_read = strings_in_text(own) != strings_in(&value);
+            let is_other = self.place(&mut value, place) | is_partly_read;
+            out.push_str(&if is_other { canonical::sorted(&value) } else { own.to_owned() });
+            changed |= is_other;
+            rest = after;
+        }
+        out.push_str(rest);
+        if changed {
+            *text = out;
+        }
+        changed
+    }
+
+    /// Masks a text that is base64 of what holds secrets, or of what is compressed; says whether it is.
+    fn encoded(&self, text: &mut String) -> bool {
+        if text.len() < SHORTEST || !text.bytes().all(text::is_base64) {
+            return false;
+        }
+        let Some(decoded) = text::decode(text) else { return false };
+        let is_secret = decoded.starts_with(GZIP)
+            || String::from_utf8(decoded).is_ok_and(|mut inner| {
+                let is_json = json_inside(&inner);
+                is_json.is_some_and(|mut value| self.place(&mut value, Place::General))
+                    || self.lines(&mut inner) | self.looks(&mut inner)
+            });
+        if is_secret {
+            *text = self.mask(text);
+        }
+        is_secret
+    }
+
     fn object(&self, fields: &mut Map<String, Value>, place: Place) -> bool {
-        let beside = Beside::of(|name| fields.get(name), place);
+        let has_value = fields.keys().any(|name| is_value(name));
+        let beside = Beside::of(|name| fields.get(name), has_value, place);
         let mut changed = false;
         for (name, value) in fields.iter_mut() {
             changed |= self.field(name, value, &beside);
@@ -96,7 +151,8 @@ impl Redactor {
     /// Redacts pairs of names and values as the fields of an object.
     pub(crate) fn pairs(&self, pairs: &mut [(String, Value)]) {
         let get = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value);
-        let beside = Beside::of(get, Place::General);
+        let has_value = pairs.iter().any(|(name, _)| is_value(name));
+        let beside = Beside::of(get, has_value, Place::General);
         for (name, value) in pairs {
             self.field(name, value, &beside);
             if name.len() >= SHORTEST {
@@ -109,28 +165,28 @@ impl Redactor {
         let place = beside.place;
         match (place, name) {
             (Place::Secret, "data") => self.mask_leaves(value, &decoded),
-            (Place::Secret, "stringData") | (Place::ConfigMap, "binaryData") => {
-                self.mask_leaves(value, &plain)
-            }
+            (_, "stringData") | (Place::ConfigMap, "binaryData") => self.mask_leaves(value, &plain),
             (_, LAST_APPLIED) => self.last_applied(value, place),
             // Names a cloud session and opens nothing; it joins a cluster's events to the cloud's.
             (_, name) if name.eq_ignore_ascii_case("accessKeyId") && is_key_id(value) => false,
             // The keys of an Azure account are numbered, not named after what they are.
             (_, "value") if beside.is_account_key => self.mask_leaves(value, &plain),
-            (_, "value") if beside.named.is_some() => {
-                self.named(value, place, beside.named.as_deref().unwrap_or_default())
+            (_, field) if beside.named.is_some() && is_value(field) => {
+                let (name, inside) =
+                    beside.named.as_ref().map_or(("", place), |(name, inside)| (name, *inside));
+                self.named(value, place, inside, name)
             }
-            (_, "args" | "command") if value.is_array() => self.arguments(value),
+            (_, name) if value.is_array() && is_command(name) => self.arguments(value),
             (_, name) if is_leaf(value) && name::is_secret(name) => self.mask_leaves(value, &plain),
-            (Place::Secret | Place::ConfigMap, "data" | "items") | (Place::Process, _) => {
-                self.place(value, place)
-            }
+            (Place::Secret | Place::ConfigMap, "data" | "items")
+            | (Place::Process | Place::Parameter, _) => self.place(value, place),
             _ => self.place(value, Place::General),
         }
     }
 
-    /// The `value` beside a `name` (environment, headers) or in an operation of a JSON patch.
-    fn named(&self, value: &mut Value, place: Place, name: &str) -> bool {
+    /// The `value` beside a `name` (environment, headers) or in an operation of a JSON patch; it is `likely`
+    /// where it is if nothing else is known.
+    fn named(&self, value: &mut Value, place: Place, likely: Place, name: &str) -> bool {
         let last = name.rsplit('/').next().unwrap_or(name).replace("~1", "/").replace("~0", "~");
         let in_data = name.starts_with("/data") || name.starts_with("/stringData");
         if place == Place::Secret && in_data {
@@ -142,7 +198,7 @@ impl Redactor {
         if is_leaf(value) && name::is_secret(&last) {
             return self.mask_leaves(value, &plain);
         }
-        let inside = if place == Place::General { Place::Process } else { place };
+        let inside = if place == Place::General { likely } else { place };
         self.place(value, if name.is_empty() { place } else { inside })
     }
 
@@ -231,19 +287,49 @@ impl Redactor {
 /// A name that is shorter holds no secret.
 const SHORTEST: usize = 16;
 
+/// The fields that name what stands beside them: environment and headers, attributes, operations of a JSON
+/// patch.
+const NAMES: &[&str] = &["name", "key", "path"];
+/// The same where clouds have names for settings and tags, whose values may look drawn by lot.
+const NAMES_OF_SETTINGS: &[&str] =
+    &["Name", "Key", "parameterKey", "ParameterKey", "optionName", "OptionName"];
+/// The fields that are named so.
+const VALUES: &[&str] = &["value", "Value", "parameterValue", "ParameterValue"];
+
+/// Texts in which no JSON began that seemed to, before no more is looked for: each costs a look at the rest.
+const MOST_FAILED: usize = 8;
+/// RFC 1952.
+const GZIP: &[u8] = &[0x1f, 0x8b];
+
+fn is_value(name: &str) -> bool {
+    name.ends_with("alue") && VALUES.contains(&name)
+}
+
+/// Whether a list under this name is a command and its arguments: of containers in Kubernetes, Docker and
+/// ECS, and of processes in OTLP.
+fn is_command(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let is = |known: &&str| last.eq_ignore_ascii_case(known);
+    ["args", "command", "cmd", "entrypoint", "command_args", "argv"].iter().any(is)
+}
+
 /// What the fields of an object say of one another.
 struct Beside {
     place: Place,
-    /// The name that `value` goes by: `name` (environment, headers), `key` (attributes), or `path`
-    /// (operations of a JSON patch).
-    named: Option<String>,
+    /// The name that one of [`VALUES`] goes by, and where it stands if nothing else is known.
+    named: Option<(String, Place)>,
     is_account_key: bool,
 }
 
 impl Beside {
-    fn of<'a>(get: impl Fn(&str) -> Option<&'a Value>, place: Place) -> Self {
-        let name = || ["name", "key", "path"].into_iter().find_map(&get)?.as_str();
-        let named = get("value").and_then(|_| name()).map(str::to_owned);
+    fn of<'a>(get: impl Fn(&str) -> Option<&'a Value>, has_value: bool, place: Place) -> Self {
+        let name = |names: &[&str]| names.iter().find_map(|name| get(name))?.as_str();
+        let told = || {
+            let likely = name(NAMES).map(|name| (name, Place::Process));
+            likely.or_else(|| Some((name(NAMES_OF_SETTINGS)?, Place::General)))
+        };
+        let named = if has_value { told() } else { None };
+        let named = named.map(|(name, place)| (name.to_owned(), place));
         let place = match get("kind").and_then(Value::as_str) {
             Some("Secret" | "SecretList") => Place::Secret,
             Some("ConfigMap" | "ConfigMapList") => Place::ConfigMap,
@@ -253,11 +339,15 @@ impl Beside {
     }
 }
 
-/// A text or a number, or a list of such: headers have many values.
+/// A text or a number, a list of such (headers have many values), or nothing but a value: parameters of
+/// Azure's templates.
 fn is_leaf(value: &Value) -> bool {
     match value {
         Value::String(_) | Value::Number(_) => true,
-        Value::Array(items) => items.iter().all(|item| item.is_string() || item.is_number()),
+        Value::Array(items) => items.iter().all(is_leaf),
+        Value::Object(fields) => {
+            fields.len() == 1 && fields.get("value").is_some_and(|value| !value.is_object())
+        }
         _ => false,
     }
 }
@@ -277,6 +367,22 @@ fn is_key_id(value: &Value) -> bool {
 fn json_inside(text: &str) -> Option<Value> {
     let starts = text.trim_start().starts_with(['{', '[']);
     starts.then(|| serde_json::from_str(text).ok()).flatten()
+}
+
+/// What stands before the first place where JSON may begin among words, an object or one in a string, and
+/// the text from there.
+fn json_among(text: &str) -> Option<(&str, &str)> {
+    let bytes = text.as_bytes();
+    let begins = |at: usize| {
+        let inside = bytes.get(at + 1..).unwrap_or_default().trim_ascii_start();
+        let is_in_string = || at.checked_sub(1).filter(|quote| bytes.get(*quote) == Some(&b'"'));
+        match inside {
+            [b'"', ..] => Some(at),
+            [b'\\', b'"', ..] => is_in_string(),
+            _ => None,
+        }
+    };
+    memchr::memchr_iter(b'{', bytes).find_map(begins).and_then(|at| text.split_at_checked(at))
 }
 
 /// How many strings and names of fields JSON text holds.

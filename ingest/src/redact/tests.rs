@@ -1,3 +1,4 @@
+mod attacks;
 mod clouds;
 mod many;
 

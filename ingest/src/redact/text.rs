@@ -6,11 +6,13 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use regex::{Captures, Regex, RegexSet};
 
 use super::Redactor;
-use super::name;
 use super::quick::Quick;
 
-/// Names in running text after which a secret stands; in lines and fields [`name::is_secret`] knows more.
-const NAMES: &str = r"(?:password|passwd|passphrase|\bpwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|secret[_-]?key|private[_-]?key|shared[_-]?access[_-]?signature|client[_-]?key[_-]?data|authorization|credentials?|\bsig|signature)";
+/// Names in running text after which a secret stands; in lines and fields [`super::name::is_secret`] knows more.
+const NAMES: &str = r"(?:password|passwd|passphrase|\bpwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|secret[_-]?key|private[_-]?key|shared[_-]?access[_-]?signature|client[_-]?key[_-]?data|authorization|credentials?|\bsig|signature|(?:\b|_)pass)";
+
+/// What stands between such a name and its secret, up to the scheme of an authorization.
+const ASSIGNED: &str = r#"\\*["']?\s*(?::?={1,3}>?\s*|:\s+)(?:(?:bearer|basic|token|apikey|negotiate|splunk|bot)\s+)?"#;
 
 /// What else must hold of what a form caught.
 type Holds = fn(&str) -> bool;
@@ -19,7 +21,7 @@ type Holds = fn(&str) -> bool;
 const FORMS: &[(&str, Holds)] = &[
     // PEM: the block between the lines, also when its end was cut off.
     (
-        r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)",
+        r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z)",
         always,
     ),
     // PEM once more in base64, as kubeconfigs and Secrets hold it; certificates are no secret.
@@ -46,11 +48,22 @@ const FORMS: &[(&str, Holds)] = &[
     (r"\b(npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{30,}|dckr_pat_[A-Za-z0-9_-]{20,})", always),
     (r"\b(SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,})", always),
     (r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/_-]+)", always),
-    // `password=...`, `"token": "..."`; a bare colon is too common in names of Kubernetes.
-    (r#"(?i)NAMES["']?\s*(?::?=>?\s*|:\s+)(?:(?:bearer|basic)\s+)?"([^"]+)"#, always),
-    (r#"(?i)NAMES["']?\s*(?::?=>?\s*|:\s+)(?:(?:bearer|basic)\s+)?'([^']+)'"#, always),
-    (r#"(?i)NAMES["']\s*:\s*"([^"]+)"#, always),
-    (r#"(?i)NAMES["']?\s*(?::?=>?\s*|:\s+)(?:(?:bearer|basic)\s+)?([^\s"',;&}{\[\]]{3,})"#, always),
+    // `password=...`, `"token": "..."`, also inside text that was quoted once more; a bare colon is too
+    // common in names of Kubernetes, but none is called a password. What was cut has no second quote.
+    (r#"(?is)NAMESASSIGNED"((?:[^"\\]|\\.)+)"#, always),
+    (r"(?is)NAMESASSIGNED'((?:[^'\\]|\\.)+)", always),
+    (r#"(?is)NAMES["']\s*:\s*["']((?:[^"'\\]|\\.)+)"#, always),
+    (r#"(?i)NAMES(?:\\+["'])?\s*[:=]\s*\\+["']([^"']*[^"'\\])"#, always),
+    (r#"(?i)NAMESASSIGNED([^\s"',;&}{\[\]]{3,})"#, always),
+    (r#"(?i)(?:^|[^\w-])\w*passw(?:or)?d:([^\s"',;&}{\[\]]{3,})"#, always),
+    // Options of commands, elements of XML, statements of SQL.
+    (r#"(?i)--[a-z0-9_-]*NAMES\s+["']?([^\s"'-][^\s"']{2,})"#, always),
+    (r"(?i)<[a-z0-9_:.-]*NAMES>([^<]+)", always),
+    (r"(?i)\b(?:password|identified\s(?:[^']*\s)?by(?:\s+password)?)\s*\(?\s*'([^']+)", always),
+    (r#"(?i)cookie:\s+([^\r\n"']+)"#, always),
+    (r#"(?:^|\s)-u\s+["']?[^\s:"']+:([^\s"']+)"#, is_no_number),
+    // <https://github.com/go-sql-driver/mysql#dsn-data-source-name>
+    (r#"\b[^\s:@/"']+:([^\s"'@]+)@(?:tcp|unix)\("#, always),
     // An AWS secret access key has no mark but its length: 40 characters of base64.
     (r"(?:^|[^A-Za-z0-9/+=])([A-Za-z0-9/+]{40})(?:$|[^A-Za-z0-9/+=])", is_secret_key),
 ];
@@ -60,15 +73,15 @@ const FORMS: &[(&str, Holds)] = &[
 const TELLING: &[&[u8; 3]] = &[
     b"---", b"ls0", b"eyj", b"bea", b"bas", b"kia", b"sia", b"aiz", b"a29", b"hp_", b"ho_", b"hu_",
     b"hs_", b"hr_", b"pat", b"xox", b"xap", b"sk_", b"sk-", b"rk_", b"rk-", b"pk_", b"pk-", b"vs.",
-    b"vb.", b"vr.", b"npm", b"pyp", b"sg.", b"hoo",
+    b"vb.", b"vr.", b"npm", b"pyp", b"sg.", b"hoo", b"kie", b"-u ",
 ];
-/// The same of [`NAMES`], after each of which stands one of [`ASSIGNS`]: letters that `authenticated` and
+/// The same of [`NAMES`] and of what SQL says, beside each of which stands one of [`ASSIGNS`] or two dashes: letters that `authenticated` and
 /// `create` do not have, which stand in nearly every event.
 const NAMING: &[&[u8; 3]] =
-    &[b"ssw", b"ssp", b"pwd", b"ecr", b"tok", b"key", b"sig", b"riz", b"ede"];
-const ASSIGNS: [u8; 2] = *b"=:";
-/// What stands before and after a password in an address.
-const ADDRESS: (&[u8], u8) = (b"://", b'@');
+    &[b"pas", b"pwd", b"ecr", b"tok", b"key", b"sig", b"riz", b"ede", b"tif"];
+const ASSIGNS: [u8; 4] = *b"=:'<";
+/// What stands in addresses that have a password before their `@`.
+const ADDRESS: &[&[u8]] = &[b"://", b"@tcp(", b"@unix("];
 /// Characters of an AWS secret access key, which is told by its length alone.
 const SECRET_KEY: usize = 40;
 
@@ -81,14 +94,14 @@ pub(super) struct Looks {
     /// Tells in one pass which forms are worth a search.
     any: RegexSet,
     forms: Vec<(Regex, Holds)>,
-    /// `name: value` or `name=value`, on a line of its own.
-    line: Option<Regex>,
 }
 
 impl Looks {
     pub(super) fn new() -> Self {
-        let sources: Vec<String> =
-            FORMS.iter().map(|(form, _)| form.replace("NAMES", NAMES)).collect();
+        let sources: Vec<String> = FORMS
+            .iter()
+            .map(|(form, _)| form.replace("NAMES", NAMES).replace("ASSIGNED", ASSIGNED))
+            .collect();
         let forms = sources.iter().zip(FORMS);
         let forms: Vec<_> = forms
             .filter_map(|(source, (_, holds))| Some((Regex::new(source).ok()?, *holds)))
@@ -99,10 +112,6 @@ impl Looks {
             quick_assigned: Quick::new(&[TELLING, NAMING].concat()),
             any: RegexSet::new(&sources).unwrap_or_else(|_| RegexSet::empty()),
             forms,
-            line: Regex::new(
-                r#"(?m)^[ \t-]*(?:export[ \t]+)?["']?([\w.-]+)["']?[ \t]*[:=][ \t]*(\S.*)$"#,
-            )
-            .ok(),
         }
     }
 }
@@ -113,13 +122,17 @@ impl Looks {
         let is_key = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'+');
         let has_run =
             || text.as_bytes().split(|byte| !is_key(byte)).any(|run| run.len() >= SECRET_KEY);
-        let [equals, colon] = ASSIGNS;
-        let assigns = memchr::memchr2(equals, colon, text.as_bytes()).is_some();
-        let (before, after) = ADDRESS;
-        let is_address = || memchr::memmem::find(text.as_bytes(), before).is_some();
-        let quick = if assigns { &self.quick_assigned } else { &self.quick };
-        quick.finds(text)
-            || (memchr::memchr(after, text.as_bytes()).is_some() && is_address())
+        let holds = |what: &[u8]| memchr::memmem::find(text.as_bytes(), what).is_some();
+        let [equals, colon, quote, element] = ASSIGNS;
+        let assigns = || {
+            memchr::memchr3(equals, colon, quote, text.as_bytes()).is_some()
+                || memchr::memchr(element, text.as_bytes()).is_some()
+                || holds(b"--")
+        };
+        let is_address = || ADDRESS.iter().any(|part| holds(part));
+        // Nearly no text has any of the groups, and is read once.
+        (self.quick_assigned.finds(text) && (self.quick.finds(text) || assigns()))
+            || (memchr::memchr(b'@', text.as_bytes()).is_some() && is_address())
             || (text.len() >= SECRET_KEY && has_run())
     }
 }
@@ -137,24 +150,6 @@ impl Redactor {
             }
         }
         changed
-    }
-
-    /// Replaces the values of lines whose name says that they are secret, as in files of settings.
-    pub(super) fn lines(&self, text: &mut String) -> bool {
-        let Some(line) = &self.looks.line else { return false };
-        let mut out = String::with_capacity(text.len());
-        let mut kept = 0;
-        for found in line.captures_iter(text) {
-            let (Some(name), Some(value)) = (found.get(1), found.get(2)) else { continue };
-            let opens_block = matches!(value.as_str(), "|" | ">" | "|-" | ">-");
-            if name::is_secret(name.as_str()) && !opens_block {
-                out.push_str(text.get(kept..value.start()).unwrap_or_default());
-                out.push_str(&self.mask(value.as_str().trim().trim_matches(['"', '\''])));
-                kept = value.end();
-            }
-        }
-        out.push_str(text.get(kept..).unwrap_or_default());
-        std::mem::replace(text, out) != *text
     }
 
     /// Replaces runs that look drawn by lot, where secrets are likely: environment and arguments.
@@ -204,6 +199,11 @@ fn is_no_word(run: &str) -> bool {
     run.bytes().any(|b| b.is_ascii_digit()) || run.len() >= 32
 }
 
+/// `-u 1000:1000` is a user and his group.
+fn is_no_number(text: &str) -> bool {
+    !text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// `docker://registry:5000/image@sha256` has a port where others have a password.
 fn is_no_port(password: &str) -> bool {
     let (port, path) = password.split_once('/').unwrap_or((password, ""));
@@ -238,6 +238,11 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
         })
         .collect();
     GeneralPurpose::new(&ALPHABET, lenient).decode(text).ok()
+}
+
+/// Characters of base64, of its usual alphabet.
+pub(super) fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'\n' | b'\r')
 }
 
 /// Characters of which tokens are made; a dot and a colon part names, so they end a run.
@@ -298,7 +303,7 @@ mod tests {
     fn the_quick_look_misses_nothing() {
         let long = "x1Yz".repeat(10);
         let samples: &[&[&str]] = &[
-            &["-----BEGIN PRIVATE KEY-----\nabc"],
+            &["-----BEGIN PRIVATE KEY-----\nabc", "-----BEGIN PGP PRIVATE KEY BLOCK-----\nabc"],
             &["LS0tLS1CRUdJTiAAAA"],
             &["eyJhbGciOiJSUzI1NiIsInR5"],
             &["postgres://u:pw1@db"],
@@ -329,8 +334,21 @@ mod tests {
             &["https://hooks.slack.com/services/T/B/x"],
             &[r#"Password="a b""#, r#"token: "a""#],
             &["pwd='a b'", "client-key-data: 'a'"],
-            &[r#""secret": "a""#, r#""api_key":"a""#],
+            &[r#""secret": "a""#, r#""api_key":"a""#, "'secret':'a'"],
+            &[r#"{\"secret\":\"ab\"}"#, r#"\\\"token\\\": \\\"ab"#],
             &["sig=abc", "credentials=abc", "Authorization: abc", "SharedAccessSignature=abc"],
+            &["Password:abc", "passwd:abc"],
+            &["--db-password abc", "--token 'abc'", "--client-secret abc", "--api-key abc"],
+            &["<password>a</password>", "<db:api-key>a"],
+            &[
+                "WITH PASSWORD 'a'",
+                "PASSWORD('a')",
+                "identified by 'a'",
+                "IDENTIFIED WITH x BY 'a'",
+            ],
+            &["Cookie: a=b", "set-cookie: a=b"],
+            &["-u admin:abc", "-u 'admin:abc'"],
+            &["root:abc@tcp(db:3306)/x", "root:abc@unix(/a)/x"],
             &["wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY12"],
         ];
         assert_eq!(samples.len(), FORMS.len());
@@ -345,7 +363,7 @@ mod tests {
         }
         let names = "password passwd passphrase pwd secret token api_key apikey access-key account_key \
             secret-key private_key shared_access_signature client-key-data authorization credentials \
-            credential sig signature";
+            credential sig signature pass db_pass";
         for name in names.split(' ') {
             assert!(looks.is_suspect(&format!("{name}=hunter2")), "{name}");
         }

@@ -4,6 +4,7 @@
 //! values of a few safe fields are kept. The input may begin in the middle of a string, so that what
 //! seems to stand outside quotes is text; therefore words outside quotes go too.
 
+use super::name;
 use super::text::{is_token, is_uuid};
 use crate::hex::hex;
 use durward_schemas::Time;
@@ -115,15 +116,19 @@ fn binary(head: &[u8]) -> String {
     format!("binary: {}", bytes.join(" "))
 }
 
-/// Text without quotes: short words stay, long runs and whatever follows `=` or `:` go.
+/// Text without quotes: short words stay; long runs, whatever follows `=` or `:`, and what is left of a line
+/// in which a word speaks of a secret go. Of other alphabets nothing is known.
 fn mask_words(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
+    let mut speaks = false;
     while !rest.is_empty() {
-        let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+        let end = rest.find(|c: char| c.is_ascii() && !is_word(c)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
-        let named = out.trim_end().ends_with([':', '=']);
-        out.push_str(if word.len() >= LONG || (named && !word.is_empty()) { GONE } else { word });
+        let named = speaks || out.trim_end().ends_with([':', '=']);
+        let goes = word.len() >= LONG || !word.is_ascii() || (named && !word.is_empty());
+        out.push_str(if goes { GONE } else { word });
+        speaks = (speaks || name::is_secret(word)) && !after.starts_with('\n');
         let mut between = after.chars();
         out.extend(between.next());
         rest = between.as_str();
@@ -148,7 +153,8 @@ fn mask_json(text: &str) -> String {
         } else if is_word(c) || !c.is_ascii() {
             let end = rest.find(|c: char| c.is_ascii() && !is_word(c)).unwrap_or(rest.len());
             let (word, after) = rest.split_at(end);
-            out.push_str(if is_literal(word) { word } else { GONE });
+            let is_known = field.is_none_or(|field| SAFE.contains(&field));
+            out.push_str(if is_known && is_literal(word) { word } else { GONE });
             rest = after;
         } else {
             out.push(c);
@@ -194,7 +200,7 @@ fn keep_value(field: Option<&str>, value: &str) -> bool {
     }
 }
 
-/// `true`, `false`, `null` and short numbers.
+/// `true`, `false`, `null` and short numbers, which are no secret where they have no name or a safe one.
 fn is_literal(word: &str) -> bool {
     let is_number =
         word.len() <= 6 && word.bytes().all(|b| b.is_ascii_digit() || b"-.".contains(&b));

@@ -10,36 +10,69 @@ use super::place::Place;
 use crate::hex::hex;
 
 /// Query parameters that sign or open what a URI names, beside those that [`name::is_secret`] knows.
-const SIGNS: &[&str] = &["sig", "signature", "x-amz-signature", "x-amz-credential", "code"];
+const OPENS: &[&str] =
+    &["sig", "x-amz-credential", "code", "code_verifier", "codeverifier", "samlresponse"];
 
 impl Redactor {
     pub(super) fn redact_uri(&self, uri: &str) -> String {
-        let clean = |text: &str| Self::unless_clean(text, |text| self.string(text, Place::General));
-        let Some((path, query)) = uri.split_once('?') else { return clean(uri) };
+        let Some((path, query)) = uri.split_once('?') else { return self.part(uri) };
+        format!("{}?{}", self.part(path), self.query(query, Place::General))
+    }
+
+    /// What is not a query.
+    fn part(&self, part: &str) -> String {
+        Self::unless_clean(part, |text| self.string(text, Place::General))
+    }
+
+    /// Parameters, each of which stands in `place`.
+    fn query(&self, query: &str, place: Place) -> String {
         let mut next_is_secret = false;
         let mut parameters = Vec::new();
         for parameter in query.split('&') {
-            parameters.push(self.parameter(parameter, &mut next_is_secret));
+            parameters.push(self.parameter(parameter, &mut next_is_secret, place));
         }
-        format!("{}?{}", clean(path), parameters.join("&"))
+        parameters.join("&")
     }
 
-    /// Redacts fields that are addresses, paths or queries as such, whatever they are called.
+    /// Redacts fields that are addresses, paths or queries as such, whatever they are called; headers
+    /// are lists of them.
     pub(crate) fn addresses<'a>(&self, fields: impl Iterator<Item = (&'a str, &'a mut Value)>) {
         for (name, value) in fields {
-            let Value::String(text) = value else { continue };
-            let is_address = text.starts_with('/') || text.contains("://");
-            if is_address && text.contains(['?', '%']) {
-                *text = self.redact_uri(text);
-            } else if name.ends_with("query") && text.contains('=') && !text.contains(' ') {
-                let uri = self.redact_uri(&format!("?{text}"));
-                uri.strip_prefix('?').unwrap_or(&uri).clone_into(text);
+            match value {
+                Value::String(text) => self.address(name, text),
+                Value::Array(texts) => {
+                    for text in texts {
+                        let Value::String(text) = text else { continue };
+                        self.address(name, text);
+                    }
+                }
+                _ => {}
             }
         }
     }
 
+    fn address(&self, name: &str, text: &mut String) {
+        if is_address(text) && text.contains(['?', '%']) {
+            *text = self.redact_uri(text);
+        } else if name.ends_with("query") && text.contains('=') && !text.contains(' ') {
+            *text = self.query(text, Place::General);
+        }
+    }
+
+    /// Redacts the parameters of a text that is an address; says whether anything changed.
+    pub(super) fn whole_address(&self, text: &mut String) -> bool {
+        let is_whole =
+            text.contains('?') && is_address(text) && !text.contains(char::is_whitespace);
+        if !is_whole {
+            return false;
+        }
+        let Some((path, query)) = text.split_once('?') else { return false };
+        let redacted = format!("{path}?{}", self.query(query, Place::Parameter));
+        std::mem::replace(text, redacted) != *text
+    }
+
     /// One `name=value`; `next_is_secret` carries `command=--password` to `command=hunter2`.
-    fn parameter(&self, parameter: &str, next_is_secret: &mut bool) -> String {
+    fn parameter(&self, parameter: &str, next_is_secret: &mut bool, place: Place) -> String {
         let (name, value) = parameter.split_once('=').unwrap_or(("", parameter));
         let was_named = std::mem::take(next_is_secret);
         let redacted = if name == "command" {
@@ -49,7 +82,7 @@ impl Redactor {
         } else if !value.is_empty() && is_secret_parameter(name) {
             self.mask(&decode(value))
         } else {
-            Self::unless_clean(value, |text| self.string(text, Place::General))
+            Self::unless_clean(value, |text| self.string(text, place))
         };
         if parameter.contains('=') { format!("{name}={redacted}") } else { redacted }
     }
@@ -61,10 +94,19 @@ impl Redactor {
     }
 }
 
+/// Whether a text begins as an address or a path does.
+fn is_address(text: &str) -> bool {
+    text.starts_with('/') || text.contains("://")
+}
+
 fn is_secret_parameter(parameter: &str) -> bool {
     let parameter = decode(parameter);
-    name::is_secret(&parameter.to_ascii_lowercase())
-        || SIGNS.iter().any(|sign| parameter.eq_ignore_ascii_case(sign))
+    let small = parameter.to_ascii_lowercase();
+    // `clientSecret` is parted by its case, `SecretToken` is not where everything is in capitals.
+    name::is_secret(&parameter)
+        || name::is_secret(&small)
+        || small.ends_with("signature")
+        || OPENS.contains(&small.as_str())
 }
 
 /// Undoes percent-encoding and `+`; bytes that are not UTF-8 become U+FFFD.

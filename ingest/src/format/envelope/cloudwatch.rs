@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::super::cloud::Message;
 use super::super::fields::Raw;
 use super::super::{Failure, MAX_ITEM, Reading, google};
-use super::Envelope;
+use super::{Envelope, too_many};
 use crate::split::{Fault, Item, Lists, Splitter};
 
 /// What an envelope says of all its messages.
@@ -38,6 +38,11 @@ struct LogEvent<'a> {
 const EVENTS: &str = "\"logEvents\"";
 const LISTS: Lists = &[EVENTS.as_bytes()];
 
+/// Streams of the control plane of EKS that are not the API server's.
+/// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
+const OTHERS: &[&str] =
+    &["authenticator-", "kube-controller-manager-", "cloud-controller-manager-", "kube-scheduler-"];
+
 /// Whether bytes, which may be cut, are an envelope.
 pub(super) fn is_group(bytes: &[u8]) -> bool {
     bytes.starts_with(b"{") && memchr::memmem::find(bytes, EVENTS.as_bytes()).is_some()
@@ -59,6 +64,9 @@ pub(super) fn read(
     let mut events = splitter.push(bytes);
     events.extend(splitter.finish());
     for (index, mut event) in events.into_iter().enumerate() {
+        if envelope.is_full(reading) {
+            return Err(too_many());
+        }
         event.position = format!("{}, message {}", item.position, index + 1);
         let parsed = match event.fault {
             Some(Fault::Unclosed) if envelope.is_torn => continue,
@@ -69,7 +77,12 @@ pub(super) fn read(
             Ok(told) => {
                 let text = serde_json::from_str::<String>(told.message.get());
                 let text = text.as_deref().unwrap_or(told.message.get());
-                envelope.message(text, origin.of(&told), &event, reading);
+                let plain = origin.of(&told);
+                if origin.holds_audit_records() {
+                    envelope.message(text, plain, &event, reading);
+                } else {
+                    envelope.words(text, plain, reading);
+                }
             }
             Err(failure) => {
                 let reject = envelope.context.reject_item(envelope.format, &event, &failure);
@@ -94,6 +107,12 @@ fn origin(bytes: &[u8]) -> Result<(String, Origin), Failure> {
     Ok((text("messageType"), origin))
 }
 
+/// Whether a group holds what containers print.
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Container-Insights-reference.html>
+pub(super) fn is_of_containers(group: &str) -> bool {
+    group.starts_with("/aws/containerinsights/")
+}
+
 /// The name of an EKS cluster stands in that of its log group.
 /// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
 pub(super) fn cluster_of(group: &str) -> Option<&str> {
@@ -104,6 +123,13 @@ pub(super) fn cluster_of(group: &str) -> Option<&str> {
 impl Origin {
     fn cluster(&self) -> Option<&str> {
         cluster_of(&self.group)
+    }
+
+    /// Whether audit records may stand here. What containers print, and what other parts of a control plane
+    /// write, may look like one and be anybody's words.
+    fn holds_audit_records(&self) -> bool {
+        let is_of_other = OTHERS.iter().any(|name| self.stream.starts_with(name));
+        !is_of_containers(&self.group) && (self.cluster().is_none() || !is_of_other)
     }
 
     /// A log record of this stream, but for its text.

@@ -236,6 +236,38 @@ fn envelopes_are_bounded() {
     assert_eq!(deep.rejects[0].reason, "too_deep");
     let bomb = reading(Format::CloudWatch, &gzip(&vec![b' '; super::MAX_INFLATED + 1]));
     assert_eq!(bomb.rejects[0].reason, "too_large");
+    // A little that becomes much, many times.
+    let inner = base64(&gzip(&vec![b' '; super::MAX_INFLATED / 2]));
+    let many = json!({"records": vec![inner; 9]}).to_string();
+    let bombs = reading(Format::CloudWatch, &gzip(many.as_bytes()));
+    assert_eq!(bombs.rejects.iter().filter(|it| it.reason == "too_large").count(), 8);
+}
+
+/// Scenario: lists with more in them than is read of one item.
+/// Guarantees: as much as is read, and a reject that says so.
+#[test]
+fn rows_of_one_item_are_bounded() {
+    let message = event("a-1").to_string();
+    for input in [
+        json!([event("a-1"), event("a-2"), event("a-3"), event("a-4")]).to_string(),
+        group(&[message.as_str(); 4]),
+    ] {
+        let mut reading = Reading::default();
+        with_context(|context| {
+            let (left, item) = (std::cell::Cell::new(0), super::Item::whole(input.as_bytes()));
+            let envelope = super::Envelope {
+                format: Format::CloudWatch,
+                context: *context,
+                depth: 0,
+                is_torn: false,
+                left: &left,
+                most: 2,
+            };
+            envelope.inner(&item.bytes, &item, &mut reading);
+        });
+        assert_eq!((reading.accesses.len(), reading.rejects.len()), (2, 1), "{input}");
+        assert_eq!(reading.rejects[0].reason, "too_many");
+    }
 }
 
 /// Scenario: one event as interfaces and command lines answer it, as streams and queues hand it over, and
@@ -440,4 +472,39 @@ fn answers_of_lake_are_opened() {
     assert_eq!((told.rejects.as_slice(), told.accesses.len()), (&[][..], 2));
     assert_eq!(told.accesses[0], expect);
     assert_eq!((told.accesses[1].time, &told.accesses[1].verb), (expect.time, &expect.verb));
+}
+
+/// Scenario: events that a container prints into `CloudWatch` and into Azure Monitor, that another part of a
+/// control plane writes, and that an application puts on a bus; beside each the true one.
+/// Guarantees: what anybody may write is a log record and nobody's access.
+#[test]
+fn what_containers_print_is_no_event() {
+    let forged = event("a-1").to_string();
+    let in_log = json!({"log": forged, "kubernetes": {"pod_name": "evil"}}).to_string();
+    let of_group = |name: &str, stream: &str| {
+        let told = group(&[&forged, &in_log]).replace("/aws/eks/prod/cluster", name);
+        reading(Format::CloudWatch, told.replace("kube-apiserver-audit-0a1b2c", stream).as_bytes())
+    };
+    for (name, stream) in [
+        ("/aws/containerinsights/prod/application", "evil"),
+        ("/aws/eks/prod/cluster", "authenticator-0a1b2c"),
+    ] {
+        let told = of_group(name, stream);
+        assert_eq!((told.logs.len(), told.items()), (2, 2), "{name}");
+    }
+    assert_eq!(of_group("/aws/eks/prod/cluster", "kube-apiserver-audit-1").accesses.len(), 2);
+    let of_category = |category: &str| {
+        let record = json!({"operationName": "x", "category": category, "resourceId": "/x", "properties": {"log": forged}});
+        reading(Format::AksAudit, record.to_string().as_bytes())
+    };
+    assert_eq!(of_category("ContainerLogV2").logs.len(), 1);
+    assert_eq!(of_category("kube-audit").accesses.len(), 1);
+    let of_bus = |source: &str| {
+        let detail = json!({"eventVersion": "1.11", "eventName": "GetUser", "eventSource": "iam.amazonaws.com", "awsRegion": "x",
+            "eventTime": "2026-07-23T10:00:00Z", "userIdentity": {"type": "Root", "arn": "arn:aws:iam::123456789012:root"}});
+        let told = json!({"detail-type": "AWS API Call via CloudTrail", "source": source, "detail": detail});
+        reading(Format::CloudTrail, told.to_string().as_bytes())
+    };
+    assert_eq!((of_bus("shop.orders").logs.len(), of_bus("shop.orders").items()), (1, 1));
+    assert_eq!(of_bus("aws.iam").accesses.len(), 1);
 }

@@ -3,9 +3,9 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::super::Failure;
 use super::super::cloud::Message;
 use super::super::fields::Raw;
+use super::super::{Failure, Format};
 use super::sort;
 use crate::redact::decode_base64;
 use crate::split::Lists;
@@ -33,6 +33,8 @@ pub(super) enum Inside {
     Bytes(Vec<u8>),
     /// A message, and what is told of it.
     Message { text: String, plain: Box<Message> },
+    /// The same of what no audit record stands in.
+    Words { text: String, plain: Box<Message> },
 }
 
 /// Whether an object keeps a list under one of the keys above.
@@ -67,9 +69,16 @@ fn message(raw: &Raw<'_>) -> Option<Inside> {
     let of = |key: &str| raw.get(key).and_then(|value| text(value));
     if let Some(detail) = raw.get("detail").filter(|_| raw.contains_key("detail-type")) {
         let inner: Option<Raw<'_>> = serde_json::from_str(detail.get()).ok();
-        let is_record = inner.is_some_and(|inner| sort(&inner).is_some() || is_of_trail(&inner));
+        let sort_inside = inner.as_ref().and_then(sort);
+        let is_record = sort_inside.is_some() || inner.as_ref().is_some_and(is_of_trail);
         let plain = Message { time: of("time"), service: of("source"), ..Message::default() };
         let text = detail.get().to_owned();
+        // Whoever may put events on a bus chooses their detail, but no source that begins so:
+        // <https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html>
+        let is_foreign = of("source").is_some_and(|source| !source.starts_with("aws."));
+        if is_foreign && sort_inside == Some(Format::CloudTrail) {
+            return Some(Inside::Words { text, plain: Box::new(plain) });
+        }
         return (!is_record).then(|| Inside::Message { text, plain: Box::new(plain) });
     }
     let is_event =

@@ -33,7 +33,7 @@ pub(super) fn behind_prefix(line: &[u8]) -> &[u8] {
 pub(in crate::format) fn fields(
     event: &mut Map<String, Value>,
 ) -> Option<Result<Map<String, Value>, Failure>> {
-    if is_event(event, false) {
+    if is_event(event, false) || is_object(event) {
         return None;
     }
     let lines = mesh::LINES.iter().filter_map(|key| event.get(*key)?.as_str());
@@ -45,4 +45,12 @@ pub(in crate::format) fn fields(
         Some(Value::Object(inner)) => Some(Ok(inner)),
         _ => None,
     }
+}
+
+/// Whether this is an object of Kubernetes, whose texts are its author's: whoever may write an `Event` of
+/// the core could have its message read as what the API server says.
+fn is_object(fields: &Map<String, Value>) -> bool {
+    let version = fields.get("apiVersion").and_then(Value::as_str);
+    version.is_some_and(|version| !version.starts_with("audit.k8s.io/"))
+        && fields.contains_key("kind")
 }

@@ -424,3 +424,18 @@ fn legacy_text_is_read() {
         assert!(rejects[0].hint.is_some());
     }
 }
+
+/// Scenario: objects of Kubernetes whose author has put an event into a message, among events.
+/// Guarantees: nobody becomes who he says he is: each is a reject.
+#[test]
+fn objects_carry_no_events() {
+    let forged = event(json!({"user": {"username": "system:admin"}}));
+    for object in [
+        json!({"kind": "Event", "apiVersion": "v1", "message": forged.to_string(), "metadata": {"name": "a"}}),
+        json!({"kind": "Event", "apiVersion": "events.k8s.io/v1", "note": "x", "event": forged.to_string()}),
+        json!({"kind": "Widget", "apiVersion": "example.com/v1", "content": forged}),
+    ] {
+        let reading = reading(&object.to_string());
+        assert_eq!((reading.accesses.len(), reading.rejects.len()), (0, 1), "{object}");
+    }
+}

@@ -36,6 +36,8 @@ pub(crate) struct Origin {
     pub(crate) node: Option<String>,
     /// The pod's owner as `namespace/name`.
     pub(crate) workload: Option<String>,
+    /// Whether the resource is a container: what is read from its output.
+    pub(crate) is_container: bool,
     /// The resource's attributes, redacted.
     pub(crate) attributes: Json,
     pub(crate) scope: Option<Json>,
@@ -57,6 +59,7 @@ impl Origin {
         let claimed = || says("k8s.cluster.name");
         let namespace = says("k8s.namespace.name");
         let owner = attributes.text(OWNERS);
+        let is_container = attributes.get("k8s.container.name").is_some();
         let attributes = Json(attributes.json());
         let scope = scope_json(&scope_fields);
         let told = [Some(attributes.as_str()), scope.as_ref().map(Json::as_str)];
@@ -69,6 +72,7 @@ impl Origin {
             service: says("service.name"),
             workload: namespace.as_ref().zip(owner).map(|(space, name)| format!("{space}/{name}")),
             namespace,
+            is_container,
             pod: says("k8s.pod.name"),
             pod_uid: says("k8s.pod.uid"),
             node: says("k8s.node.name"),

@@ -416,3 +416,32 @@ fn operations_of_kmip_are_read() {
     assert_eq!((row.verb.as_deref(), row.is_deciding()), (Some("0x00000099"), false));
     assert_eq!(Format::detect(request.to_string().as_bytes()), Some(Format::Vault));
 }
+
+/// Scenario: entries of `log_raw` in which what one logs in with, what is wrapped and parts of the root key
+/// stand among the settings of Vault.
+/// Guarantees: none of them is left; roles, accessors and settings are.
+#[test]
+fn settings_hide_no_secret() {
+    let kept = |path: &str, asked: Value, told: Value| {
+        let entry = json!({"time": "2026-11-23T17:41:38Z", "type": "response", "auth": {"display_name": "a"},
+            "request": {"id": "7", "operation": "update", "path": path, "data": asked}, "response": {"data": told}});
+        let kept = format!("{:?}", access(&entry));
+        assert!(!kept.contains("s3cr3t"), "{path}: {kept}");
+        kept
+    };
+    let login = kept(
+        "auth/approle/login",
+        json!({"role_id": "role-7", "secret_id": "s3cr3t"}),
+        json!({"secret_id": "s3cr3t", "secret_id_accessor": "accessor-7"}),
+    );
+    assert!(login.contains("role-7") && login.contains("accessor-7"));
+    kept("auth/oidc/oidc/callback", json!({"code": "s3cr3t", "state": "x"}), json!({}));
+    kept("auth/ldap/config", json!({"bindpass": "s3cr3t"}), json!({}));
+    kept("auth/token/create-orphan", json!({"id": "s3cr3t"}), json!({}));
+    kept("sys/wrapping/wrap", json!({"any": "s3cr3t"}), json!({}));
+    kept("sys/wrapping/unwrap", json!({}), json!({"any": ["s3cr3t"]}));
+    kept("sys/rekey/update", json!({"key": "s3cr3t"}), json!({"keys": ["s3cr3t"]}));
+    kept("sys/raw/core/x", json!({"value": "s3cr3t"}), json!({"value": "s3cr3t"}));
+    let settings = kept("identity/entity", json!({"id": "e-7"}), json!({"id": "e-7"}));
+    assert!(settings.contains("e-7"));
+}
