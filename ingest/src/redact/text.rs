@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use regex::{Captures, Regex, RegexSet};
+use regex::{Captures, Regex, RegexSet, RegexSetBuilder};
 
 use super::Redactor;
 use super::quick::Quick;
@@ -55,7 +55,7 @@ const FORMS: &[(&str, Holds)] = &[
     (r#"(?is)NAMES["']\s*:\s*["']((?:[^"'\\]|\\.)+)"#, always),
     (r#"(?i)NAMES(?:\\+["'])?\s*[:=]\s*\\+["']([^"']*[^"'\\])"#, always),
     (r#"(?i)NAMESASSIGNED([^\s"',;&}{\[\]]{3,})"#, always),
-    (r#"(?i)(?:^|[^\w-])\w*passw(?:or)?d:([^\s"',;&}{\[\]]{3,})"#, always),
+    (r#"(?i)(?:^|[^a-z0-9_-])[a-z0-9_]*passw(?:or)?d:([^\s"',;&}{\[\]]{3,})"#, always),
     // Options of commands, elements of XML, statements of SQL.
     (r#"(?i)--[a-z0-9_-]*NAMES\s+["']?([^\s"'-][^\s"']{2,})"#, always),
     (r"(?i)<[a-z0-9_:.-]*NAMES>([^<]+)", always),
@@ -75,13 +75,15 @@ const TELLING: &[&[u8; 3]] = &[
     b"hs_", b"hr_", b"pat", b"xox", b"xap", b"sk_", b"sk-", b"rk_", b"rk-", b"pk_", b"pk-", b"vs.",
     b"vb.", b"vr.", b"npm", b"pyp", b"sg.", b"hoo", b"kie", b"-u ",
 ];
-/// The same of [`NAMES`] and of what SQL says, beside each of which stands one of [`ASSIGNS`] or two dashes: letters that `authenticated` and
-/// `create` do not have, which stand in nearly every event.
+/// The same of [`NAMES`] and of what SQL says, beside each of which stands one of [`ASSIGNS`] or two dashes:
+/// letters that `authenticated` and `create` do not have, which stand in nearly every event.
 const NAMING: &[&[u8; 3]] =
     &[b"pas", b"pwd", b"ecr", b"tok", b"key", b"sig", b"riz", b"ede", b"tif"];
 const ASSIGNS: [u8; 4] = *b"=:'<";
 /// What stands in addresses that have a password before their `@`.
 const ADDRESS: &[&[u8]] = &[b"://", b"@tcp(", b"@unix("];
+/// Bytes of the states that all forms together may be in: with fewer they are made anew again and again.
+const MOST_STATES: usize = 32 << 20;
 /// Characters of an AWS secret access key, which is told by its length alone.
 const SECRET_KEY: usize = 40;
 
@@ -110,7 +112,10 @@ impl Looks {
         Self {
             quick: Quick::new(TELLING),
             quick_assigned: Quick::new(&[TELLING, NAMING].concat()),
-            any: RegexSet::new(&sources).unwrap_or_else(|_| RegexSet::empty()),
+            any: RegexSetBuilder::new(&sources)
+                .dfa_size_limit(MOST_STATES)
+                .build()
+                .unwrap_or_else(|_| RegexSet::empty()),
             forms,
         }
     }
