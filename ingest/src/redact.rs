@@ -17,12 +17,12 @@ use std::borrow::Cow;
 
 use hmac::{Hmac, Mac};
 use memchr::memmem;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::Sha256;
 
 use crate::hex::hex;
 pub use place::Body;
-pub(crate) use text::decode as decode_base64;
+pub(crate) use text::{decode as decode_base64, is_uuid};
 pub use unparsed::mask_unparsed;
 
 /// What every marker begins with.
@@ -86,6 +86,11 @@ impl Redactor {
     /// Redacts any other JSON: annotations, attributes, whatever no column took.
     pub fn json(&self, value: &mut Value) {
         self.place(value, place::Place::General);
+    }
+
+    /// As [`Self::json`], the fields of an object.
+    pub(crate) fn fields(&self, fields: &mut Map<String, Value>) {
+        self.object(fields, place::Place::General);
     }
 
     /// Redacts a request URI; its shape stays.

@@ -160,11 +160,12 @@ fn beginning(name: &str) -> Option<ChangeAction> {
 fn deltas(access: &Access) -> (Vec<String>, Vec<String>) {
     if access.provider == Provider::Aws {
         let verb = access.verb.as_deref().unwrap_or_default();
-        let attached = || subjects::attached(access);
-        return (
-            attached().filter(|_| verb.starts_with("Attach")).into_iter().collect(),
-            attached().filter(|_| verb.starts_with("Detach")).into_iter().collect(),
-        );
+        let attached = || subjects::attached(access).into_iter().collect();
+        return match verb {
+            _ if verb.starts_with("Attach") => (attached(), Vec::new()),
+            _ if verb.starts_with("Detach") => (Vec::new(), attached()),
+            _ => (Vec::new(), Vec::new()),
+        };
     }
     let annotations = body::value(access.annotations.as_ref());
     let (mut added, mut removed) = (Vec::new(), Vec::new());

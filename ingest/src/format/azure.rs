@@ -9,6 +9,8 @@ pub(super) mod activity;
 pub(super) mod audit;
 pub(super) mod signin;
 
+use std::borrow::Cow;
+
 use durward_schemas::Identity;
 use durward_schemas::tables::Access;
 use durward_schemas::values::{IdentityKind, Provider};
@@ -142,6 +144,12 @@ fn read_text(record: &mut Map<String, Value>, key: &str) {
     {
         record.insert(key.to_owned(), inner);
     }
+}
+
+/// What a value is, or the JSON that it holds as a text.
+fn opened(told: &Value) -> Cow<'_, Value> {
+    let inner = told.as_str().and_then(|text| serde_json::from_str(text).ok());
+    inner.map_or(Cow::Borrowed(told), Cow::Owned)
 }
 
 /// The tenant in the id of a resource that belongs to no subscription: `/tenants/ID/providers/...`.

@@ -192,12 +192,8 @@ pub(super) fn read_fields(fields: Map<String, Value>, context: &Context<'_>) -> 
 fn redacted(mut fields: Map<String, Value>, context: &Context<'_>) -> Map<String, Value> {
     let redactor = context.keys.redactor();
     redactor.addresses(fields.iter_mut().map(|(name, value)| (name.as_str(), value)));
-    let mut value = Value::Object(fields);
-    redactor.json(&mut value);
-    match value {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    }
+    redactor.fields(&mut fields);
+    fields
 }
 
 /// The content that ids are hashed over: the same for a number and its text, and for what is absent

@@ -138,7 +138,7 @@ impl Redactor {
         is_secret
     }
 
-    fn object(&self, fields: &mut Map<String, Value>, place: Place) -> bool {
+    pub(super) fn object(&self, fields: &mut Map<String, Value>, place: Place) -> bool {
         let has_value = fields.keys().any(|name| is_value(name));
         let beside = Beside::of(|name| fields.get(name), has_value, place);
         let mut changed = false;

@@ -293,7 +293,7 @@ fn is_secret_key(run: &str) -> bool {
 }
 
 /// 8-4-4-4-12 hex digits.
-pub(super) fn is_uuid(text: &str) -> bool {
+pub(crate) fn is_uuid(text: &str) -> bool {
     let lengths = text.split('-').map(str::len);
     lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }

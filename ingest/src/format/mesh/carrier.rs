@@ -11,6 +11,10 @@ use serde_json::value::RawValue;
 /// <https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md>
 pub(crate) fn payload(line: &[u8]) -> &[u8] {
     let line = line.trim_ascii();
+    // Nearly every line is JSON, which begins with no time.
+    if line.starts_with(b"{") {
+        return line;
+    }
     let mut words = line.splitn(4, |byte| *byte == b' ');
     let (Some(time), Some(stream), Some(tag), Some(rest)) =
         (words.next(), words.next(), words.next(), words.next())
@@ -50,23 +54,6 @@ pub(crate) const OBJECTS: &[&str] = &[
     "jsonPayload",
 ];
 
-/// What a record speaks of that may be a carrier's: most lines do not, and are parsed once.
-const MARKS: &[&[u8]] = &[
-    b"\"log\"",
-    b"\"message\"",
-    b"\"line\"",
-    b"\"MESSAGE\"",
-    b"\"_raw\"",
-    b"\"event\"",
-    b"\"_source\"",
-    b"\"result\"",
-    b"\"content\"",
-    b"\"attributes\"",
-    b"\"log_processed\"",
-    b"\"textPayload\"",
-    b"\"jsonPayload\"",
-];
-
 /// Carriers inside one another: a document of Elasticsearch holds what Docker keeps.
 pub(crate) const DEEPEST: usize = 3;
 
@@ -84,7 +71,8 @@ pub(crate) fn unwrapped(line: &[u8], is_own: fn(&str) -> bool) -> Cow<'_, [u8]> 
 
 /// What a record holds, if it is a carrier's.
 fn carried(record: &[u8], is_own: fn(&str) -> bool) -> Option<Vec<u8>> {
-    let may_carry = || MARKS.iter().any(|mark| memchr::memmem::find(record, mark).is_some());
+    // Most lines speak of none of these, and are parsed once.
+    let may_carry = || LINES.iter().chain(OBJECTS).any(|name| names(record, name));
     if record.first() != Some(&b'{') || !may_carry() {
         return None;
     }
@@ -105,6 +93,13 @@ fn carried(record: &[u8], is_own: fn(&str) -> bool) -> Option<Vec<u8>> {
         objects.map(str::trim).find(|object| object.starts_with('{'))
     };
     line.map(String::into_bytes).or_else(|| object().map(|object| object.as_bytes().to_vec()))
+}
+
+/// Whether a record has this name between quotes.
+fn names(record: &[u8], name: &str) -> bool {
+    let is_quote = |at: Option<usize>| at.and_then(|at| record.get(at)) == Some(&b'"');
+    memchr::memmem::find_iter(record, name)
+        .any(|at| is_quote(at.checked_sub(1)) && is_quote(Some(at + name.len())))
 }
 
 /// Whether a text looks like a line of a log that readers know, rather than like words.

@@ -59,9 +59,10 @@ impl Attributes {
 
     /// Sets a value, whatever there was.
     pub(crate) fn set(&mut self, name: &str, value: Value) {
-        match self.place(name) {
-            Ok(at) => self.0.get_mut(at).into_iter().for_each(|(_, known)| *known = value.clone()),
-            Err(at) => self.0.insert(at, (name.to_owned(), value)),
+        let known = self.place(name).ok().and_then(|at| self.0.get_mut(at));
+        match known {
+            Some((_, known)) => *known = value,
+            None => self.add(name, value),
         }
     }
 

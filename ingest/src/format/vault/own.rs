@@ -42,12 +42,8 @@ pub(super) fn of_fields(fields: &mut Map<String, Value>) -> Option<Line> {
 /// The row, without secrets.
 pub(super) fn log(line: Line, context: &Context<'_>) -> Log {
     let redactor = context.keys.redactor();
-    let mut rest = Value::Object(line.rest);
-    redactor.json(&mut rest);
-    let rest = match rest {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    };
+    let mut rest = line.rest;
+    redactor.fields(&mut rest);
     let message = line.message.map(|message| redactor.text(&message));
     mesh::log(Line { message, rest, ..line }, context)
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::super::fields::Fields;
 use super::PROPERTIES;
+use crate::redact::is_uuid;
 
 /// What a column of that table ends in: text, number, GUID, Boolean, time.
 const TYPES: &[&str] = &["_s", "_d", "_g", "_b", "_t"];
@@ -98,10 +99,7 @@ pub(super) fn application(record: &Map<String, Value>) -> Option<String> {
     let by_token = ["AAD", "Azure Active Directory", "Microsoft Entra ID"];
     let kind = column(record, "AuthType")?.as_str()?;
     let id = ["AuthId", "AuthKey"].iter().find_map(|key| column(record, key)?.as_str())?;
-    let groups = id.split('-').map(str::len);
-    let is_id =
-        groups.eq([8, 4, 4, 4, 12]) && id.bytes().all(|c| c == b'-' || c.is_ascii_hexdigit());
-    (is_runtime(record) && by_token.contains(&kind) && is_id).then(|| id.to_owned())
+    (is_runtime(record) && by_token.contains(&kind) && is_uuid(id)).then(|| id.to_owned())
 }
 
 fn is_runtime(record: &Map<String, Value>) -> bool {

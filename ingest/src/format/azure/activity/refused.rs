@@ -3,6 +3,8 @@
 use durward_schemas::tables::Access;
 use serde_json::Value;
 
+use super::super::opened;
+
 /// The code of Azure Policy in the answer to a request, or to the deployment that holds it.
 /// <https://learn.microsoft.com/en-us/azure/azure-resource-manager/troubleshooting/error-policy-requestdisallowedbypolicy>
 const DISALLOWED: &str = "RequestDisallowedByPolicy";
@@ -32,9 +34,8 @@ pub(super) fn by_policy(
 
 /// The assignment of the policy with effect `deny` among those that were looked at.
 fn of_policies(properties: &Value) -> Option<String> {
-    let told = properties.get("policies")?;
-    let parsed = told.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let policies = parsed.as_ref().unwrap_or(told).as_array()?;
+    let told = opened(properties.get("policies")?);
+    let policies = told.as_array()?;
     let denies = |policy: &&Value| {
         let effect = policy.get("policyDefinitionEffect").and_then(Value::as_str);
         effect.is_some_and(|effect| effect.eq_ignore_ascii_case("deny"))

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::super::super::cloud::stored;
 use super::super::super::fields::Fields;
-use super::super::Principal;
+use super::super::{Principal, opened};
 
 /// Claims are named by URIs in tokens of version 1: the short name, and what the URI ends in.
 const CLAIMS: &[(&str, &[&str])] = &[
@@ -177,10 +177,8 @@ fn is_user_of_graph(claims: Option<&Value>) -> bool {
 /// Of what the service does by itself no UPN is told, though it is called a user too.
 /// <https://learn.microsoft.com/en-us/entra/id-governance/privileged-identity-management/azure-pim-resource-rbac>
 fn of_privileged(properties: &mut Fields) -> Option<Value> {
-    let told = properties.get("CallerInfo")?;
-    let parsed = told.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let told = parsed.as_ref().unwrap_or(told).as_array()?;
-    let pairs = told.iter().filter_map(|pair| {
+    let told = opened(properties.get("CallerInfo")?);
+    let pairs = told.as_array()?.iter().filter_map(|pair| {
         let kind = pair.get("CallerIdentityType")?.as_str()?.to_owned();
         Some((kind, pair.get("CallerIdentityValue")?.clone()))
     });
