@@ -4,10 +4,15 @@
 //! (one document, JSON lines). Clouds name the list of an object otherwise: `Records`. Items are
 //! found by brackets and quotes alone, so one that is not JSON never takes a neighbour with it. Memory is bounded by the largest item that is allowed.
 
+mod encoding;
+mod pieces;
 mod whole;
 
 use memchr::memchr3;
 
+use self::encoding::Decoder;
+pub(crate) use self::encoding::decoded;
+use self::pieces::Pieces;
 use self::whole::object_end;
 
 /// Bytes kept of an item that is too large.
@@ -32,6 +37,8 @@ pub(crate) struct Item {
     pub(crate) length: usize,
     /// Where it stands: `line 7`, `item 3`.
     pub(crate) position: String,
+    /// Bytes of text before it.
+    pub(crate) offset: u64,
     /// Why it cannot be read.
     pub(crate) fault: Option<Fault>,
 }
@@ -40,7 +47,7 @@ impl Item {
     /// An input that is one item.
     pub(crate) fn whole(bytes: &[u8]) -> Self {
         let position = "line 1".to_owned();
-        Self { bytes: bytes.to_vec(), length: bytes.len(), position, fault: None }
+        Self { bytes: bytes.to_vec(), length: bytes.len(), position, offset: 0, fault: None }
     }
 }
 
@@ -120,7 +127,12 @@ pub(crate) struct Splitter {
     line: usize,
     item_line: usize,
     index: usize,
+    /// Bytes of text that were taken, and how many of them stand before the item.
+    offset: u64,
+    item_offset: u64,
     found: Vec<Item>,
+    decoder: Decoder,
+    pieces: Pieces,
 }
 
 impl Splitter {
@@ -143,7 +155,11 @@ impl Splitter {
             line: 1,
             item_line: 1,
             index: 0,
+            offset: 0,
+            item_offset: 0,
             found: Vec::new(),
+            decoder: Decoder::default(),
+            pieces: Pieces::default(),
         }
     }
 
@@ -160,10 +176,16 @@ impl Splitter {
 
     /// Takes the next bytes; gives the items that ended in them.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Item> {
+        let text = self.decoder.push(bytes);
+        self.scan(&text);
+        self.pieces.join(std::mem::take(&mut self.found), self.max)
+    }
+
+    fn scan(&mut self, bytes: &[u8]) {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             let rest = bytes.get(at..).unwrap_or_default();
-            at += if self.quotes == Quotes::Inside {
+            let length = if self.quotes == Quotes::Inside {
                 self.string_bytes(rest)
             } else if let Some(object) = self.whole(rest) {
                 self.take(object);
@@ -172,8 +194,9 @@ impl Splitter {
                 self.byte(byte);
                 1
             };
+            at += length;
+            self.offset += length as u64;
         }
-        std::mem::take(&mut self.found)
     }
 
     /// The item that `bytes` begin with, if it is an object of which all is here: on one line, with no
@@ -203,6 +226,8 @@ impl Splitter {
 
     /// Ends the input; gives what was still open.
     pub(crate) fn finish(&mut self) -> Vec<Item> {
+        let rest = self.decoder.finish();
+        self.scan(&rest);
         match self.state {
             State::Between => {}
             State::Junk => self.emit(None),
@@ -211,7 +236,9 @@ impl Splitter {
             }
         }
         self.state = State::Between;
-        std::mem::take(&mut self.found)
+        let mut items = self.pieces.join(std::mem::take(&mut self.found), self.max);
+        items.extend(self.pieces.finish(self.max));
+        items
     }
 
     /// Takes bytes of a string up to what may end it; says how many.
@@ -413,6 +440,7 @@ impl Splitter {
         self.buffer.clear();
         self.length = 0;
         self.item_line = self.line;
+        self.item_offset = self.offset;
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -448,7 +476,8 @@ impl Splitter {
             format!("line {}", self.item_line)
         };
         let bytes = std::mem::take(&mut self.buffer);
-        self.found.push(Item { bytes, length: self.length, position, fault });
+        let (length, offset) = (self.length, self.item_offset);
+        self.found.push(Item { bytes, length, position, offset, fault });
         self.brackets.clear();
         self.deeper = 0;
         self.quotes = Quotes::Outside;

@@ -4,10 +4,12 @@ use serde_json::Value;
 
 use super::{Format, envelope, envoy, kube_audit, mesh, vault};
 use crate::redact::decode_base64;
+use crate::split::decoded;
 use durward_schemas::Time;
 
 /// The format of an input that begins with `head`, which may end anywhere.
 pub(super) fn detect(head: &[u8]) -> Option<Format> {
+    let head = &*decoded(head);
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     let by_lines = || text.split(|byte| *byte == b'\n').take(LINES).find_map(by_line);
     match text.first()? {

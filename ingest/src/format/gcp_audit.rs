@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::cloud::{Message, Record, Request, moment, stored};
 use super::fields::Fields;
+use super::google::last_part;
 use super::mapping::Mapping;
 use super::{Context, Failure, Format, Reading, google};
 use crate::normalize;
@@ -126,9 +127,6 @@ const LOGIN: &str = "google.login.LoginService.";
 /// Who acts where Google does something by itself.
 /// <https://cloud.google.com/logging/docs/audit#system-event>
 const GOOGLE: &str = "system@google.com";
-/// What the workload identity pool of a project ends in.
-/// <https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity#about_the_pool>
-const POOL: &str = ".svc.id.goog";
 /// What the name of a key of a service account begins with where the key is used.
 const IAM: &str = "//iam.googleapis.com/";
 
@@ -256,11 +254,8 @@ fn who(access: &mut Access, info: &mut Fields) {
     let text = |key: &str| {
         info.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
     };
-    // The pool of all ServiceAccounts of a project is told of one that has no email; who it is stands
-    // in its subject.
-    let email = text("principalEmail").filter(|email| !email.ends_with(POOL));
-    if let Some(principal) = email.or_else(|| text("principalSubject")) {
-        let identity = Identity::parse(Provider::Gcp, None, plain(&principal));
+    if let Some(principal) = google::principal(info) {
+        let identity = Identity::parse(Provider::Gcp, None, &principal);
         account(access, &identity);
         access.identity_kind = match identity.name.as_deref() {
             Some(GOOGLE) => IdentityKind::System,
@@ -281,14 +276,6 @@ fn who(access: &mut Access, info: &mut Fields) {
     let all = Value::Object(std::mem::take(info).into_inner());
     let is_empty = all.as_object().is_none_or(Map::is_empty);
     access.extra = (!is_empty).then(|| stored(&all));
-}
-
-/// A user or a service account without the form that policies of version 2 have for it.
-/// <https://cloud.google.com/iam/docs/principal-identifiers#v2>
-fn plain(principal: &str) -> &str {
-    let forms =
-        ["principal://goog/subject/", "principal://iam.googleapis.com/projects/-/serviceAccounts/"];
-    forms.iter().find_map(|form| principal.strip_prefix(form)).unwrap_or(principal)
 }
 
 /// The ServiceAccount that acts as a service account of Google: the first of those who delegated to it.
@@ -413,11 +400,6 @@ fn bodies(access: &mut Access, payload: &mut Fields) {
         }
     }
     access.annotations = (!annotations.is_empty()).then(|| stored(&Value::Object(annotations)));
-}
-
-/// `projects/acme/traces/ID` ends in the id.
-fn last_part(path: String) -> String {
-    path.rsplit('/').next().map(str::to_owned).unwrap_or(path)
 }
 
 #[cfg(test)]

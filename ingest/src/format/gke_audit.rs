@@ -2,11 +2,12 @@
 //!
 //! <https://cloud.google.com/kubernetes-engine/docs/how-to/audit-logging>. GKE does not send the
 //! event but what Cloud Audit Logs have room for: no stage, no level, no groups, nothing of the
-//! credential (`user.extra`), no request URI, no second time. What it does not send stays null; the
+//! credential but a Google key (`user.extra`), no request URI, no second time. What it does not send stays null; the
 //! rest is put where an event has it, and read as one.
 
+use durward_schemas::ids::CredentialId;
 use durward_schemas::tables::Access;
-use durward_schemas::values::{Decision, Outcome};
+use durward_schemas::values::{CredentialKind, Decision, Outcome};
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
@@ -23,15 +24,46 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("source_event_id", "operation.id, else insertId"),
     Mapping::new("verb", "protoPayload.methodName"),
     Mapping::new("activity_id", "protoPayload.methodName"),
-    Mapping::new("identity", "protoPayload.authenticationInfo.principalEmail"),
+    Mapping::new("claimed_trace_id", "trace"),
+    Mapping::new("claimed_span_id", "spanId"),
+    Mapping::new(
+        "identity",
+        "protoPayload.authenticationInfo.principalEmail, \
+         else protoPayload.authenticationInfo.principalSubject, \
+         else protoPayload.authenticationInfo.authoritySelector if it is nobody",
+    ),
     Mapping::new(
         "identity_kind",
-        "protoPayload.authenticationInfo.principalEmail, else protoPayload.status.code",
+        "protoPayload.authenticationInfo.principalEmail, \
+         else protoPayload.authenticationInfo.principalSubject, \
+         else protoPayload.authenticationInfo.authoritySelector, \
+         else protoPayload.status.code, protoPayload.response",
+    ),
+    Mapping::new(
+        "impersonated_identity",
+        "protoPayload.authenticationInfo.authoritySelector, unless it is \
+         protoPayload.authenticationInfo.principalEmail or \
+         protoPayload.authenticationInfo.principalSubject",
     ),
     Mapping::new("identity_realm", "resource.labels.cluster_name, unless the door names one"),
-    Mapping::new("namespace", "protoPayload.authenticationInfo.principalEmail"),
-    Mapping::new("service_account", "protoPayload.authenticationInfo.principalEmail"),
-    Mapping::new("credential_kind", "protoPayload.authenticationInfo.principalEmail"),
+    Mapping::new(
+        "namespace",
+        "protoPayload.authenticationInfo.principalEmail, \
+         else protoPayload.authenticationInfo.principalSubject",
+    ),
+    Mapping::new(
+        "service_account",
+        "protoPayload.authenticationInfo.principalEmail, \
+         else protoPayload.authenticationInfo.principalSubject",
+    ),
+    Mapping::new("credential_id", "protoPayload.authenticationInfo.serviceAccountKeyName"),
+    Mapping::new(
+        "credential_kind",
+        "protoPayload.authenticationInfo.serviceAccountKeyName, \
+         protoPayload.authenticationInfo.principalEmail, \
+         else protoPayload.authenticationInfo.principalSubject, \
+         else protoPayload.authenticationInfo.authoritySelector",
+    ),
     Mapping::new("user_agent", "protoPayload.requestMetadata.callerSuppliedUserAgent"),
     Mapping::new("source_ip", "protoPayload.requestMetadata.callerIp, if it is an address"),
     Mapping::new("api_group", "protoPayload.resourceName, else protoPayload.methodName"),
@@ -51,15 +83,22 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("dry_run", "protoPayload.request.dryRun, protoPayload.request.kind"),
     Mapping::new("request_object", "protoPayload.request"),
     Mapping::new("response_object", "protoPayload.response"),
-    Mapping::new("status_code", "protoPayload.status.code, as HTTP has it"),
-    Mapping::new("outcome", "protoPayload.status.code"),
+    Mapping::new(
+        "status_code",
+        "protoPayload.status.code, as HTTP has it, else protoPayload.response",
+    ),
+    Mapping::new("status_reason", "protoPayload.response"),
+    Mapping::new(
+        "outcome",
+        "protoPayload.status.code, else protoPayload.status, protoPayload.response",
+    ),
     Mapping::new(
         "decision",
         "labels[authorization.k8s.io/decision], else protoPayload.status.code, \
-         protoPayload.authorizationInfo",
+         protoPayload.authorizationInfo, protoPayload.response",
     ),
     Mapping::new("decision_reason", "labels[authorization.k8s.io/reason]"),
-    Mapping::new("decided_by", "labels[authorization.k8s.io/reason]"),
+    Mapping::new("decided_by", "labels[authorization.k8s.io/reason], else protoPayload.response"),
     Mapping::new("decided_role", "labels[authorization.k8s.io/reason]"),
     Mapping::new("decided_subject", "labels[authorization.k8s.io/reason]"),
     Mapping::new("truncated", "split.totalSplits"),
@@ -99,13 +138,14 @@ pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
     let permissions = payload.and_then(|payload| payload.get("authorizationInfo")).cloned();
     let is_split = google::is_split(entry.get("split"));
     let code = google::code(payload.and_then(|payload| payload.get("status")));
+    let has_failed = has_failed(payload.and_then(|payload| payload.get("status")));
     let mut access = kube_audit::read_fields(Format::GkeAudit, event(entry), None, &context)?;
     access.observed_time = received;
     access.truncated = is_split;
     if access.decision == Decision::Unknown {
         access.decision = google::decision(permissions.as_ref(), code);
     }
-    if access.decision == Decision::Deny {
+    if access.decision == Decision::Deny || has_failed {
         access.outcome = Outcome::Failure;
     }
     Ok(access)
@@ -157,6 +197,75 @@ fn event(entry: Map<String, Value>) -> Map<String, Value> {
     let mut all = entry.into_inner();
     all.append(&mut event);
     all
+}
+
+/// Whether a status without a code tells of a failure: success needs no words.
+fn has_failed(status: Option<&Value>) -> bool {
+    let Some(status) = status else { return false };
+    let words = [Some(status), status.get("status"), status.get("message")];
+    let mut words = words.into_iter().flatten().filter_map(Value::as_str);
+    google::code(Some(status)) == 0
+        && words
+            .any(|word| !["", "OK", "Success"].iter().any(|well| word.eq_ignore_ascii_case(well)))
+}
+
+/// What an entry tells of a caller that an event of Kubernetes has no field for.
+#[derive(Debug, Default)]
+pub(super) struct Caller {
+    /// The key of a service account of Google.
+    key: Option<String>,
+    trace_id: Option<String>,
+    span_id: Option<String>,
+}
+
+impl Caller {
+    /// Takes what `event` tells of who acted and as whom, and puts it where an event of Kubernetes has it.
+    /// To be called when the id is made: it is made of these fields as they stand in the entry.
+    pub(super) fn take(event: &mut Map<String, Value>) -> Self {
+        let email =
+            event.get("user").and_then(|user| user.get("username")?.as_str().map(str::to_owned));
+        let mut entry = Fields::new(std::mem::take(event));
+        let (mut name, mut acting_as, mut key) = (None, None, None);
+        entry.inside("protoPayload", |payload| {
+            payload.inside("authenticationInfo", |info| {
+                info.keep_text("principalEmail", email.clone());
+                name = google::principal(info);
+                if name.is_none() || name == email {
+                    info.text_if("principalEmail");
+                } else {
+                    info.text_if("principalSubject");
+                }
+                let selector = info.get("authoritySelector").and_then(Value::as_str);
+                let is_other = selector.is_some_and(|selector| {
+                    Some(selector) != email.as_deref() && Some(selector) != name.as_deref()
+                });
+                acting_as = if is_other { info.text_if("authoritySelector") } else { None };
+                key = info.text_if("serviceAccountKeyName");
+            });
+        });
+        let caller = Self {
+            key,
+            trace_id: entry.text_if("trace").map(google::last_part),
+            span_id: entry.text_if("spanId"),
+        };
+        *event = entry.into_inner();
+        for (field, name) in [("user", name), ("impersonatedUser", acting_as)] {
+            if let Some(name) = name {
+                event.insert(field.to_owned(), json!({ "username": name }));
+            }
+        }
+        caller
+    }
+
+    /// Fills the columns that it is about.
+    pub(super) fn fill(self, access: &mut Access) {
+        access.claimed_trace_id = self.trace_id;
+        access.claimed_span_id = self.span_id;
+        if let Some(key) = self.key {
+            access.credential_id = Some(CredentialId(key));
+            access.credential_kind = Some(CredentialKind::CloudStaticKey);
+        }
+    }
 }
 
 /// The user name. Where nobody is named, a caller may have asked to be nobody.

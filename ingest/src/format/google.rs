@@ -141,6 +141,32 @@ pub(super) fn decision(permissions: Option<&Value>, code: i64) -> Decision {
     }
 }
 
+/// What the workload identity pool of a project ends in.
+/// <https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity#about_the_pool>
+const POOL: &str = ".svc.id.goog";
+
+/// Who acted, of the information on a caller: the email, else the subject, which those have who come by
+/// an identity provider of their own. The pool of all ServiceAccounts of a project stands where the email
+/// of one of them would; who it is stands in its subject.
+pub(super) fn principal(info: &Fields) -> Option<String> {
+    let text = |key: &str| info.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let email = text("principalEmail").filter(|email| !email.ends_with(POOL));
+    email.or_else(|| text("principalSubject")).map(|named| without_form(named).to_owned())
+}
+
+/// A user or a service account without the form that policies of version 2 have for it.
+/// <https://cloud.google.com/iam/docs/principal-identifiers#v2>
+fn without_form(principal: &str) -> &str {
+    let forms =
+        ["principal://goog/subject/", "principal://iam.googleapis.com/projects/-/serviceAccounts/"];
+    forms.iter().find_map(|form| principal.strip_prefix(form)).unwrap_or(principal)
+}
+
+/// `projects/acme/traces/ID` ends in the id.
+pub(super) fn last_part(path: String) -> String {
+    path.rsplit('/').next().map(str::to_owned).unwrap_or(path)
+}
+
 /// Takes the address of the caller; exporters spell it in two ways, and some write both. Inside Google
 /// it may be a word such as `private`, which stays.
 pub(super) fn caller(metadata: &mut Fields) -> Option<String> {

@@ -4,6 +4,7 @@
 //! An event is read field by field, so that what no column takes is still kept, and its id is
 //! hashed over the same content whether it came by webhook, file or Collector.
 
+mod answer;
 mod carried;
 pub(super) mod legacy;
 mod reason;
@@ -16,10 +17,11 @@ use durward_schemas::time::Time;
 use durward_schemas::values::{CredentialKind, Decision, IdentityKind, Outcome, Provider};
 use serde_json::{Map, Value};
 
+use self::answer::Answer;
 pub(super) use self::carried::fields as carried;
 use super::fields::{self, Fields};
 use super::mapping::Mapping;
-use super::{Context, Failure, Format, cloud, mesh};
+use super::{Context, Failure, Format, cloud, gke_audit, mesh};
 use crate::canonical;
 use crate::normalize::{self, Timed};
 use crate::redact::{Body, decode_base64};
@@ -38,7 +40,7 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("activity_id", "verb"),
     Mapping::new("user_agent", "userAgent"),
     Mapping::new("identity", "user.username"),
-    Mapping::new("identity_kind", "user.username, else responseStatus.code"),
+    Mapping::new("identity_kind", "user.username, else responseStatus.code, else responseObject"),
     Mapping::new("namespace", "user.username"),
     Mapping::new("service_account", "user.username"),
     Mapping::new("identity_uid", "user.uid"),
@@ -73,18 +75,21 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("dry_run", "requestURI, requestObject.dryRun"),
     Mapping::new("request_object", "requestObject"),
     Mapping::new("response_object", "responseObject"),
-    Mapping::new("status_code", "responseStatus.code"),
-    Mapping::new("status_reason", "responseStatus.reason"),
-    Mapping::new("outcome", "responseStatus.code, stage"),
+    Mapping::new("status_code", "responseStatus.code, else responseObject if it is a Status"),
+    Mapping::new("status_reason", "responseStatus.reason, else responseObject if it is a Status"),
+    Mapping::new(
+        "outcome",
+        "responseStatus.code, else responseStatus.status, responseObject; stage",
+    ),
     Mapping::new(
         "decision",
         "annotations[authorization.k8s.io/decision], annotations[authorization.k8s.io/reason], \
-         else responseStatus.code, responseStatus.message",
+         else responseStatus.code, responseStatus.message, else responseObject",
     ),
     Mapping::new("decision_reason", "annotations[authorization.k8s.io/reason]"),
     Mapping::new(
         "decided_by",
-        "annotations[authorization.k8s.io/reason], else responseStatus.code",
+        "annotations[authorization.k8s.io/reason], else responseStatus.code, else responseObject",
     ),
     Mapping::new("decided_role", "annotations[authorization.k8s.io/reason]"),
     Mapping::new("decided_subject", "annotations[authorization.k8s.io/reason]"),
@@ -154,6 +159,8 @@ pub(super) fn read_fields(
     let minted = minted_jti(&event);
     redact(&mut event, context);
     let told = context.text_of_fields(&event);
+    let is_gke = format == Format::GkeAudit;
+    let caller = is_gke.then(|| gke_audit::Caller::take(&mut event)).unwrap_or_default();
     let mut event = Fields::new(event);
     let mut access = Access {
         provider: Provider::Kubernetes,
@@ -171,8 +178,9 @@ pub(super) fn read_fields(
     access.activity_id = normalize::activity(access.verb.as_deref().unwrap_or_default());
     let received = times(&mut access, &mut event, context)?;
     who(&mut access, &mut event)?;
-    what(&mut access, &mut event)?;
-    let is_refusal = outcome(&mut access, &mut event)?;
+    caller.fill(&mut access);
+    let answer = what(&mut access, &mut event)?;
+    let is_refusal = outcome(&mut access, &mut event, answer)?;
     annotated(&mut access, &mut event, is_refusal)?;
     if access.identity.is_none() && access.status_code != Some(401) {
         // Nobody was refused: the source does not say who it was.
@@ -321,8 +329,8 @@ fn cloud_kind(id: &str) -> Option<CredentialKind> {
     }
 }
 
-/// What was asked for.
-fn what(access: &mut Access, event: &mut Fields) -> Result<(), Failure> {
+/// What was asked for; gives how the answer tells that it ended.
+fn what(access: &mut Access, event: &mut Fields) -> Result<Answer, Failure> {
     access.request_uri = event.text("requestURI")?;
     if event.has("objectRef") {
         let mut object = event.object("objectRef")?;
@@ -351,9 +359,10 @@ fn what(access: &mut Access, event: &mut Fields) -> Result<(), Failure> {
         access.object_uid = access.object_uid.take().or_else(|| text("uid"));
     }
     access.dry_run = Some(is_dry_run(access.request_uri.as_deref(), request.as_ref()));
+    let answer = Answer::of(response.as_ref());
     access.request_object = request.map(|body| Json(canonical::sorted(&body)));
     access.response_object = response.map(|body| Json(canonical::sorted(&body)));
-    Ok(())
+    Ok(answer)
 }
 
 /// `?dryRun=All`, or `dryRun` in the body of a deletion.
@@ -370,19 +379,23 @@ fn is_dry_run(uri: Option<&str>, request: Option<&Value>) -> bool {
 }
 
 /// How it ended; gives whether the answer is that of the authorizer.
-fn outcome(access: &mut Access, event: &mut Fields) -> Result<bool, Failure> {
+fn outcome(access: &mut Access, event: &mut Fields, answer: Answer) -> Result<bool, Failure> {
     let mut status = event.object("responseStatus")?;
-    access.status_code = status.integer("code")?;
-    access.status_reason = status.text("reason")?;
+    access.status_code = status.integer("code")?.or(answer.code);
+    access.status_reason = status.text("reason")?.or(answer.reason);
     if access.object_uid.is_none() {
         let uid = status.get("details").and_then(|details| details.get("uid"));
         access.object_uid = uid.and_then(Value::as_str).map(str::to_owned);
     }
-    let message = status.get("message").and_then(Value::as_str).unwrap_or_default();
+    let message = status.get("message").and_then(Value::as_str).filter(|text| !text.is_empty());
+    let message = message.or(answer.message.as_deref()).unwrap_or_default();
     let is_refusal = access.status_code == Some(403) && is_refusal(message);
+    let says_failure = status.get("status").is_some_and(|status| status == answer::FAILURE);
     status.drop_if_empty("metadata");
     event.keep("responseStatus", status);
-    let has_failed = access.status_code.is_some_and(|code| code >= 400);
+    // Sources leave the code out that says it.
+    let is_told = says_failure || (answer.has_failed && access.status_code.is_none());
+    let has_failed = access.status_code.map_or(is_told, |code| code >= 400);
     if has_failed || access.stage.as_deref() == Some("Panic") {
         access.outcome = Outcome::Failure;
     }

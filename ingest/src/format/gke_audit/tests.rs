@@ -211,3 +211,72 @@ fn statuses_may_be_texts() {
     assert_eq!(read.accesses[0].decision_reason.as_deref(), Some("no"));
     assert_eq!(read.accesses[0].time.to_string(), "2026-07-23T10:00:00.000000Z");
 }
+
+/// Scenario: who acts as somebody else, as nobody, as itself; a person of an identity pool; a ServiceAccount
+/// told of by its pool.
+/// Guarantees: who acts and as whom, as the reader of all other entries of Google Cloud tells the former;
+/// the id is that of the entry as it was read before either was known.
+#[test]
+fn who_acts_and_as_whom() {
+    let subject =
+        "principal://iam.googleapis.com/locations/global/workforcePools/staff/subject/frank";
+    let proxy = "system:serviceaccount:portal:proxy";
+    let pool = "serviceAccount:acme.svc.id.goog[web/frontend]";
+    for (info, identity, acting_as) in [
+        (
+            json!({"principalEmail": proxy, "authoritySelector": "erin@example.com"}),
+            Some(proxy),
+            Some("erin@example.com"),
+        ),
+        (json!({"principalEmail": proxy, "authoritySelector": proxy}), Some(proxy), None),
+        (json!({"principalSubject": subject}), Some(subject), None),
+        (
+            json!({"principalSubject": subject, "authoritySelector": "system:kube-controller-manager"}),
+            Some(subject),
+            Some("system:kube-controller-manager"),
+        ),
+        (json!({"authoritySelector": "system:anonymous"}), Some("system:anonymous"), None),
+        (json!({"principalEmail": "acme.svc.id.goog", "principalSubject": pool}), Some(pool), None),
+        (
+            json!({"principalEmail": "principal://goog/subject/eve@example.com"}),
+            Some("eve@example.com"),
+            None,
+        ),
+    ] {
+        let row = access(
+            &json!({"methodName": "io.k8s.core.v1.pods.list", "resourceName": "core/v1/pods", "authenticationInfo": info}),
+        );
+        assert_eq!(
+            (row.identity.as_deref(), row.impersonated_identity.as_deref()),
+            (identity, acting_as),
+            "{info}"
+        );
+        let of_cloud = google::principal(&Fields::new(info.as_object().cloned().unwrap()));
+        assert!(of_cloud.is_none() || of_cloud == row.identity, "{info}");
+    }
+}
+
+/// Scenario: answers that tell of a failure without a code, with one, and of what ended well.
+/// Guarantees: a failure is none of what ended well, whichever field tells it.
+#[test]
+fn failures_without_a_code_are_failures() {
+    let check = |fields: Value, expect: Outcome| {
+        let mut payload = json!({"methodName": "io.k8s.core.v1.pods.create", "resourceName": "core/v1/namespaces/web/pods"});
+        payload.as_object_mut().unwrap().extend(fields.as_object().cloned().unwrap());
+        assert_eq!(access(&payload).outcome, expect, "{payload}");
+    };
+    let body = |status: &str| json!({"@type": "core.k8s.io/v1.Status", "status": status});
+    check(json!({"response": body("Failure")}), Outcome::Failure);
+    check(
+        json!({"response": {"kind": "Status", "status": "Failure", "code": 409}}),
+        Outcome::Failure,
+    );
+    check(json!({"status": "Failure"}), Outcome::Failure);
+    check(json!({"status": {"status": "Failure"}}), Outcome::Failure);
+    check(json!({"status": {"message": "already exists"}}), Outcome::Failure);
+    check(json!({"status": {"code": 6}}), Outcome::Failure);
+    check(json!({"response": body("Success"), "status": {}}), Outcome::Success);
+    check(json!({"status": {"message": "OK"}}), Outcome::Success);
+    check(json!({"response": {"kind": "Pod", "status": "Failure"}}), Outcome::Success);
+    check(json!({}), Outcome::Success);
+}

@@ -69,6 +69,7 @@ pub(super) const SAMPLES: &[Sample] = &[
         format: Format::GkeAudit,
         record: r#"{
             "insertId": "i-1", "logName": "projects/acme/logs/cloudaudit.googleapis.com%2Factivity",
+            "trace": "projects/acme/traces/4bf92f3577b34da6a3ce929d0e0e4736", "spanId": "00f067aa0ba902b7",
             "resource": {"type": "k8s_cluster", "labels": {"project_id": "acme", "cluster_name": "prod", "location": "europe-west1"}},
             "timestamp": "2026-07-23T10:00:00.131337Z", "receiveTimestamp": "2026-07-23T10:00:01Z",
             "labels": {"authorization.k8s.io/decision": "allow",
@@ -78,14 +79,48 @@ pub(super) const SAMPLES: &[Sample] = &[
             "protoPayload": {"@type": "type.googleapis.com/google.cloud.audit.AuditLog", "serviceName": "k8s.io",
                 "methodName": "io.k8s.apps.v1.statefulsets.scale.create",
                 "resourceName": "apps/v1/namespaces/web/statefulsets/frontend/scale",
-                "authenticationInfo": {"principalEmail": "system:serviceaccount:web:frontend"},
+                "authenticationInfo": {"principalEmail": "system:serviceaccount:web:frontend",
+                    "principalSubject": "system:serviceaccount:web:other", "authoritySelector": "alice@example.com",
+                    "serviceAccountKeyName": "//iam.googleapis.com/projects/acme/serviceAccounts/ci@acme.iam.gserviceaccount.com/keys/7"},
                 "authorizationInfo": [{"granted": true, "permission": "io.k8s.apps.v1.statefulsets.scale.create"}],
                 "requestMetadata": {"callerIp": "203.0.113.7", "callerSuppliedUserAgent": "kubectl/v1.36.0"},
                 "request": {"kind": "DeleteOptions", "dryRun": ["All"]},
                 "response": {"metadata": {"name": "frontend-1", "uid": "o-2"}},
                 "status": {"code": 5, "message": "not found"}}
         }"#,
-        words: &["forbid", "system:anonymous", "core/v2/nodes/a/proxy", "io.k8s.core.v2.pods.get"],
+        words: &[
+            "forbid",
+            "system:anonymous",
+            "core/v2/nodes/a/proxy",
+            "io.k8s.core.v2.pods.get",
+            "alice@example.com",
+        ],
+    },
+    Sample {
+        name: "kube-audit: only the answer tells that the authorizer refused",
+        format: Format::KubeAudit,
+        record: r#"{
+            "auditID": "a-3", "stage": "ResponseComplete", "verb": "get", "requestURI": "/api",
+            "user": {"username": "eve"}, "requestReceivedTimestamp": "2026-11-23T17:56:57.403991Z",
+            "responseStatus": {"status": "Failure"},
+            "responseObject": {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403, "reason": "Forbidden",
+                "message": "forbidden: User \"eve\" cannot get path \"/api\""}
+        }"#,
+        words: &["Success"],
+    },
+    Sample {
+        name: "gke-audit: only the answer tells that a person of an identity pool was refused",
+        format: Format::GkeAudit,
+        record: r#"{
+            "insertId": "i-3", "timestamp": "2026-07-23T10:00:00.131337Z",
+            "resource": {"type": "k8s_cluster", "labels": {"cluster_name": "prod"}},
+            "protoPayload": {"methodName": "io.k8s.core.v1.pods.list", "resourceName": "core/v1/pods", "serviceName": "k8s.io",
+                "authenticationInfo": {"principalSubject": "principal://iam.googleapis.com/locations/global/workforcePools/staff/subject/frank"},
+                "status": {"message": ""},
+                "response": {"@type": "core.k8s.io/v1.Status", "status": "Failure", "code": 403, "reason": "Forbidden",
+                    "message": "pods is forbidden: User \"x\" cannot list resource \"pods\""}}
+        }"#,
+        words: &["core.k8s.io/v1.Pod", "system:anonymous", "system:serviceaccount:web:frontend"],
     },
     Sample {
         name: "gke-audit: somebody asks whether the server is ready",
