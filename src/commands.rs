@@ -12,6 +12,7 @@ mod reference;
 mod rules;
 mod serve;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::cli::{CommandLine, Verb};
@@ -35,7 +36,7 @@ pub(crate) fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
         Verb::Config(verb) => config::config(&verb),
         Verb::Rules(verb) => rules::rules(&verb),
         Verb::Reference { of } => {
-            print!("{}", reference::page(of));
+            crate::out::lock().write_all(reference::page(of).as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::Findings(verb) => {

@@ -2,6 +2,7 @@
 //!
 //! Defaults, then the file, then `--set`. Secrets are never values, always files.
 
+mod exemption;
 mod suggest;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -204,6 +205,7 @@ pub(crate) fn load(file: Option<&Path>, sets: &[String]) -> Result<Loaded, Failu
         })?;
         let typed = parse(path, &text)?;
         let given: Value = serde_saphyr::from_str(&text).unwrap_or_default();
+        exemption::check(&typed, Some((path, &text)))?;
         note(&given, "", "file", &mut origins);
         value = plain(&typed);
     }
@@ -219,6 +221,7 @@ pub(crate) fn load(file: Option<&Path>, sets: &[String]) -> Result<Loaded, Failu
         Failure::new(Code::Config, anyhow::anyhow!("--set: {error}"))
             .hint("`durward config show` lists the keys")
     })?;
+    exemption::check(&config, None)?;
     check(&config)?;
     Ok(Loaded { config, origins })
 }
@@ -320,7 +323,7 @@ impl Config {
             of: exemption.of.clone(),
             identity: exemption.identity.clone(),
             cluster: exemption.cluster.clone(),
-            until: exemption.until.as_deref().and_then(durward_schemas::Time::parse),
+            until: exemption.until.as_deref().and_then(exemption::until),
             reason: exemption.reason.clone(),
         });
         Ok(durward_detect::Settings {

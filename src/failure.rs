@@ -1,8 +1,11 @@
 //! How a command fails: what is wrong, what to do, and the exit code that says whose matter it is.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use durward_correlate::query::{Fault, QueryError};
+
+use crate::out;
 
 /// Exit codes, as the reference documents them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +48,12 @@ impl Failure {
 
     /// Prints it where people look, and gives the exit code.
     pub(crate) fn tell(&self) -> ExitCode {
-        eprintln!("error: {:#}", self.error);
-        if let Some(hint) = &self.hint {
-            eprintln!(" hint: {hint}");
+        if out::is_reader_gone(&self.error) {
+            return ExitCode::SUCCESS;
         }
+        let hint = self.hint.as_ref().map(|hint| format!(" hint: {hint}\n")).unwrap_or_default();
+        // Where nobody reads standard error either, the exit code has to do.
+        let _unread = write!(std::io::stderr(), "error: {:#}\n{hint}", self.error);
         ExitCode::from(self.code as u8)
     }
 }

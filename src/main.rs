@@ -12,6 +12,7 @@ mod data_dir;
 mod deliver;
 mod failure;
 mod metrics;
+mod out;
 mod pipeline;
 mod render;
 mod rule_files;

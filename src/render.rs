@@ -1,17 +1,16 @@
 //! Answers for people and programs: a table, JSON, CSV, JSON lines. Text from logs is hostile in all of them.
 
+mod cell;
+
 use std::io::Write;
+use std::sync::Arc;
 
 use arrow::array::Array;
 use arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder as JsonBuilder};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use durward_correlate::query::Answer;
 use durward_detect::escape;
-
-/// RFC 3339 with microseconds.
-const TIMES: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,8 +48,9 @@ pub(crate) fn answer(answer: &Answer, output: Output, mut to: impl Write) -> any
 fn json() -> JsonBuilder {
     JsonBuilder::new()
         .with_explicit_nulls(true)
-        .with_timestamp_format(TIMES.into())
-        .with_timestamp_tz_format(TIMES.into())
+        .with_timestamp_format(cell::TIMES.into())
+        .with_timestamp_tz_format(cell::TIMES.into())
+        .with_encoder_factory(Arc::new(cell::Encoders))
 }
 
 /// Rows as JSON objects, for those who build on them.
@@ -73,14 +73,10 @@ fn table(answer: &Answer) -> anyhow::Result<String> {
     table.set_header(answer.schema.fields().iter().map(|field| field.name()));
     let mut rows = 0;
     for batch in &answer.batches {
-        let options = options();
-        let columns =
-            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
+        let columns = batch.columns().iter().map(|column| cell::Cells::new(column));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
-            table.add_row(
-                columns.iter().map(|column| escape::visible(&column.value(row).to_string())),
-            );
+            table.add_row(columns.iter().map(|column| escape::visible(&column.text(row))));
         }
         rows += batch.num_rows();
     }
@@ -94,23 +90,17 @@ fn width() -> Option<u16> {
     if std::io::stdout().is_terminal() { None } else { Some(240) }
 }
 
-fn options() -> FormatOptions<'static> {
-    FormatOptions::new().with_timestamp_format(Some(TIMES)).with_timestamp_tz_format(Some(TIMES))
-}
-
 /// A header and a line a row; text is quoted, and no cell is a formula.
 fn csv(answer: &Answer, mut to: impl Write) -> anyhow::Result<()> {
-    let names: Vec<&str> =
-        answer.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let names: Vec<String> =
+        answer.schema.fields().iter().map(|field| heading(field.name())).collect();
     writeln!(to, "{}", names.join(","))?;
-    let options = options();
     for batch in &answer.batches {
-        let columns =
-            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
+        let columns = batch.columns().iter().map(|column| cell::Cells::new(column));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
             let cells = batch.columns().iter().zip(&columns).map(|(column, formatter)| {
-                let text = formatter.value(row).to_string();
+                let text = formatter.text(row);
                 let is_plain = column.is_null(row) || column.data_type().is_primitive();
                 if is_plain { text } else { escape::csv(&text) }
             });
@@ -119,3 +109,13 @@ fn csv(answer: &Answer, mut to: impl Write) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// A name in the header: quoted where it is no plain word.
+fn heading(name: &str) -> String {
+    let is_plain =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if is_plain { name.to_owned() } else { escape::csv(name) }
+}
+
+#[cfg(test)]
+mod tests;

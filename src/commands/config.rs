@@ -1,5 +1,6 @@
 //! `durward config`: check it, show it with origins, describe it.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,10 +15,12 @@ pub(crate) fn config(verb: &ConfigVerb) -> Result<ExitCode, Failure> {
     match verb {
         ConfigVerb::Check { file } => {
             config::load(Some(file), &[])?;
-            println!("{}: ok", file.display());
+            writeln!(crate::out::lock(), "{}: ok", file.display())?;
         }
-        ConfigVerb::Show { config, set } => print!("{}", shown(config.as_deref(), set)?),
-        ConfigVerb::Schema => print!("{}", config::SCHEMA),
+        ConfigVerb::Show { config, set } => {
+            crate::out::lock().write_all(shown(config.as_deref(), set)?.as_bytes())?;
+        }
+        ConfigVerb::Schema => crate::out::lock().write_all(config::SCHEMA.as_bytes())?,
     }
     Ok(ExitCode::SUCCESS)
 }

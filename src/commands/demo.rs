@@ -105,7 +105,7 @@ pub(crate) async fn demo(data_dir: Option<PathBuf>, args: &DemoArgs) -> Result<E
 }
 
 fn say(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::out::lock();
     writeln!(out, "{text}")?;
     Ok(out.flush()?)
 }
@@ -236,7 +236,7 @@ async fn ask(lake: &Path, question: &str, statement: &str) -> Result<(), Failure
     let folded = statement.split_whitespace().collect::<Vec<_>>().join(" ");
     say(&format!("   {question}\n   durward query \"{folded}\""))?;
     let answer = sql::question(lake, statement, Limits::default()).await?;
-    render::answer(&answer, Output::Table, std::io::stdout().lock())?;
+    render::answer(&answer, Output::Table, crate::out::lock())?;
     say("")
 }
 

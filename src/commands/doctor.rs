@@ -22,14 +22,14 @@ const AUDIT_POLICY: &str = include_str!("../../deploy/audit-policy.yaml");
 /// Examines and prints.
 pub(crate) async fn doctor(data_dir: &Path, args: &DoctorArgs) -> Result<ExitCode, Failure> {
     if args.audit_policy {
-        std::io::stdout().lock().write_all(AUDIT_POLICY.as_bytes())?;
+        crate::out::lock().write_all(AUDIT_POLICY.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
     let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
     let (sources, mut advice) = doctor::examine(&lake).await?;
     advice.extend(silent_rules(&lake).await?);
     advice.extend(rebuilt(data_dir).map(|rebuilt| lost(&rebuilt)));
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::out::lock();
     if args.output != Output::Table {
         writeln!(out, "{:#}", doctor::facts(&sources, &advice))?;
         return Ok(ExitCode::SUCCESS);

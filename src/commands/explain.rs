@@ -32,7 +32,7 @@ pub(crate) async fn explain(data_dir: &Path, args: &ExplainArgs) -> Result<ExitC
             "event id, request key, audit id, finding id or incident id",
         ));
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::out::lock();
     if args.output == Output::Table {
         write!(out, "{}", explanation(&found, 0))?;
     } else {
@@ -48,7 +48,7 @@ async fn mapping(lake: &Lake, args: &ExplainArgs) -> Result<ExitCode, Failure> {
     };
     let format = row.get("format").and_then(Value::as_str).unwrap_or_default();
     let mapping = format.parse().map(Format::mapping).unwrap_or_default();
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::out::lock();
     if args.output != Output::Table {
         let from = mapping.iter().map(|line| (line.column.to_owned(), json!(line.from))).collect();
         let from = Value::Object(from);
@@ -81,7 +81,7 @@ pub(crate) async fn who(data_dir: &Path, args: &WhoArgs) -> Result<ExitCode, Fai
             "ServiceAccount (namespace/name), user name, pod or credential id",
         ));
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::out::lock();
     if args.output == Output::Table {
         write!(out, "{}\n{}", escape::visible(&found.identity), lines(&found.lines, 0))?;
     } else {

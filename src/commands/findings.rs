@@ -33,7 +33,7 @@ async fn list(
 ) -> Result<ExitCode, Failure> {
     let lake = readable_lake(data_dir)?;
     let answer = sql::question(&lake, LIST, Limits::default()).await?;
-    render::answer(&answer, output, std::io::stdout().lock())?;
+    render::answer(&answer, output, crate::out::lock())?;
     verdict(&lake, fail_on, "").await
 }
 

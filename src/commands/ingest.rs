@@ -85,7 +85,7 @@ async fn send_to(url: &str, data_dir: &Path, args: &IngestArgs) -> Result<ExitCo
         format: Some(args.format.clone()).filter(|format| format != "auto"),
         as_of: args.as_of.clone(),
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::out::lock();
     for path in send::in_order(&args.paths)? {
         let told = send::file(url, &token, &asked, &path).await.map_err(|error| {
             Failure::io(format!("{:#}", anyhow::Error::from(error)))
@@ -158,7 +158,7 @@ fn tell(taken: &Ingested, counted: &[Fields], output: Output) -> Result<(), Fail
         ("metrics", taken.metrics),
         ("rejects", taken.rejects),
     ];
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::out::lock();
     if output != Output::Table {
         let read: serde_json::Map<String, Value> =
             read.iter().map(|(table, rows)| ((*table).to_owned(), json!(rows))).collect();

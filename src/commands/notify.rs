@@ -1,5 +1,6 @@
 //! `durward notify test`: does a message arrive?
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use durward_detect::alert::Alert;
@@ -19,7 +20,7 @@ pub(crate) async fn notify(verb: &NotifyVerb) -> Result<ExitCode, Failure> {
     let clock = clock::system();
     let delivery = route.deliver(&Alert::test(clock()), 1, clock()).await;
     if delivery.outcome == "delivered" {
-        println!("slack: delivered");
+        writeln!(crate::out::lock(), "slack: delivered")?;
         return Ok(ExitCode::SUCCESS);
     }
     let reason = delivery

@@ -14,7 +14,7 @@ use crate::{render, sql};
 pub(crate) async fn query(data_dir: &Path, args: &QueryArgs) -> Result<ExitCode, Failure> {
     let lake = readable_lake(data_dir)?;
     let answer = sql::question(&lake, &args.sql, limits(args.limits)).await?;
-    render::answer(&answer, args.output, std::io::stdout().lock())?;
+    render::answer(&answer, args.output, crate::out::lock())?;
     Ok(ExitCode::SUCCESS)
 }
 

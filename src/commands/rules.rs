@@ -1,5 +1,6 @@
 //! `durward rules`: which there are, and whether a file is one.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,8 +14,13 @@ use crate::rule_files;
 pub(crate) fn rules(verb: &RulesVerb) -> Result<ExitCode, Failure> {
     match verb {
         RulesVerb::List => {
+            let mut out = crate::out::lock();
             for rule in durward_detect::rule::listed() {
-                println!("{:<14} {:<20} {:<44} {}", rule.level, rule.log, rule.id, rule.title);
+                writeln!(
+                    out,
+                    "{:<14} {:<20} {:<44} {}",
+                    rule.level, rule.log, rule.id, rule.title
+                )?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -28,6 +34,6 @@ fn lint(paths: &[PathBuf]) -> Result<ExitCode, Failure> {
     for warning in &warnings {
         eprintln!("warning: {}:{}: {}", warning.file, warning.line, warning.message);
     }
-    println!("{} rules ok", files.len());
+    writeln!(crate::out::lock(), "{} rules ok", files.len())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -69,3 +69,30 @@ fn schema_names_every_key() {
     assert_eq!(names("/properties/slack/properties"), keys(default["slack"].clone()));
     assert_eq!(names("/$defs/door/properties"), keys(default["listen"]["audit"].clone()));
 }
+
+/// Scenario: silences that end at a time, on a date, in the past, at no time, and of what there is not.
+/// Guarantees: times and dates are taken; the others are refused with line and suggestion.
+#[test]
+fn silences_end_when_they_say() {
+    let silence = |of: &str, until: &str| {
+        loaded(
+            &format!(
+                "version: 1\ndetect:\n  exemptions:\n  - of: {of}\n    until: {until}\n    reason: known\n"
+            ),
+            &[],
+        )
+    };
+    for (until, expected) in
+        [("2026-12-31T18:00:00Z", "2026-12-31T18:00:00Z"), ("2020-01-01", "2020-01-01T00:00:00Z")]
+    {
+        let settings =
+            silence("two_addresses", until).expect(until).config.detection().expect(until);
+        assert_eq!(settings.exemptions[0].until, durward_schemas::Time::parse(expected));
+    }
+    for until in ["tomorrow", "2026-13-01", "31.12.2026", "1y"] {
+        let error = silence("two_addresses", until).unwrap_err();
+        assert!(error.contains(":5: ") && error.contains("write 2026-12-31"), "{error}");
+    }
+    let error = silence("two_adresses", "2026-12-31").unwrap_err();
+    assert!(error.contains(":4: ") && error.contains("did you mean two_addresses?"), "{error}");
+}

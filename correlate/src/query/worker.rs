@@ -121,10 +121,19 @@ fn explain(error: &DataFusionError, limits: Limits) -> QueryError {
         None => (text.clone(), None),
     };
     let shown = QueryError::statement(message.trim());
-    match hint {
+    match hint.or_else(|| interval_hint(&text)) {
         Some(hint) => shown.with_hint(hint.trim().to_owned()),
         None => shown,
     }
+}
+
+/// What is added to a time or taken from it is an interval; a text by itself is none.
+fn interval_hint(text: &str) -> Option<String> {
+    let is_sum = text.contains("Timestamp") && (text.contains(" - ") || text.contains(" + "));
+    let is_unread = text.contains("Error parsing timestamp from") || text.contains("parsing '");
+    let units = ["second", "minute", "hour", "day", "week", "month", "year"];
+    let is_span = units.iter().any(|unit| text.contains(unit));
+    (is_sum || (is_unread && is_span)).then(|| "write now() - interval '1 day'".to_owned())
 }
 
 fn missing_table(text: &str) -> Option<&str> {
