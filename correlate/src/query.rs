@@ -7,6 +7,7 @@
 pub mod ask;
 mod catalog;
 mod guard;
+mod times;
 mod worker;
 
 use std::path::PathBuf;

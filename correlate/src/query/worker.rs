@@ -12,7 +12,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 
-use crate::query::{Limits, QueryError, Question, catalog, guard};
+use crate::query::{Limits, QueryError, Question, catalog, guard, times};
 
 /// Planning recurses over expressions; this much stack carries every statement that the guard lets through.
 const STACK_BYTES: usize = 64 << 20;
@@ -100,6 +100,7 @@ fn context(limits: Limits) -> Result<SessionContext, DataFusionError> {
     let mut context = SessionContext::new_with_config_rt(config, runtime.build_arc()?);
     datafusion_functions_json::register_all(&mut context)?;
     guard::functions(&context);
+    context.add_analyzer_rule(Arc::new(times::WholeMinutes));
     Ok(context)
 }
 
