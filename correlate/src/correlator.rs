@@ -136,6 +136,7 @@ impl Correlator {
             Content::Logs(rows) => {
                 let new = |row: &durward_schemas::tables::Log| (row.event_id.clone(), row.time);
                 self.plain(rows, older, new, |row| &row.source, |turn| &mut turn.logs, &mut turn);
+                turn.logs.iter().for_each(|log| self.state.sources.lost(log));
             }
             Content::Metrics(rows) => {
                 let new = |row: &durward_schemas::tables::Metric| (row.event_id.clone(), row.time);
