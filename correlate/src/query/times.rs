@@ -14,8 +14,9 @@ pub(super) struct WholeMinutes;
 
 impl AnalyzerRule for WholeMinutes {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        let of_node =
-            |node: LogicalPlan| node.map_expressions(|expr| expr.transform_up(with_seconds));
+        let of_node = |node: LogicalPlan| {
+            node.map_expressions(|expr| expr.transform_up(|expr| Ok(with_seconds(expr))))
+        };
         plan.transform_up_with_subqueries(of_node).map(|changed| changed.data)
     }
 
@@ -24,7 +25,7 @@ impl AnalyzerRule for WholeMinutes {
     }
 }
 
-fn with_seconds(mut expr: Expr) -> Result<Transformed<Expr>> {
+fn with_seconds(mut expr: Expr) -> Transformed<Expr> {
     let is_time = match &expr {
         Expr::Cast(cast) => matches!(cast.field.data_type(), DataType::Timestamp(..)),
         Expr::TryCast(cast) => matches!(cast.field.data_type(), DataType::Timestamp(..)),
@@ -33,15 +34,15 @@ fn with_seconds(mut expr: Expr) -> Result<Transformed<Expr>> {
     let inner = match &mut expr {
         Expr::Cast(cast) if is_time => &mut cast.expr,
         Expr::TryCast(cast) if is_time => &mut cast.expr,
-        _ => return Ok(Transformed::no(expr)),
+        _ => return Transformed::no(expr),
     };
     let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = inner.as_mut() else {
-        return Ok(Transformed::no(expr));
+        return Transformed::no(expr);
     };
     let form: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     if matches!(form.as_str(), "0000-00-00 00:00" | "0000-00-00T00:00") {
         text.push_str(":00");
-        return Ok(Transformed::yes(expr));
+        return Transformed::yes(expr);
     }
-    Ok(Transformed::no(expr))
+    Transformed::no(expr)
 }

@@ -159,8 +159,11 @@ pub(super) fn read_fields(
     let minted = minted_jti(&event);
     redact(&mut event, context);
     let told = context.text_of_fields(&event);
-    let is_gke = format == Format::GkeAudit;
-    let caller = is_gke.then(|| gke_audit::Caller::take(&mut event)).unwrap_or_default();
+    let caller = if format == Format::GkeAudit {
+        gke_audit::Caller::take(&mut event)
+    } else {
+        gke_audit::Caller::default()
+    };
     let mut event = Fields::new(event);
     let mut access = Access {
         provider: Provider::Kubernetes,

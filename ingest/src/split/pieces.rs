@@ -101,7 +101,7 @@ impl Pieces {
             return self.bound(max, whole);
         };
         if let Some(line) = self.open.get_mut(at)
-            && !(is_closed(&piece.text) && !line.is_closed_with(&piece.text))
+            && (!is_closed(&piece.text) || line.is_closed_with(&piece.text))
         {
             let is_last = line.add(&piece, max);
             if is_last {
@@ -188,7 +188,7 @@ impl Piece {
     }
 
     fn of_cri(line: &[u8]) -> Option<Self> {
-        let (prefix, stream, tag, text) = cri(line)?;
+        let [prefix, stream, tag, text] = cri(line)?;
         let end = if tag.starts_with(b"P") { End::More } else { End::Last };
         let stream = format!("cri {}", String::from_utf8_lossy(stream));
         Some(Self { stream, carrier: Carrier::Cri(prefix.to_vec()), text: text.to_vec(), end })
@@ -252,7 +252,7 @@ fn may_be_piece(item: &Item) -> bool {
 }
 
 /// Time and stream, the stream, the tag and the text of a line of the CRI. The last piece may be empty.
-fn cri(line: &[u8]) -> Option<(&[u8], &[u8], &[u8], &[u8])> {
+fn cri(line: &[u8]) -> Option<[&[u8]; 4]> {
     let time = memchr::memchr(b' ', line)?;
     let rest = line.get(time + 1..)?;
     let stream = [&b"stdout"[..], b"stderr"].into_iter().find(|name| rest.starts_with(name))?;
@@ -261,7 +261,7 @@ fn cri(line: &[u8]) -> Option<(&[u8], &[u8], &[u8], &[u8])> {
     let end = memchr::memchr(b' ', rest).unwrap_or(rest.len());
     let (tag, text) = rest.split_at_checked(end)?;
     let is_tag = matches!(tag, [b'F' | b'P'] | [b'F' | b'P', b':', ..]);
-    is_tag.then(|| (prefix, stream, tag, text.strip_prefix(b" ").unwrap_or(text)))
+    is_tag.then(|| [prefix, stream, tag, text.strip_prefix(b" ").unwrap_or(text)])
 }
 
 /// Whether a text is one object, all of it there.
