@@ -5,7 +5,9 @@
 
 use durward_schemas::ids::{ChangeId, CredentialId};
 use durward_schemas::tables::{Access, Change};
-use durward_schemas::values::{ChangeKind, CredentialKind, Edge, Evidence, Provider};
+use durward_schemas::values::{
+    ChangeKind, CredentialKind, Decision, Edge, Evidence, IdentityKind, Provider,
+};
 use serde_json::{Map, Value, json};
 
 use crate::correlator::State;
@@ -26,8 +28,13 @@ pub(crate) fn resolve(state: &State, edge: Edge, access: &mut Access) {
         Edge::Lineage => lineage(state, access),
         Edge::Change => change(state, access),
         Edge::Trace => trace(state, access),
-        // These two are read from the event itself.
-        Edge::Credential | Edge::Outcome => {}
+        // These are read from the event itself, or found when the row passes.
+        Edge::Credential
+        | Edge::Outcome
+        | Edge::Impersonation
+        | Edge::Actor
+        | Edge::Request
+        | Edge::Link => {}
     }
 }
 
@@ -162,7 +169,9 @@ pub(crate) fn columns(edge: Edge, access: &Access) -> Option<Map<String, Value>>
             })
         }
         Edge::Change => {
-            access.change_id.as_ref()?;
+            if access.change_id.is_none() && access.replayed_decision.is_none() {
+                return None;
+            }
             json!({
                 "change_id": id(&access.change_id),
                 "change_evidence": access.change_evidence.map(Evidence::as_str),
@@ -170,6 +179,8 @@ pub(crate) fn columns(edge: Edge, access: &Access) -> Option<Map<String, Value>>
                 "change_kind": access.change_kind.map(ChangeKind::as_str),
                 "change_summary": access.change_summary,
                 "change_actor": access.change_actor,
+                "replayed_decision": access.replayed_decision.map(Decision::as_str),
+                "replayed_by": access.replayed_by,
             })
         }
         Edge::Trace => {
@@ -187,6 +198,37 @@ pub(crate) fn columns(edge: Edge, access: &Access) -> Option<Map<String, Value>>
             "status_code": access.status_code,
             "duration_us": access.duration_us,
         }),
+        Edge::Impersonation => {
+            access.impersonation_decided_by.as_ref()?;
+            json!({
+                "impersonation_decided_by": access.impersonation_decided_by,
+                "impersonation_change_id": id(&access.impersonation_change_id),
+            })
+        }
+        Edge::Actor => {
+            access.on_behalf_of.as_ref().or(access.likely_cause.as_ref())?;
+            json!({
+                "on_behalf_of": access.on_behalf_of,
+                "on_behalf_of_kind": access.on_behalf_of_kind.map(IdentityKind::as_str),
+                "on_behalf_of_evidence": access.on_behalf_of_evidence.map(Evidence::as_str),
+                "via": access.via,
+                "likely_identity": access.likely_identity,
+                "likely_cause": access.likely_cause,
+                "likely_evidence": access.likely_evidence.map(Evidence::as_str),
+            })
+        }
+        Edge::Request => {
+            access.same_request_as.as_ref()?;
+            json!({ "same_request_as": access.same_request_as })
+        }
+        Edge::Link => {
+            access.linked_trace_id.as_ref()?;
+            json!({
+                "linked_trace_id": access.linked_trace_id,
+                "linked_span_id": access.linked_span_id,
+                "link_evidence": access.link_evidence.map(Evidence::as_str),
+            })
+        }
         Edge::Credential => return None,
     };
     match value {
@@ -202,6 +244,12 @@ pub(crate) fn evidence(edge: Edge, access: &Access) -> Option<Evidence> {
         Edge::Lineage => access.lineage_evidence,
         Edge::Change => access.change_evidence,
         Edge::Trace => access.trace_evidence,
+        Edge::Actor => access.on_behalf_of_evidence.or(access.likely_evidence),
+        Edge::Link => access.link_evidence,
+        // No bindings but those that are known are looked at.
+        Edge::Impersonation => Some(Evidence::Derived),
+        // Both rows carry the same audit id and content, which a client may choose.
+        Edge::Request => Some(Evidence::Derived),
         Edge::Credential | Edge::Outcome => Some(Evidence::Exact),
     }
 }
