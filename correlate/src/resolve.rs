@@ -14,12 +14,13 @@ use crate::correlator::State;
 use crate::state::credentials;
 use crate::state::mesh_policy;
 use crate::state::objects::ObjectKey;
-use crate::state::policy::Cause;
+use crate::state::policy::{Cause, Refusal};
 use crate::state::recent::{self, pod_place};
 use crate::state::workloads::Ownership;
 
 /// The edges that later evidence can amend, in the order in which a row gets them.
-pub(crate) const EDGES: [Edge; 4] = [Edge::Workload, Edge::Lineage, Edge::Change, Edge::Trace];
+pub(crate) const EDGES: [Edge; 5] =
+    [Edge::Workload, Edge::Lineage, Edge::Change, Edge::Trace, Edge::Impersonation];
 
 /// Sets one edge of `access` to what the state knows now.
 pub(crate) fn resolve(state: &State, edge: Edge, access: &mut Access) {
@@ -28,13 +29,9 @@ pub(crate) fn resolve(state: &State, edge: Edge, access: &mut Access) {
         Edge::Lineage => lineage(state, access),
         Edge::Change => change(state, access),
         Edge::Trace => trace(state, access),
+        Edge::Impersonation => impersonation(state, access),
         // These are read from the event itself, or found when the row passes.
-        Edge::Credential
-        | Edge::Outcome
-        | Edge::Impersonation
-        | Edge::Actor
-        | Edge::Request
-        | Edge::Link => {}
+        Edge::Credential | Edge::Outcome | Edge::Actor | Edge::Request | Edge::Link => {}
     }
 }
 
@@ -79,6 +76,11 @@ fn holder(state: &State, access: &Access) -> Option<Ownership> {
         .as_ref()
         .filter(|_| access.provider != Provider::Kubernetes || is_cloud)
         .and_then(|id| state.credentials.get(access.cluster.as_deref(), id));
+    // The API server names the pod, whose object and owner nobody saw: the account is what is left.
+    if access.provider == Provider::Kubernetes && access.pod.is_some() {
+        let account = pod_place(access).zip(access.service_account.clone())?;
+        return state.workloads.running_as(&account, access.time);
+    }
     let of_pod = recent::foreign_pod(access)
         .or_else(|| session?.pod_uid.as_deref())
         .and_then(|uid| state.workloads.owner_of_uid(uid));
@@ -104,7 +106,13 @@ fn lineage(state: &State, access: &mut Access) {
 }
 
 fn change(state: &State, access: &mut Access) {
-    let cause = cause(state, access);
+    let refusal = refusal(state, access);
+    let cause = match &refusal {
+        Some(refusal) => refusal.cause.clone(),
+        None => cause(state, access),
+    };
+    access.replayed_decision = refusal.as_ref().map(|refusal| refusal.replayed);
+    access.replayed_by = refusal.and_then(|refusal| refusal.binding).map(|binding| binding.path());
     let told = cause.as_ref().and_then(|cause| state.changes.get(&cause.change));
     access.change_evidence = cause.as_ref().map(|cause| cause.evidence);
     access.change_time = told.map(|told| told.time);
@@ -112,6 +120,19 @@ fn change(state: &State, access: &mut Access) {
     access.change_summary = told.map(|told| told.summary.clone());
     access.change_actor = told.map(|told| told.actor.clone());
     access.change_id = cause.map(|cause| cause.change);
+}
+
+/// Why an API server refused it, where bindings decide. Authentication refuses without asking them.
+fn refusal(state: &State, access: &Access) -> Option<Refusal> {
+    if access.provider != Provider::Kubernetes || access.decision != Decision::Deny {
+        return None;
+    }
+    let is_listed = |kind: &str| {
+        let key = (access.cluster.clone(), kind.to_owned());
+        state.listed.get(&key).is_some_and(|since| *since <= access.time)
+    };
+    let is_listed = is_listed("ClusterRoleBinding") && is_listed("ClusterRole");
+    state.policy.refusal(&state.objects, access, is_listed)
 }
 
 /// The latest earlier change of what decides on such accesses.
@@ -125,6 +146,16 @@ fn cause(state: &State, access: &Access) -> Option<Cause> {
         // What these decide by is in no change that is known.
         Provider::Spire | Provider::Vault | Provider::Otlp => None,
     }
+}
+
+/// The decision on a request that impersonates is the other's; this is what let it impersonate.
+fn impersonation(state: &State, access: &mut Access) {
+    let is_asked = access.provider == Provider::Kubernetes
+        && access.impersonated_identity.is_some()
+        && access.decision == Decision::Allow;
+    let found = is_asked.then(|| state.policy.impersonation(&state.objects, access)).flatten();
+    access.impersonation_decided_by = found.as_ref().map(|(binding, _)| binding.path());
+    access.impersonation_change_id = found.and_then(|(_, change)| change);
 }
 
 fn trace(state: &State, access: &mut Access) {

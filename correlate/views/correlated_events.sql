@@ -267,6 +267,14 @@ SELECT
         -- Bindings are known, and so is which one is missing.
         WHEN a.decision = 'deny' AND a.provider = 'kubernetes' AND a.change_evidence = 'exact'
             THEN 'refused: ' || a.change_summary || ', which took what had allowed it'
+        WHEN a.decision = 'deny' AND a.replayed_decision = 'allow'
+            THEN 'refused, although ' || a.replayed_by || ' gives it as far as is known: a contradiction, so another authorizer refused it or policy changed unseen'
+        WHEN a.decision = 'deny' AND a.provider = 'kubernetes' AND a.change_evidence = 'derived'
+            THEN 'refused: perhaps since ' || a.change_summary || '; not all that was granted before was seen'
+        WHEN a.decision = 'deny' AND a.replayed_by IS NOT NULL
+            THEN 'refused: unknown why; ' || a.replayed_by || ' was written without its body being logged, and may give it or not'
+        WHEN a.decision = 'deny' AND a.replayed_decision = 'unknown'
+            THEN 'refused: no binding is known to grant it, but not all bindings were listed before it'
         WHEN a.decision = 'deny' AND a.provider = 'kubernetes' THEN 'refused: no binding that was seen grants it'
         -- Others say why, or which policy it was; before it something may have changed.
         WHEN a.decision = 'deny'
@@ -274,8 +282,9 @@ SELECT
                 || coalesce(CASE WHEN a.change_evidence = 'exact' THEN ', since ' ELSE ', perhaps since ' END || a.change_summary, '')
         WHEN a.decision = 'allow' AND a.decided_by IS NOT NULL
             THEN 'allowed by ' || a.decided_by || coalesce(' of ' || a.decided_role, '') || coalesce(' to ' || a.decided_subject, '')
-        WHEN a.decision = 'allow' AND a.provider = 'kubernetes'
-            THEN 'allowed; the authorizer gave no reason, as for system:masters'
+        WHEN a.decision = 'allow' AND a.provider = 'kubernetes' AND array_has(coalesce(a.impersonated_groups, a.groups), 'system:masters')
+            THEN 'allowed; the authorizer gave no reason, as for system:masters, which ' || CASE WHEN a.impersonated_identity IS NULL THEN 'it is in' ELSE 'it acts as' END
+        WHEN a.decision = 'allow' AND a.provider = 'kubernetes' THEN 'allowed; the authorizer gave no reason'
         WHEN a.decision = 'allow' THEN 'allowed; the source does not say by what'
         ELSE 'the source does not say how it was decided'
     END AS decision_explained,
