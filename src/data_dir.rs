@@ -10,7 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 
 /// The format that this program writes; a directory with a higher one is left alone.
-const FORMAT: u32 = 1;
+///
+/// | format | what changed |
+/// |--:|---|
+/// | 1 | |
+/// | 2 | columns were added to `accesses`, `findings_versions` and `source_counters`, and edges to `amendments` |
+const FORMAT: u32 = 2;
 const REBUILT: &str = "rebuilt.json";
 
 /// What `format.json` says.
@@ -45,8 +50,10 @@ impl DataDir {
         make(path)?;
         let lock = lock(path)?;
         let label = match label(path)? {
-            Some(label) => label,
-            None => write_label(path)?,
+            Some(label) if label.format == FORMAT => label,
+            // Before anything else is written, so that no older program reads what it does not know.
+            Some(label) => write_label(path, label.id)?,
+            None => write_label(path, random_id(path)?)?,
         };
         Ok(Self { path: path.to_owned(), id: label.id, _lock: lock })
     }
@@ -163,17 +170,22 @@ fn label(path: &Path) -> Result<Option<Label>, Failure> {
     Ok(Some(label))
 }
 
-fn write_label(path: &Path) -> Result<Label, Failure> {
-    let fail =
-        |error: std::io::Error| Failure::io(format!("labelling {}: {error}", path.display()));
+fn fail_to_label(path: &Path) -> impl Fn(std::io::Error) -> Failure {
+    move |error| Failure::io(format!("labelling {}: {error}", path.display()))
+}
+
+fn random_id(path: &Path) -> Result<String, Failure> {
     let mut random = [0_u8; 16];
     File::open("/dev/urandom")
         .and_then(|mut source| source.read_exact(&mut random))
-        .map_err(fail)?;
-    let id = format!("{:032x}", u128::from_le_bytes(random));
+        .map_err(fail_to_label(path))?;
+    Ok(format!("{:032x}", u128::from_le_bytes(random)))
+}
+
+fn write_label(path: &Path, id: String) -> Result<Label, Failure> {
     let label = Label { format: FORMAT, id };
     let text = serde_json::to_string(&label).unwrap_or_default();
-    write_durably(&path.join("format.json"), &[text.as_bytes()]).map_err(fail)?;
+    write_durably(&path.join("format.json"), &[text.as_bytes()]).map_err(fail_to_label(path))?;
     Ok(label)
 }
 

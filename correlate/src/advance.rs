@@ -6,12 +6,13 @@ use durward_schemas::Time;
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::Turn;
 use durward_schemas::tables::{Access, Change, Object, Workload};
-use durward_schemas::values::{Decision, Edge, Outcome, Provider};
+use durward_schemas::values::{ChangeAction, ChangeKind, Decision, Edge, Outcome, Provider};
 
 use crate::body::{Body, Pod};
-use crate::change::{changes, effective, is_kept, told_again};
+use crate::change::{Made, changes, effective, is_kept, kind_of, told_again};
 use crate::correlator::State;
 use crate::resolve::told;
+use crate::state::attestation;
 use crate::state::attested;
 use crate::state::cloud_identity;
 use crate::state::grants::Moment;
@@ -32,6 +33,7 @@ pub(crate) struct News {
 pub(crate) fn access(state: &mut State, access: &Access, turn: &mut Turn) -> Vec<News> {
     let mut news = Vec::new();
     turn.credentials.extend(state.credentials.use_of(access));
+    proof(state, access, &mut news);
     if access.decision != Decision::Deny && access.outcome == Outcome::Success {
         minting(state, access, turn, &mut news);
         configuration(state, access, turn, &mut news);
@@ -95,20 +97,69 @@ fn minting(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<N
 fn configuration(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News>) {
     for made in changes(&state.objects, access) {
         state.changes.insert(made.change.change_id.clone(), told(&made.change));
+        let moment = Moment {
+            time: effective(access),
+            change: Some(&made.change.change_id),
+            log_position: access.log_position,
+            recorded_time: access.ingest_time,
+        };
+        for (key, version) in beside_the_named(state, access, &made) {
+            keep(state, &key, version, &moment, turn, news);
+        }
         if let Some((key, version)) = made.object {
-            let moment = Moment {
-                time: version.from,
-                change: Some(&made.change.change_id),
-                log_position: access.log_position,
-                recorded_time: access.ingest_time,
-            };
-            keep(state, &key, version.clone(), &moment, turn, news);
-        } else {
+            keep(state, &key, version, &moment, turn, news);
+        } else if access.provider != Provider::Kubernetes {
             state.cloud_policy.index(&made.change);
             news.push(cloud_news(state, &made.change));
         }
         turn.changes.push(made.change);
     }
+}
+
+/// What was decided by policy proves that this policy stood.
+fn proof(state: &mut State, access: &Access, news: &mut Vec<News>) {
+    for key in attestation::attest(&mut state.objects, access) {
+        let Some(version) = state.objects.at(&key, access.time) else { continue };
+        state.policy.index(&key, &version.content);
+        let mut positions = state.recent.since(key.cluster.as_deref(), version.from);
+        positions.retain(|position| is_refused(state, *position));
+        let reason = "a later decision proves what was granted";
+        news.push(News { edge: Edge::Change, positions, reason });
+    }
+}
+
+fn is_refused(state: &State, position: LogPosition) -> bool {
+    state.recent.get(position).is_some_and(|held| held.access.decision == Decision::Deny)
+}
+
+/// What a change did to objects beside the one that it names: a namespace ends all that is in it, and of
+/// a collection that was selected nobody knows which are left.
+fn beside_the_named(state: &State, access: &Access, made: &Made) -> Vec<(ObjectKey, Version)> {
+    let change = &made.change;
+    let (keys, content) = match (&made.object, &change.name) {
+        (Some(_), Some(name))
+            if change.kind == ChangeKind::Namespace && change.action == ChangeAction::Delete =>
+        {
+            let keys = state.objects.in_namespace(change.cluster.as_deref(), name, access.time);
+            (keys, Content::Gone)
+        }
+        (None, _) if access.verb.as_deref() == Some("deletecollection") => {
+            let kind = kind_of(change.api_group.as_deref().unwrap_or_default(), &change.resource);
+            let Some((kind, _)) = kind else { return Vec::new() };
+            let existing = state.objects.existing(change.cluster.as_deref(), kind, access.time);
+            let here = existing.map(|(key, _)| key);
+            let here = here.filter(|key| key.namespace == change.namespace);
+            (here.cloned().collect(), Content::Unseen)
+        }
+        _ => return Vec::new(),
+    };
+    let version = Version {
+        from: effective(access),
+        position: access.log_position,
+        content,
+        change: Some(change.change_id.clone()),
+    };
+    keys.into_iter().map(|key| (key, version.clone())).collect()
 }
 
 /// Keeps one version of an object, and refreshes what follows from it.
@@ -133,6 +184,7 @@ fn keep(
         if newest {
             turn.grants.extend(state.grants.refresh(&state.objects, key, moment));
         }
+        news.push(impersonation_news(state, key, from));
         news.push(policy_news(state, key, from, moment));
     } else if is_mesh_policy(key) {
         news.push(mesh_news(state, key, from));
@@ -176,6 +228,16 @@ fn policy_news(state: &State, key: &ObjectKey, from: Time, moment: &Moment) -> N
         });
     }
     News { edge: Edge::Change, positions, reason: "an earlier change of policy was seen" }
+}
+
+/// A change of policy may also be what let somebody act as another.
+fn impersonation_news(state: &State, key: &ObjectKey, from: Time) -> News {
+    let mut positions = state.recent.since(key.cluster.as_deref(), from);
+    positions.retain(|position| {
+        let held = state.recent.get(*position);
+        held.is_some_and(|held| held.access.impersonated_identity.is_some())
+    });
+    News { edge: Edge::Impersonation, positions, reason: "an earlier change of policy was seen" }
 }
 
 /// A change of a mesh's policy concerns the connections that such policies decide on.

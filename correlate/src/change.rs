@@ -2,6 +2,7 @@
 //!
 //! Failed and dry-run requests change nothing, and the life of pods is no change.
 
+mod after;
 mod cloud;
 mod directory;
 mod subjects;
@@ -135,7 +136,7 @@ pub(crate) fn changes(objects: &Objects, access: &Access) -> Vec<Made> {
             .collect();
     }
     let Some((kind, change_kind, action)) = write_of(access) else { return Vec::new() };
-    let made = touched(objects, access, kind).into_iter();
+    let made = touched(objects, access, kind, change_kind).into_iter();
     made.filter_map(|(name, after)| {
         let key = name.map(|name| ObjectKey {
             cluster: access.cluster.clone(),
@@ -145,7 +146,7 @@ pub(crate) fn changes(objects: &Objects, access: &Access) -> Vec<Made> {
         });
         let content = match action {
             ChangeAction::Delete => Content::Gone,
-            ChangeAction::Create | ChangeAction::Update => content(change_kind, after.as_ref()),
+            ChangeAction::Create | ChangeAction::Update => after,
         };
         one_change(objects, access, key, content, change_kind, action)
     })
@@ -159,8 +160,10 @@ fn write_of(access: &Access) -> Option<(&'static str, ChangeKind, ChangeAction)>
     if failed || access.dry_run == Some(true) {
         return None;
     }
+    // Apply and update create what is not there, and say so by 201.
     let action = match access.verb.as_deref()? {
         "create" => ChangeAction::Create,
+        "update" | "patch" if access.status_code == Some(201) => ChangeAction::Create,
         "update" | "patch" => ChangeAction::Update,
         "delete" | "deletecollection" => ChangeAction::Delete,
         _ => return None,
@@ -174,89 +177,49 @@ fn write_of(access: &Access) -> Option<(&'static str, ChangeKind, ChangeAction)>
     }
 }
 
-/// Names of the objects that the write touched, each with its body afterwards where it was logged.
-fn touched(objects: &Objects, access: &Access, kind: &str) -> Vec<(Option<String>, Option<Json>)> {
+/// Names of the objects that the write touched, each with what it is afterwards.
+fn touched(
+    objects: &Objects,
+    access: &Access,
+    kind: &str,
+    change_kind: ChangeKind,
+) -> Vec<(Option<String>, Content)> {
     if access.verb.as_deref() == Some("deletecollection") {
-        return collection(objects, access, kind);
+        let names = collection(objects, access, kind).into_iter();
+        return names.map(|name| (name, Content::Gone)).collect();
     }
-    let after = after(objects, access, kind);
-    let name = access.object_name.clone().or_else(|| name_in(after.as_ref()));
+    let body = || access.response_object.as_ref().or(access.request_object.as_ref());
+    let name = access.object_name.clone().or_else(|| name_in(body()));
+    let key = name.clone().map(|name| ObjectKey {
+        cluster: access.cluster.clone(),
+        kind: kind.into(),
+        namespace: access.object_namespace.clone().filter(|_| kind != "Namespace"),
+        name,
+    });
+    let before = key.and_then(|key| objects.before(&key, access.time));
+    let after = match change_kind {
+        // The content of a Secret is never kept, not even redacted.
+        ChangeKind::SecretReference => Content::Unseen,
+        _ => after::after(access, before.map(|version| &version.content)),
+    };
     vec![(name, after)]
 }
 
 /// What a `deletecollection` deleted: what its answer lists, else everything if nothing was selected.
-fn collection(
-    objects: &Objects,
-    access: &Access,
-    kind: &str,
-) -> Vec<(Option<String>, Option<Json>)> {
+fn collection(objects: &Objects, access: &Access, kind: &str) -> Vec<Option<String>> {
     let answer = access.response_object.as_ref().and_then(parse);
     let items = answer.as_ref().and_then(|answer| answer.get("items")?.as_array().cloned());
     if let Some(items) = items {
         let names = items.iter().filter_map(|item| item.pointer("/metadata/name")?.as_str());
-        return names.map(|name| (Some(name.to_owned()), None)).collect();
+        return names.map(|name| Some(name.to_owned())).collect();
     }
     let uri = access.request_uri.as_deref().unwrap_or_default();
     if uri.contains("Selector=") {
-        return vec![(None, None)];
+        return vec![None];
     }
     let here = |key: &&ObjectKey| key.namespace == access.object_namespace;
     let existing = objects.existing(access.cluster.as_deref(), kind, access.time);
-    existing.map(|(key, _)| key).filter(here).map(|key| (Some(key.name.clone()), None)).collect()
-}
-
-/// The object after the write: the answer, else the request, else the patch upon what was known.
-fn after(objects: &Objects, access: &Access, kind: &str) -> Option<Json> {
-    let is_object = |json: &&Json| parse(json).is_some_and(|value| value.get("metadata").is_some());
-    let answer = access.response_object.as_ref().filter(is_object);
-    let answer = answer.filter(|json| parse(json).is_none_or(|value| value["kind"] != "Status"));
-    if let Some(answer) = answer {
-        return Some(answer.clone());
-    }
-    let sent = access.request_object.as_ref()?;
-    if access.verb.as_deref() != Some("patch") {
-        return Some(sent.clone()).filter(|json| is_object(&json));
-    }
-    let key = ObjectKey {
-        cluster: access.cluster.clone(),
-        kind: kind.into(),
-        namespace: access.object_namespace.clone(),
-        name: access.object_name.clone()?,
-    };
-    let known = objects.before(&key, access.time)?.content.seen()?;
-    let mut value = parse(&known.json)?;
-    let patch = parse(sent).filter(Value::is_object)?;
-    merge(&mut value, &patch);
-    Some(Json(value.to_string()))
-}
-
-/// JSON merge patch: <https://www.rfc-editor.org/rfc/rfc7386#section-2>.
-///
-/// RBAC lists have no merge key, so a strategic merge patch replaces them too.
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        target.clone_from(patch);
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(serde_json::Map::new());
-    }
-    let Value::Object(fields) = target else { return };
-    for (name, value) in patch {
-        if value.is_null() {
-            fields.remove(name);
-        } else {
-            merge(fields.entry(name.clone()).or_insert(Value::Null), value);
-        }
-    }
-}
-
-fn content(kind: ChangeKind, after: Option<&Json>) -> Content {
-    match kind {
-        // The content of a Secret is never kept, not even redacted.
-        ChangeKind::SecretReference => Content::Unseen,
-        _ => Content::of(after),
-    }
+    existing.map(|(key, _)| key).filter(here).map(|key| Some(key.name.clone())).collect()
 }
 
 fn one_change(
@@ -278,7 +241,7 @@ fn one_change(
     let resource = access.resource.as_deref().unwrap_or_default();
     let deed = Deed { actor: &actor, resource, kind, action };
     let told = summary::of(objects, deed, key.as_ref(), &content, from);
-    let text = |content: &Content| content.seen().map(|seen| seen.json.clone());
+    let text = |content: &Content| content.known().map(|seen| seen.json.clone());
     let change = Change {
         change_id: change_id.clone(),
         kind,
@@ -344,7 +307,7 @@ fn is_change(
     after: &Content,
 ) -> bool {
     // What a controller makes of a workload has its cause in the change that made its owner.
-    let owned = after.seen().is_some_and(|seen| seen.body.metadata.controller().is_some());
+    let owned = after.known().is_some_and(|seen| seen.body.metadata.controller().is_some());
     if kind == ChangeKind::Workload && (owned || is_controller(access)) {
         return false;
     }
@@ -353,7 +316,7 @@ fn is_change(
     }
     match (before.and_then(Content::seen), after.seen()) {
         (Some(before), Some(after)) => essence(kind, &before.json) != essence(kind, &after.json),
-        _ if kind == ChangeKind::Workload => touches_template(access),
+        _ if !touches(kind, access) => false,
         _ => !matches!(kind, ChangeKind::Node | ChangeKind::Namespace) || !is_controller(access),
     }
 }
@@ -361,8 +324,13 @@ fn is_change(
 /// The part of an object that decides; the rest is bookkeeping.
 fn essence(kind: ChangeKind, json: &Json) -> Value {
     let value = parse(json).unwrap_or_default();
-    let part = |pointer: &str| value.pointer(pointer).cloned().unwrap_or_default();
-    let parts: &[&str] = match kind {
+    let part = |pointer: &&str| value.pointer(pointer).cloned().unwrap_or_default();
+    essential(kind).iter().map(part).collect()
+}
+
+/// Where the parts of an object that decide stand.
+fn essential(kind: ChangeKind) -> &'static [&'static str] {
+    match kind {
         ChangeKind::Role | ChangeKind::ClusterRole => &["/rules"],
         ChangeKind::RoleBinding | ChangeKind::ClusterRoleBinding => &["/subjects", "/roleRef"],
         ChangeKind::Workload => &["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"],
@@ -376,30 +344,73 @@ fn essence(kind: ChangeKind, json: &Json) -> Value {
         ChangeKind::AdmissionWebhook => &["/webhooks"],
         ChangeKind::CertificateApproval => &["/status/conditions"],
         _ => &["/spec"],
-    };
-    parts.iter().map(|pointer| part(pointer)).collect()
-}
-
-fn touches_template(access: &Access) -> bool {
-    let sent = access.request_object.as_ref().and_then(parse);
-    match sent {
-        Some(Value::Array(steps)) => steps
-            .iter()
-            .any(|step| step["path"].as_str().is_some_and(|path| path.starts_with("/spec"))),
-        Some(object) => {
-            object.pointer("/spec/template").or(object.pointer("/spec/jobTemplate")).is_some()
-        }
-        // The body was not logged: it may have.
-        None => true,
     }
 }
 
-/// Controllers keep status and labels; what they make has its cause elsewhere.
+/// Whether a write of which only the request is known may have altered a part that decides.
+fn touches(kind: ChangeKind, access: &Access) -> bool {
+    let parts = essential(kind);
+    match access.request_object.as_ref().and_then(parse) {
+        Some(Value::Array(steps)) => steps.iter().any(|step| {
+            let path = step["path"].as_str().unwrap_or_default();
+            parts.iter().any(|part| path.starts_with(part) || part.starts_with(path))
+        }),
+        Some(object) if access.verb.as_deref() == Some("patch") => {
+            parts.iter().any(|part| object.pointer(part).is_some())
+        }
+        // The whole was sent, or the body was not logged: it may have.
+        _ => true,
+    }
+}
+
+/// The controllers of kube-controller-manager that write workloads, nodes and namespaces.
+/// <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#controller-roles>
+///
+/// One that is not listed here is taken for a hand, so a newer cluster shows more changes, not fewer.
+const CONTROLLERS: &[&str] = &[
+    "attachdetach-controller",
+    "cronjob-controller",
+    "daemon-set-controller",
+    "deployment-controller",
+    "generic-garbage-collector",
+    "horizontal-pod-autoscaler",
+    "job-controller",
+    "namespace-controller",
+    "node-controller",
+    "pod-garbage-collector",
+    "replicaset-controller",
+    "replication-controller",
+    "resourcequota-controller",
+    "route-controller",
+    "service-controller",
+    "statefulset-controller",
+    "ttl-after-finished-controller",
+    "ttl-controller",
+];
+
+/// Components of the control plane that have users of their own.
+/// <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#core-component-roles>
+const COMPONENTS: &[&str] = &[
+    "system:apiserver",
+    "system:cloud-controller-manager",
+    "system:kube-controller-manager",
+    "system:kube-scheduler",
+];
+
+/// Controllers keep status and labels; what they make has its cause elsewhere. Neither a prefix nor a
+/// namespace proves one (DESIGN decision 25).
 fn is_controller(access: &Access) -> bool {
-    access.identity_kind == IdentityKind::System
-        || access.identity_kind == IdentityKind::Node
-        || (access.identity_kind == IdentityKind::ServiceAccount
-            && access.namespace.as_deref() == Some("kube-system"))
+    let named = |names: &[&str], name: &Option<String>| {
+        name.as_deref().is_some_and(|name| names.contains(&name))
+    };
+    match access.identity_kind {
+        IdentityKind::Node => true,
+        IdentityKind::ServiceAccount => {
+            access.namespace.as_deref() == Some("kube-system")
+                && named(CONTROLLERS, &access.service_account)
+        }
+        _ => named(COMPONENTS, &access.identity),
+    }
 }
 
 /// The change that this one undoes: the object is again what it was before that.
@@ -409,7 +420,7 @@ fn flap_of(objects: &Objects, key: &ObjectKey, from: Time, content: &Content) ->
     let [.., older, last] = history.get(..upto)? else { return None };
     let same = match (&older.content, content) {
         (Content::Gone, Content::Gone) => true,
-        (older, now) => older.seen().is_some() && bodies_equal(older, now),
+        (older, now) => older.seen().is_some() && now.seen().is_some() && bodies_equal(older, now),
     };
     same.then(|| last.change.as_ref().map(|change| change.as_str().to_owned())).flatten()
 }

@@ -129,6 +129,9 @@ struct SavedVersion {
     from: i64,
     position: i64,
     gone: bool,
+    /// Only parts of the body are known.
+    #[serde(default)]
+    partly: bool,
     body: Option<String>,
     change: Option<String>,
 }
@@ -225,7 +228,8 @@ fn saved_version((key, version): (&ObjectKey, &Version)) -> SavedVersion {
         from: version.from.0,
         position: version.position,
         gone: version.content == Content::Gone,
-        body: version.content.seen().map(|seen| seen.json.0.clone()),
+        partly: matches!(version.content, Content::Partly(_)),
+        body: version.content.known().map(|seen| seen.json.0.clone()),
         change: version.change.as_ref().map(|change| change.0.clone()),
     }
 }
@@ -237,8 +241,11 @@ fn read_version(saved: SavedVersion) -> (ObjectKey, Version) {
         namespace: saved.namespace,
         name: saved.name,
     };
-    let content =
-        if saved.gone { Content::Gone } else { Content::of(saved.body.map(Json).as_ref()) };
+    let content = match saved.body.map(Json) {
+        _ if saved.gone => Content::Gone,
+        Some(body) if saved.partly => Content::part(&body),
+        body => Content::of(body.as_ref()),
+    };
     let change = saved.change.map(ChangeId);
     (key, Version { from: Time(saved.from), position: saved.position, content, change })
 }

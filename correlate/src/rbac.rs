@@ -18,7 +18,9 @@ impl SubjectKey {
     pub(crate) fn of(subject: &Subject, binding_namespace: Option<&str>) -> Option<Self> {
         let (kind, name) = match subject.kind.as_str() {
             "ServiceAccount" => {
-                let namespace = subject.namespace.as_deref().or(binding_namespace)?;
+                // An empty namespace is none, as the authorizer takes it.
+                let own = subject.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+                let namespace = own.or(binding_namespace)?;
                 let name = format!("system:serviceaccount:{namespace}:{}", subject.name);
                 (SubjectKind::ServiceAccount, name)
             }
@@ -76,6 +78,34 @@ impl<'a> Question<'a> {
             namespace: access.object_namespace.as_deref(),
             name: access.object_name.as_deref(),
             path: path.split('?').next().unwrap_or(path),
+        })
+    }
+
+    /// The path that is asked for, without its query.
+    pub(crate) fn path(&self) -> &str {
+        self.path
+    }
+
+    /// May the one who asks act as `name`, a `kind` of `users`, `groups` or `serviceaccounts`?
+    /// <https://kubernetes.io/docs/reference/access-authn-authz/user-impersonation/>
+    pub(crate) fn to_impersonate(access: &'a Access) -> Option<Self> {
+        let other = access.impersonated_identity.as_deref()?;
+        let account = other.strip_prefix("system:serviceaccount:");
+        let account = account.and_then(|account| account.split_once(':'));
+        let (resource, namespace, name) = match account {
+            Some((namespace, name)) => ("serviceaccounts", Some(namespace), name),
+            None => ("users", None, other),
+        };
+        Some(Self {
+            user: access.identity.as_deref()?,
+            groups: access.groups.as_deref().unwrap_or_default(),
+            verb: "impersonate",
+            api_group: "",
+            resource: Some(resource),
+            subresource: None,
+            namespace,
+            name: Some(name),
+            path: "",
         })
     }
 
@@ -144,17 +174,23 @@ fn matches_path(pattern: &str, path: &str) -> bool {
     }
 }
 
-/// The rule as texts `verb group/resource`, for people: `get secrets`, `* */*`, `get /metrics`.
-pub(crate) fn permissions(rule: &Rule) -> Vec<String> {
+/// The rule as texts `verb group/resource name`, for people: `get secrets`, `* */*`, `get secrets db`.
+///
+/// A `RoleBinding` gives no paths, so `in_namespace` leaves them out.
+pub(crate) fn permissions(rule: &Rule, in_namespace: bool) -> Vec<String> {
     let mut texts = Vec::new();
+    let names: Vec<String> = match rule.resource_names.as_slice() {
+        [] => vec![String::new()],
+        names => names.iter().map(|name| format!(" {name}")).collect(),
+    };
     for verb in &rule.verbs {
-        for url in &rule.non_resource_urls {
-            texts.push(format!("{verb} {url}"));
-        }
+        let urls = rule.non_resource_urls.iter().filter(|_| !in_namespace);
+        texts.extend(urls.map(|url| format!("{verb} {url}")));
         for group in &rule.api_groups {
+            let slash = if group.is_empty() { "" } else { "/" };
             for resource in &rule.resources {
-                let slash = if group.is_empty() { "" } else { "/" };
-                texts.push(format!("{verb} {group}{slash}{resource}"));
+                let text = |name| format!("{verb} {group}{slash}{resource}{name}");
+                texts.extend(names.iter().map(text));
             }
         }
     }

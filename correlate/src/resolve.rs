@@ -5,19 +5,22 @@
 
 use durward_schemas::ids::{ChangeId, CredentialId};
 use durward_schemas::tables::{Access, Change};
-use durward_schemas::values::{ChangeKind, CredentialKind, Edge, Evidence, Provider};
+use durward_schemas::values::{
+    ChangeKind, CredentialKind, Decision, Edge, Evidence, IdentityKind, Provider,
+};
 use serde_json::{Map, Value, json};
 
 use crate::correlator::State;
 use crate::state::credentials;
 use crate::state::mesh_policy;
 use crate::state::objects::ObjectKey;
-use crate::state::policy::Cause;
+use crate::state::policy::{Cause, Refusal};
 use crate::state::recent::{self, pod_place};
 use crate::state::workloads::Ownership;
 
 /// The edges that later evidence can amend, in the order in which a row gets them.
-pub(crate) const EDGES: [Edge; 4] = [Edge::Workload, Edge::Lineage, Edge::Change, Edge::Trace];
+pub(crate) const EDGES: [Edge; 5] =
+    [Edge::Workload, Edge::Lineage, Edge::Change, Edge::Trace, Edge::Impersonation];
 
 /// Sets one edge of `access` to what the state knows now.
 pub(crate) fn resolve(state: &State, edge: Edge, access: &mut Access) {
@@ -26,8 +29,9 @@ pub(crate) fn resolve(state: &State, edge: Edge, access: &mut Access) {
         Edge::Lineage => lineage(state, access),
         Edge::Change => change(state, access),
         Edge::Trace => trace(state, access),
-        // These two are read from the event itself.
-        Edge::Credential | Edge::Outcome => {}
+        Edge::Impersonation => impersonation(state, access),
+        // These are read from the event itself, or found when the row passes.
+        Edge::Credential | Edge::Outcome | Edge::Actor | Edge::Request | Edge::Link => {}
     }
 }
 
@@ -72,6 +76,11 @@ fn holder(state: &State, access: &Access) -> Option<Ownership> {
         .as_ref()
         .filter(|_| access.provider != Provider::Kubernetes || is_cloud)
         .and_then(|id| state.credentials.get(access.cluster.as_deref(), id));
+    // The API server names the pod, whose object and owner nobody saw: the account is what is left.
+    if access.provider == Provider::Kubernetes && access.pod.is_some() {
+        let account = pod_place(access).zip(access.service_account.clone())?;
+        return state.workloads.running_as(&account, access.time);
+    }
     let of_pod = recent::foreign_pod(access)
         .or_else(|| session?.pod_uid.as_deref())
         .and_then(|uid| state.workloads.owner_of_uid(uid));
@@ -97,7 +106,13 @@ fn lineage(state: &State, access: &mut Access) {
 }
 
 fn change(state: &State, access: &mut Access) {
-    let cause = cause(state, access);
+    let refusal = refusal(state, access);
+    let cause = match &refusal {
+        Some(refusal) => refusal.cause.clone(),
+        None => cause(state, access),
+    };
+    access.replayed_decision = refusal.as_ref().map(|refusal| refusal.replayed);
+    access.replayed_by = refusal.and_then(|refusal| refusal.binding).map(|binding| binding.path());
     let told = cause.as_ref().and_then(|cause| state.changes.get(&cause.change));
     access.change_evidence = cause.as_ref().map(|cause| cause.evidence);
     access.change_time = told.map(|told| told.time);
@@ -105,6 +120,19 @@ fn change(state: &State, access: &mut Access) {
     access.change_summary = told.map(|told| told.summary.clone());
     access.change_actor = told.map(|told| told.actor.clone());
     access.change_id = cause.map(|cause| cause.change);
+}
+
+/// Why an API server refused it, where bindings decide. Authentication refuses without asking them.
+fn refusal(state: &State, access: &Access) -> Option<Refusal> {
+    if access.provider != Provider::Kubernetes || access.decision != Decision::Deny {
+        return None;
+    }
+    let is_listed = |kind: &str| {
+        let key = (access.cluster.clone(), kind.to_owned());
+        state.listed.get(&key).is_some_and(|since| *since <= access.time)
+    };
+    let is_listed = is_listed("ClusterRoleBinding") && is_listed("ClusterRole");
+    state.policy.refusal(&state.objects, access, is_listed)
 }
 
 /// The latest earlier change of what decides on such accesses.
@@ -118,6 +146,16 @@ fn cause(state: &State, access: &Access) -> Option<Cause> {
         // What these decide by is in no change that is known.
         Provider::Spire | Provider::Vault | Provider::Otlp => None,
     }
+}
+
+/// The decision on a request that impersonates is the other's; this is what let it impersonate.
+fn impersonation(state: &State, access: &mut Access) {
+    let is_asked = access.provider == Provider::Kubernetes
+        && access.impersonated_identity.is_some()
+        && access.decision == Decision::Allow;
+    let found = is_asked.then(|| state.policy.impersonation(&state.objects, access)).flatten();
+    access.impersonation_decided_by = found.as_ref().map(|(binding, _)| binding.path());
+    access.impersonation_change_id = found.and_then(|(_, change)| change);
 }
 
 fn trace(state: &State, access: &mut Access) {
@@ -162,7 +200,9 @@ pub(crate) fn columns(edge: Edge, access: &Access) -> Option<Map<String, Value>>
             })
         }
         Edge::Change => {
-            access.change_id.as_ref()?;
+            if access.change_id.is_none() && access.replayed_decision.is_none() {
+                return None;
+            }
             json!({
                 "change_id": id(&access.change_id),
                 "change_evidence": access.change_evidence.map(Evidence::as_str),
@@ -170,6 +210,8 @@ pub(crate) fn columns(edge: Edge, access: &Access) -> Option<Map<String, Value>>
                 "change_kind": access.change_kind.map(ChangeKind::as_str),
                 "change_summary": access.change_summary,
                 "change_actor": access.change_actor,
+                "replayed_decision": access.replayed_decision.map(Decision::as_str),
+                "replayed_by": access.replayed_by,
             })
         }
         Edge::Trace => {
@@ -187,6 +229,37 @@ pub(crate) fn columns(edge: Edge, access: &Access) -> Option<Map<String, Value>>
             "status_code": access.status_code,
             "duration_us": access.duration_us,
         }),
+        Edge::Impersonation => {
+            access.impersonation_decided_by.as_ref()?;
+            json!({
+                "impersonation_decided_by": access.impersonation_decided_by,
+                "impersonation_change_id": id(&access.impersonation_change_id),
+            })
+        }
+        Edge::Actor => {
+            access.on_behalf_of.as_ref().or(access.likely_cause.as_ref())?;
+            json!({
+                "on_behalf_of": access.on_behalf_of,
+                "on_behalf_of_kind": access.on_behalf_of_kind.map(IdentityKind::as_str),
+                "on_behalf_of_evidence": access.on_behalf_of_evidence.map(Evidence::as_str),
+                "via": access.via,
+                "likely_identity": access.likely_identity,
+                "likely_cause": access.likely_cause,
+                "likely_evidence": access.likely_evidence.map(Evidence::as_str),
+            })
+        }
+        Edge::Request => {
+            access.same_request_as.as_ref()?;
+            json!({ "same_request_as": access.same_request_as })
+        }
+        Edge::Link => {
+            access.linked_trace_id.as_ref()?;
+            json!({
+                "linked_trace_id": access.linked_trace_id,
+                "linked_span_id": access.linked_span_id,
+                "link_evidence": access.link_evidence.map(Evidence::as_str),
+            })
+        }
         Edge::Credential => return None,
     };
     match value {
@@ -202,6 +275,12 @@ pub(crate) fn evidence(edge: Edge, access: &Access) -> Option<Evidence> {
         Edge::Lineage => access.lineage_evidence,
         Edge::Change => access.change_evidence,
         Edge::Trace => access.trace_evidence,
+        Edge::Actor => access.on_behalf_of_evidence.or(access.likely_evidence),
+        Edge::Link => access.link_evidence,
+        // No bindings but those that are known are looked at.
+        Edge::Impersonation => Some(Evidence::Derived),
+        // Both rows carry the same audit id and content, which a client may choose.
+        Edge::Request => Some(Evidence::Derived),
         Edge::Credential | Edge::Outcome => Some(Evidence::Exact),
     }
 }

@@ -100,15 +100,19 @@ struct Given {
 }
 
 fn given(objects: &Objects, key: &ObjectKey, content: Option<&Content>, time: Time) -> Given {
-    let Some((content, seen)) = content.and_then(|content| Some((content, content.seen()?))) else {
+    let Some((content, seen)) = content.and_then(|content| Some((content, content.known()?)))
+    else {
         return Given::default();
     };
     let named = seen.body.subjects.iter();
     let role = role_key(key, content);
-    let rules = role.as_ref().map_or(&[][..], |role| rules_at(objects, role, time));
+    let rules = role.as_ref().map_or(&[][..], |role| rules_at(objects, role, time).0);
     Given {
         subjects: named.filter_map(|s| SubjectKey::of(s, key.namespace.as_deref())).collect(),
-        permissions: rules.iter().flat_map(permissions).collect(),
+        permissions: rules
+            .iter()
+            .flat_map(|rule| permissions(rule, key.namespace.is_some()))
+            .collect(),
         role,
     }
 }
@@ -123,8 +127,8 @@ fn role(
 ) -> Told {
     let texts = |content: Option<&Content>| -> BTreeSet<String> {
         let rules =
-            content.and_then(Content::seen).map_or(&[][..], |seen| seen.body.rules.as_slice());
-        rules.iter().flat_map(permissions).collect()
+            content.and_then(Content::known).map_or(&[][..], |seen| seen.body.rules.as_slice());
+        rules.iter().flat_map(|rule| permissions(rule, false)).collect()
     };
     let had = texts(objects.before(key, from).map(|version| &version.content));
     let has = texts(Some(content));
@@ -157,7 +161,7 @@ fn holders(objects: &Objects, role: &ObjectKey, time: Time) -> Vec<SubjectKey> {
         is_binding(key) && role_key(key, &version.content).as_ref() == Some(role)
     });
     let subjects: BTreeSet<SubjectKey> = mine
-        .filter_map(|(key, version)| Some((key, version.content.seen()?)))
+        .filter_map(|(key, version)| Some((key, version.content.known()?)))
         .flat_map(|(key, seen)| {
             let all = seen.body.subjects.iter();
             all.filter_map(|subject| SubjectKey::of(subject, key.namespace.as_deref()))

@@ -1,5 +1,6 @@
 -- One row for each access: the judged row of a request with all that became known of it later.
 --
+-- A request that two servers told is one row, with `same_request_as` at the row that does not stand for it.
 -- An edge that was amended shows its latest version, and null where it was withdrawn.
 WITH latest AS (
     SELECT request_key, edge, "values",
@@ -99,7 +100,32 @@ amended AS (
         a.ingest_time,
         a.time_suspect,
         a.claimed_time,
-        a.format
+        a.format,
+        a.sender,
+        a.claimed_cluster,
+        a.source_position,
+        CASE WHEN b.request_key IS NULL THEN a.on_behalf_of ELSE b."values" ->> 'on_behalf_of' END AS on_behalf_of,
+        CASE WHEN b.request_key IS NULL THEN a.on_behalf_of_kind ELSE b."values" ->> 'on_behalf_of_kind' END AS on_behalf_of_kind,
+        CASE WHEN b.request_key IS NULL THEN a.on_behalf_of_evidence ELSE b."values" ->> 'on_behalf_of_evidence' END AS on_behalf_of_evidence,
+        CASE WHEN b.request_key IS NULL THEN a.via ELSE b."values" ->> 'via' END AS via,
+        CASE WHEN i.request_key IS NULL THEN a.impersonation_decided_by ELSE i."values" ->> 'impersonation_decided_by' END AS impersonation_decided_by,
+        CASE WHEN i.request_key IS NULL THEN a.impersonation_change_id ELSE i."values" ->> 'impersonation_change_id' END AS impersonation_change_id,
+        a.entry_id,
+        CASE WHEN k.request_key IS NULL THEN a.linked_trace_id ELSE k."values" ->> 'linked_trace_id' END AS linked_trace_id,
+        CASE WHEN k.request_key IS NULL THEN a.linked_span_id ELSE k."values" ->> 'linked_span_id' END AS linked_span_id,
+        CASE WHEN k.request_key IS NULL THEN a.link_evidence ELSE k."values" ->> 'link_evidence' END AS link_evidence,
+        CASE WHEN r.request_key IS NULL THEN a.same_request_as ELSE r."values" ->> 'same_request_as' END AS same_request_as,
+        CASE WHEN b.request_key IS NULL THEN a.likely_identity ELSE b."values" ->> 'likely_identity' END AS likely_identity,
+        CASE WHEN b.request_key IS NULL THEN a.likely_cause ELSE b."values" ->> 'likely_cause' END AS likely_cause,
+        CASE WHEN b.request_key IS NULL THEN a.likely_evidence ELSE b."values" ->> 'likely_evidence' END AS likely_evidence,
+        a.duplicate_keys,
+        a.issued_to,
+        a.issued_expires_time,
+        a.issued_audience,
+        a.issued_pod_uid,
+        a.concerns,
+        CASE WHEN c.request_key IS NULL THEN a.replayed_decision ELSE c."values" ->> 'replayed_decision' END AS replayed_decision,
+        CASE WHEN c.request_key IS NULL THEN a.replayed_by ELSE c."values" ->> 'replayed_by' END AS replayed_by
     FROM accesses a
     LEFT JOIN (SELECT request_key, "values" FROM latest WHERE rank = 1 AND edge = 'workload') w
         ON w.request_key = a.request_key
@@ -111,7 +137,16 @@ amended AS (
         ON t.request_key = a.request_key
     LEFT JOIN (SELECT request_key, "values" FROM latest WHERE rank = 1 AND edge = 'outcome') o
         ON o.request_key = a.request_key
-    WHERE a.judged
+    LEFT JOIN (SELECT request_key, "values" FROM latest WHERE rank = 1 AND edge = 'impersonation') i
+        ON i.request_key = a.request_key
+    LEFT JOIN (SELECT request_key, "values" FROM latest WHERE rank = 1 AND edge = 'actor') b
+        ON b.request_key = a.request_key
+    LEFT JOIN (SELECT request_key, "values" FROM latest WHERE rank = 1 AND edge = 'request') r
+        ON r.request_key = a.request_key
+    LEFT JOIN (SELECT request_key, "values" FROM latest WHERE rank = 1 AND edge = 'link') k
+        ON k.request_key = a.request_key
+    -- What another server told again is no second access.
+    WHERE a.judged AND (r."values" ->> 'same_request_as') IS NULL
 )
 SELECT
     a.time,
@@ -199,6 +234,31 @@ SELECT
     a.time_suspect,
     a.claimed_time,
     a.format,
+    a.sender,
+    a.claimed_cluster,
+    a.source_position,
+    a.on_behalf_of,
+    a.on_behalf_of_kind,
+    a.on_behalf_of_evidence,
+    a.via,
+    a.impersonation_decided_by,
+    a.impersonation_change_id,
+    a.entry_id,
+    a.linked_trace_id,
+    a.linked_span_id,
+    a.link_evidence,
+    a.same_request_as,
+    a.likely_identity,
+    a.likely_cause,
+    a.likely_evidence,
+    a.duplicate_keys,
+    a.issued_to,
+    a.issued_expires_time,
+    a.issued_audience,
+    a.issued_pod_uid,
+    a.concerns,
+    a.replayed_decision,
+    a.replayed_by,
     CAST(date_part('epoch', a.time) - date_part('epoch', a.credential_issued_time) AS BIGINT) AS credential_age_seconds,
     CAST(date_part('epoch', a.time) - date_part('epoch', a.change_time) AS BIGINT) AS seconds_since_change,
     CASE
@@ -207,6 +267,14 @@ SELECT
         -- Bindings are known, and so is which one is missing.
         WHEN a.decision = 'deny' AND a.provider = 'kubernetes' AND a.change_evidence = 'exact'
             THEN 'refused: ' || a.change_summary || ', which took what had allowed it'
+        WHEN a.decision = 'deny' AND a.replayed_decision = 'allow'
+            THEN 'refused, although ' || a.replayed_by || ' gives it as far as is known: a contradiction, so another authorizer refused it or policy changed unseen'
+        WHEN a.decision = 'deny' AND a.provider = 'kubernetes' AND a.change_evidence = 'derived'
+            THEN 'refused: perhaps since ' || a.change_summary || '; not all that was granted before was seen'
+        WHEN a.decision = 'deny' AND a.replayed_by IS NOT NULL
+            THEN 'refused: unknown why; ' || a.replayed_by || ' was written without its body being logged, and may give it or not'
+        WHEN a.decision = 'deny' AND a.replayed_decision = 'unknown'
+            THEN 'refused: no binding is known to grant it, but not all bindings were listed before it'
         WHEN a.decision = 'deny' AND a.provider = 'kubernetes' THEN 'refused: no binding that was seen grants it'
         -- Others say why, or which policy it was; before it something may have changed.
         WHEN a.decision = 'deny'
@@ -214,8 +282,9 @@ SELECT
                 || coalesce(CASE WHEN a.change_evidence = 'exact' THEN ', since ' ELSE ', perhaps since ' END || a.change_summary, '')
         WHEN a.decision = 'allow' AND a.decided_by IS NOT NULL
             THEN 'allowed by ' || a.decided_by || coalesce(' of ' || a.decided_role, '') || coalesce(' to ' || a.decided_subject, '')
-        WHEN a.decision = 'allow' AND a.provider = 'kubernetes'
-            THEN 'allowed; the authorizer gave no reason, as for system:masters'
+        WHEN a.decision = 'allow' AND a.provider = 'kubernetes' AND array_has(coalesce(a.impersonated_groups, a.groups), 'system:masters')
+            THEN 'allowed; the authorizer gave no reason, as for system:masters, which ' || CASE WHEN a.impersonated_identity IS NULL THEN 'it is in' ELSE 'it acts as' END
+        WHEN a.decision = 'allow' AND a.provider = 'kubernetes' THEN 'allowed; the authorizer gave no reason'
         WHEN a.decision = 'allow' THEN 'allowed; the source does not say by what'
         ELSE 'the source does not say how it was decided'
     END AS decision_explained,

@@ -113,6 +113,9 @@ fn apply(amendment: &Amendment, row: &mut Access) {
             row.change_kind = text("change_kind").and_then(|kind| kind.parse().ok());
             row.change_summary = text("change_summary");
             row.change_actor = text("change_actor");
+            row.replayed_decision =
+                text("replayed_decision").and_then(|decision| decision.parse().ok());
+            row.replayed_by = text("replayed_by");
         }
         Edge::Trace => {
             row.trace_id = text("trace_id");
@@ -126,6 +129,25 @@ fn apply(amendment: &Amendment, row: &mut Access) {
             row.outcome = outcome.unwrap_or(row.outcome);
             row.status_code = values.get("status_code").and_then(Value::as_i64);
             row.duration_us = values.get("duration_us").and_then(Value::as_i64);
+        }
+        Edge::Impersonation => {
+            row.impersonation_decided_by = text("impersonation_decided_by");
+            row.impersonation_change_id = text("impersonation_change_id").map(Into::into);
+        }
+        Edge::Actor => {
+            row.on_behalf_of = text("on_behalf_of");
+            row.on_behalf_of_kind = text("on_behalf_of_kind").and_then(|kind| kind.parse().ok());
+            row.on_behalf_of_evidence = grade("on_behalf_of_evidence");
+            row.via = text("via");
+            row.likely_identity = text("likely_identity");
+            row.likely_cause = text("likely_cause");
+            row.likely_evidence = grade("likely_evidence");
+        }
+        Edge::Request => row.same_request_as = text("same_request_as"),
+        Edge::Link => {
+            row.linked_trace_id = text("linked_trace_id");
+            row.linked_span_id = text("linked_span_id");
+            row.link_evidence = grade("link_evidence");
         }
         Edge::Credential => row.credential_id = text("credential_id").map(Into::into),
     }

@@ -15,8 +15,8 @@ use crate::ids::{
 };
 use crate::time::Time;
 use crate::values::{
-    ChangeAction, ChangeKind, CredentialKind, Decision, Edge, EventRole, Evidence, FindingState,
-    IdentityKind, Outcome, Provider, SubjectKind,
+    ChangeAction, ChangeKind, CredentialKind, Decision, Disposition, Edge, EventRole, Evidence,
+    FindingState, IdentityKind, Outcome, Provider, SubjectKind,
 };
 
 /// The types of columns, by the names that `tables.md` gives them.
@@ -190,7 +190,8 @@ enum_cells!(
     FindingState,
     SubjectKind,
     Edge,
-    EventRole
+    EventRole,
+    Disposition
 );
 
 macro_rules! primitive_cells {

@@ -280,6 +280,27 @@ text_enum! {
         Trace = "trace",
         /// How it ended.
         Outcome = "outcome",
+        /// Which binding let it impersonate.
+        Impersonation = "impersonation",
+        /// Who was behind it, and who was probably refused.
+        Actor = "actor",
+        /// Which other row tells of the same request.
+        Request = "request",
+        /// Which span links to the one that served it.
+        Link = "link",
+    }
+}
+
+text_enum! {
+    /// What people found a finding to be.
+    Disposition {
+        #[default]
+        /// An attack.
+        TruePositive = "true_positive",
+        /// The judgement was wrong.
+        FalsePositive = "false_positive",
+        /// Rightly seen, and allowed.
+        BenignTruePositive = "benign_true_positive",
     }
 }
 

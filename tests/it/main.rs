@@ -7,6 +7,7 @@ mod attestation;
 mod cli;
 mod clouds;
 mod crash;
+mod formats;
 mod guides;
 mod judgements;
 mod lost_permissions;

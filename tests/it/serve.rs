@@ -14,13 +14,13 @@ use crate::program::{Place, scenario};
 use crate::story::{recordings, unpacked};
 
 /// A server that is ready.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     doors: Value,
 }
 
 impl Running {
-    fn start(place: &Place, more: &[String]) -> Self {
+    pub(crate) fn start(place: &Place, more: &[String]) -> Self {
         Self::start_to_crash(place, more, "nowhere")
     }
 
@@ -46,11 +46,11 @@ impl Running {
         Self { child, doors }
     }
 
-    fn url(&self, door: &str, path: &str) -> String {
+    pub(crate) fn url(&self, door: &str, path: &str) -> String {
         format!("http://{}{path}", self.doors[door].as_str().expect("an address"))
     }
 
-    fn stop(mut self, signal: &str) -> Option<i32> {
+    pub(crate) fn stop(mut self, signal: &str) -> Option<i32> {
         let killed = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status();
         assert!(killed.expect("kill").success());
         self.child.wait().expect("it ends").code()
@@ -117,7 +117,7 @@ async fn acknowledged_is_durable_across_sigkill() {
 }
 
 /// A stand-in for Slack that counts what it was told.
-async fn slack(place: &Place) -> (Vec<String>, Arc<AtomicUsize>) {
+pub(crate) async fn slack(place: &Place) -> (Vec<String>, Arc<AtomicUsize>) {
     let told = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&told);
     let take = move || {

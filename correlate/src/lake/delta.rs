@@ -220,7 +220,7 @@ async fn load_or_create(dir: &Path, table: &Table) -> Result<(DeltaTable, bool),
         DeltaTableBuilder::from_url(url.clone())?.with_storage_backend(files, url).build()?;
     if delta.state.is_some() || delta.verify_deltatable_existence().await? {
         delta.load().await?;
-        return Ok((delta, false));
+        return Ok((with_new_columns(delta, table).await?, false));
     }
     let columns: StructType = (&*schema(table)).try_into_kernel()?;
     let created = delta
@@ -233,6 +233,16 @@ async fn load_or_create(dir: &Path, table: &Table) -> Result<(DeltaTable, bool),
         .with_configuration_property(TableProperty::LogRetentionDuration, Some(LOG_RETENTION))
         .await?;
     Ok((created, true))
+}
+
+/// Columns that this version of the program has and the stored table lacks are added by one commit of
+/// metadata; rows that are there already read as null.
+async fn with_new_columns(delta: DeltaTable, table: &Table) -> Result<DeltaTable, DeltaTableError> {
+    let columns: StructType = (&*schema(table)).try_into_kernel()?;
+    let stored = delta.snapshot()?.schema();
+    let new = columns.fields().filter(|field| stored.field(field.name()).is_none());
+    let new: Vec<_> = new.cloned().collect();
+    if new.is_empty() { Ok(delta) } else { delta.add_columns().with_fields(new).await }
 }
 
 async fn covered(table: &DeltaTable, app: &str) -> Result<LogPosition, DeltaTableError> {

@@ -2,8 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow::datatypes::Field;
+use datafusion::catalog::TableProvider;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{cast, lit};
 use datafusion::prelude::SessionContext;
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{Statement, visit_relations};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -11,6 +17,7 @@ use deltalake::DeltaTable;
 use durward_schemas::table::Table;
 use durward_schemas::tables::LAKE;
 
+use crate::lake::delta::schema as stored_schema;
 use crate::lake::url;
 use crate::lake::versions::KEYS;
 use crate::query::QueryError;
@@ -177,16 +184,38 @@ async fn open_table(
     let delta = delta.map_err(|error| fail(&error))?;
     delta.update_datafusion_session(&context.state()).map_err(|error| fail(&error))?;
     let provider = delta.table_provider().await.map_err(|error| fail(&error))?;
+    let provider = with_new_columns(context, provider, table).map_err(|error| fail(&error))?;
     context.register_table(table.name, provider).map_err(|error| fail(&error))?;
     Ok(())
 }
 
+/// A table that an older version wrote and no writer has opened since lacks the columns that were
+/// added: they are null.
+fn with_new_columns(
+    context: &SessionContext,
+    provider: Arc<dyn TableProvider>,
+    table: &Table,
+) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    let stored = provider.schema();
+    let expected = stored_schema(table);
+    let lacks = |field: &&Arc<Field>| stored.field_with_name(field.name()).is_err();
+    let new: Vec<_> = expected.fields().iter().filter(lacks).collect();
+    if new.is_empty() {
+        return Ok(provider);
+    }
+    let mut frame = context.read_table(provider)?;
+    for field in new {
+        let null = cast(lit(ScalarValue::Null), field.data_type().clone());
+        frame = frame.with_column(field.name(), null)?;
+    }
+    Ok(frame.into_view())
+}
+
 async fn create_view(context: &SessionContext, name: &str, sql: &str) -> Result<(), QueryError> {
-    let fail = |error: datafusion::error::DataFusionError| {
-        QueryError::statement(format!("planning view {name}: {error}"))
-    };
+    let fail =
+        |error: DataFusionError| QueryError::statement(format!("planning view {name}: {error}"));
     let plan = context.state().create_logical_plan(sql).await.map_err(fail)?;
     let view = datafusion::datasource::ViewTable::new(plan, Some(sql.to_owned()));
-    context.register_table(name, std::sync::Arc::new(view)).map_err(fail)?;
+    context.register_table(name, Arc::new(view)).map_err(fail)?;
     Ok(())
 }

@@ -91,10 +91,12 @@ impl Grants {
         if let Some(version) = objects.at(binding, moment.time) {
             self.index_role(binding, &version.content);
         }
-        let now = granted(objects, binding, moment);
+        let (now, is_whole) = granted(objects, binding, moment);
         let open = self.open.entry(binding.clone()).or_default();
         let mut rows = Vec::new();
-        let closed: Vec<_> = open.keys().filter(|key| !now.contains_key(*key)).cloned().collect();
+        // What was not seen takes nothing away.
+        let gone = open.keys().filter(|key| is_whole && !now.contains_key(*key));
+        let closed: Vec<_> = gone.cloned().collect();
         for key in closed {
             let Some(mut grant) = open.remove(&key) else { continue };
             grant.version += 1;
@@ -119,36 +121,41 @@ impl Grants {
     }
 }
 
-/// What `binding` gives at the moment.
-fn granted(objects: &Objects, binding: &ObjectKey, moment: &Moment) -> BTreeMap<GrantKey, Grant> {
+/// What `binding` gives at the moment as far as is known, and whether that is all.
+fn granted(
+    objects: &Objects,
+    binding: &ObjectKey,
+    moment: &Moment,
+) -> (BTreeMap<GrantKey, Grant>, bool) {
     let mut all = BTreeMap::new();
-    let Some(version) = objects.at(binding, moment.time) else { return all };
-    let (Some(seen), Some(role)) = (version.content.seen(), role_key(binding, &version.content))
+    let Some(version) = objects.at(binding, moment.time) else { return (all, false) };
+    let (Some(known), Some(role)) = (version.content.known(), role_key(binding, &version.content))
     else {
-        return all;
+        return (all, version.content.is_whole());
     };
-    let rules = rules_at(objects, &role, moment.time);
-    for named in &seen.body.subjects {
+    let (rules, has_all_rules) = rules_at(objects, &role, moment.time);
+    for named in &known.body.subjects {
         let Some(subject) = SubjectKey::of(named, binding.namespace.as_deref()) else { continue };
         for rule in rules {
-            for grant in grants_of(rule) {
+            for grant in grants_of(rule, binding.namespace.is_some()) {
                 let grant = complete(grant, binding, &role, &subject, moment);
                 all.insert(key_of(&grant), grant);
             }
         }
     }
-    all
+    (all, version.content.is_whole() && has_all_rules)
 }
 
-/// The rule multiplied out: one grant for each verb, group, resource and name.
-fn grants_of(rule: &Rule) -> Vec<Grant> {
+/// The rule multiplied out: one grant for each verb, group, resource and name. A `RoleBinding` gives no
+/// paths: <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#role-and-clusterrole>.
+fn grants_of(rule: &Rule, in_namespace: bool) -> Vec<Grant> {
     let mut grants = Vec::new();
     let names: Vec<Option<String>> = match rule.resource_names.as_slice() {
         [] => vec![None],
         names => names.iter().cloned().map(Some).collect(),
     };
     for verb in &rule.verbs {
-        for url in &rule.non_resource_urls {
+        for url in rule.non_resource_urls.iter().filter(|_| !in_namespace) {
             let non_resource_url = Some(url.clone());
             grants.push(Grant { verb: verb.clone(), non_resource_url, ..Grant::default() });
         }

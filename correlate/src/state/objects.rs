@@ -67,6 +67,8 @@ pub(crate) struct Version {
 pub(crate) enum Content {
     /// Its body was seen.
     Seen(Arc<Seen>),
+    /// It exists, and these parts of it are known; what else it holds is not.
+    Partly(Arc<Seen>),
     /// It exists, but its body was not logged.
     Unseen,
     /// It does not exist.
@@ -87,12 +89,33 @@ impl Content {
         seen.map_or(Self::Unseen, |seen| Self::Seen(Arc::new(seen)))
     }
 
-    /// The body, where it was seen.
+    /// The content for parts of a body; unseen where they say nothing.
+    pub(crate) fn part(json: &Json) -> Self {
+        match Self::of(Some(json)) {
+            Self::Seen(seen) => Self::Partly(seen),
+            other => other,
+        }
+    }
+
+    /// The body, where all of it was seen.
     pub(crate) fn seen(&self) -> Option<&Seen> {
         match self {
             Self::Seen(seen) => Some(seen),
+            Self::Partly(_) | Self::Unseen | Self::Gone => None,
+        }
+    }
+
+    /// What is known of the body: all of it, or parts.
+    pub(crate) fn known(&self) -> Option<&Seen> {
+        match self {
+            Self::Seen(seen) | Self::Partly(seen) => Some(seen),
             Self::Unseen | Self::Gone => None,
         }
+    }
+
+    /// Whether what is not in [`Self::known`] is not there.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self, Self::Seen(_) | Self::Gone)
     }
 }
 
@@ -132,6 +155,30 @@ impl Objects {
     /// The version that held just before `time`.
     pub(crate) fn before(&self, key: &ObjectKey, time: Time) -> Option<&Version> {
         self.at(key, time.plus(-1))
+    }
+
+    /// The version that held at `time`, to add to what is known of it.
+    pub(crate) fn at_mut(&mut self, key: &ObjectKey, time: Time) -> Option<&mut Version> {
+        let history = self.versions.get_mut(key)?;
+        let after = history.partition_point(|version| version.from <= time);
+        history.get_mut(after.checked_sub(1)?)
+    }
+
+    /// Every object in a namespace that exists at `time`.
+    pub(crate) fn in_namespace(
+        &self,
+        cluster: Option<&str>,
+        namespace: &str,
+        time: Time,
+    ) -> Vec<ObjectKey> {
+        let here = |key: &ObjectKey| {
+            key.cluster.as_deref() == cluster && key.namespace.as_deref() == Some(namespace)
+        };
+        let found = self.versions.keys().filter(|key| here(key));
+        let lives = |key: &&ObjectKey| {
+            self.at(key, time).is_some_and(|version| version.content != Content::Gone)
+        };
+        found.filter(lives).cloned().collect()
     }
 
     /// Everything, for a checkpoint.

@@ -15,10 +15,12 @@ use crate::state::objects::{Content, ObjectKey, Objects, Version};
 const EVERYBODY: [&str; 3] =
     ["system:authenticated", "system:unauthenticated", "system:serviceaccounts"];
 
-/// Bindings by the subjects that they ever named. Derived from [`Objects`].
+/// Bindings by the subjects that they ever named, and those of which not all subjects were ever seen.
+/// Derived from [`Objects`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Policy {
     bindings: BTreeMap<(Option<String>, SubjectKey), BTreeSet<ObjectKey>>,
+    unseen: BTreeMap<Option<String>, BTreeSet<ObjectKey>>,
 }
 
 /// The latest earlier change that could alter a decision.
@@ -28,11 +30,36 @@ pub(crate) struct Cause {
     pub evidence: Evidence,
 }
 
+/// Whether something was given, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Given {
+    Yes,
+    No,
+    Unknown,
+}
+
+/// What the policy as it was known says of one refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Refusal {
+    /// The change that took what had allowed it.
+    pub cause: Option<Cause>,
+    /// What the policy comes to: `Allow` contradicts the refusal.
+    pub replayed: Decision,
+    /// The binding that gives it, or could.
+    pub binding: Option<ObjectKey>,
+}
+
 impl Policy {
     /// Takes note of the subjects that a binding names.
     pub(crate) fn index(&mut self, key: &ObjectKey, content: &Content) {
-        let Some(seen) = content.seen().filter(|_| is_binding(key)) else { return };
-        for subject in &seen.body.subjects {
+        if !is_binding(key) {
+            return;
+        }
+        if !content.is_whole() {
+            self.unseen.entry(key.cluster.clone()).or_default().insert(key.clone());
+        }
+        let subjects = content.known().map_or(&[][..], |seen| seen.body.subjects.as_slice());
+        for subject in subjects {
             if let Some(subject) = SubjectKey::of(subject, key.namespace.as_deref()) {
                 let entry = self.bindings.entry((key.cluster.clone(), subject)).or_default();
                 entry.insert(key.clone());
@@ -40,46 +67,85 @@ impl Policy {
         }
     }
 
-    /// Answers for one access over `objects` as they were at its time.
+    /// The latest earlier change of what let `access` through, over `objects` as they were at its time.
     pub(crate) fn cause(&self, objects: &Objects, access: &Access) -> Option<Cause> {
         let question = Question::of(access)?;
         let cluster = access.cluster.as_deref();
-        let exact = match access.decision {
-            Decision::Allow => deciding_change(objects, access),
-            Decision::Deny => self.lost_grant(objects, cluster, &question, access.time),
-            Decision::Error | Decision::Unknown => None,
-        };
-        let derived = || self.latest_of_identity(objects, cluster, &question, access.time);
-        match exact {
-            Some(change) => Some(Cause { change, evidence: Evidence::Exact }),
-            None => derived().map(|change| Cause { change, evidence: Evidence::Derived }),
+        if access.decision != Decision::Allow {
+            return None;
         }
+        let derived = || self.latest_of_identity(objects, cluster, &question, access.time);
+        deciding_change(objects, access)
+            .or_else(|| derived().map(|change| Cause { change, evidence: Evidence::Derived }))
     }
 
-    /// The latest change before `time` that took away what would have allowed the request.
-    fn lost_grant(
+    /// Why `access` was refused. `is_listed` says whether all bindings were listed before it: only then is
+    /// one that was not seen not there.
+    pub(crate) fn refusal(
         &self,
         objects: &Objects,
-        cluster: Option<&str>,
-        question: &Question,
-        time: Time,
-    ) -> Option<ChangeId> {
+        access: &Access,
+        is_listed: bool,
+    ) -> Option<Refusal> {
+        let question = Question::of(access)?;
+        let cluster = access.cluster.as_deref();
         let mut lost = BTreeMap::new();
+        let mut unknown = None;
         for subject in question.subjects() {
+            let asked = Asked { subject: &subject, question: &question };
             for binding in self.bindings_of(cluster, &subject) {
-                let touched = touched_objects(objects, binding);
-                let versions = touched.iter().flat_map(|key| objects.history(key));
-                let took_it = |version: &&Version| {
-                    let given = |then| grants(objects, binding, &subject, question, then);
-                    version.from <= time
-                        && version.change.is_some()
-                        && given(version.from.plus(-1))
-                        && !given(version.from)
-                };
-                lost.extend(versions.filter(took_it).map(|version| (order(version), version)));
+                match asked.given(objects, binding, access.time) {
+                    Given::Yes => {
+                        let binding = Some(binding.clone());
+                        return Some(Refusal { replayed: Decision::Allow, binding, cause: None });
+                    }
+                    Given::Unknown => unknown = Some(binding.clone()),
+                    Given::No => lost.extend(asked.lost(objects, binding, access.time)),
+                }
             }
         }
-        lost.pop_last().and_then(|(_, version)| version.change.clone())
+        let cause = lost.pop_last().map(|(_, cause)| cause);
+        let unknown = unknown.or_else(|| self.unseen_binding(objects, &question, access));
+        let is_unknown = unknown.is_some() || !is_listed;
+        let replayed = if is_unknown { Decision::Unknown } else { Decision::Deny };
+        Some(Refusal { replayed, binding: unknown, cause })
+    }
+
+    /// The binding that let `access` act as another, and the latest change of it or its role.
+    pub(crate) fn impersonation(
+        &self,
+        objects: &Objects,
+        access: &Access,
+    ) -> Option<(ObjectKey, Option<ChangeId>)> {
+        let question = Question::to_impersonate(access)?;
+        let subjects = question.subjects();
+        let mut giving = subjects.iter().flat_map(|subject| {
+            let asked = Asked { subject, question: &question };
+            let bindings = self.bindings_of(access.cluster.as_deref(), subject);
+            bindings.filter(move |binding| asked.given(objects, binding, access.time) == Given::Yes)
+        });
+        let binding = giving.next()?.clone();
+        let touched = touched_objects(objects, &binding);
+        let changes = touched.iter().filter_map(|key| latest_change(objects, key, access.time));
+        let last = changes.max_by_key(|(order, _)| *order).map(|(_, change)| change);
+        Some((binding, last))
+    }
+
+    /// A binding that could give it, of which not all subjects were seen.
+    fn unseen_binding(
+        &self,
+        objects: &Objects,
+        question: &Question,
+        access: &Access,
+    ) -> Option<ObjectKey> {
+        let unseen = self.unseen.get(&access.cluster)?.iter();
+        let mut reaching = unseen.filter(|key| {
+            key.namespace.is_none() || key.namespace.as_deref() == question.namespace
+        });
+        let is_unseen = |key: &&ObjectKey| {
+            objects.at(key, access.time).is_some_and(|version| !version.content.is_whole())
+        };
+        reaching.find(is_unseen).cloned()
     }
 
     /// The latest change before `time` of any binding, or its role, that names this very identity.
@@ -111,6 +177,63 @@ impl Policy {
     }
 }
 
+/// What is asked for, and as which subject, over objects as they were.
+struct Asked<'a> {
+    subject: &'a SubjectKey,
+    question: &'a Question<'a>,
+}
+
+impl Asked<'_> {
+    /// Whether `binding` gave the subject what is asked for, at `time`.
+    fn given(&self, objects: &Objects, binding: &ObjectKey, time: Time) -> Given {
+        // "A RoleBinding grants permissions within a specific namespace".
+        if binding.namespace.is_some() && binding.namespace.as_deref() != self.question.namespace {
+            return Given::No;
+        }
+        let Some(version) = objects.at(binding, time) else { return Given::No };
+        let names = |named| {
+            SubjectKey::of(named, binding.namespace.as_deref()).as_ref() == Some(self.subject)
+        };
+        let known = version.content.known();
+        if !known.is_some_and(|seen| seen.body.subjects.iter().any(names)) {
+            return if version.content.is_whole() { Given::No } else { Given::Unknown };
+        }
+        let Some(role) = role_key(binding, &version.content) else { return Given::Unknown };
+        let Some(role) = objects.at(&role, time) else { return Given::Unknown };
+        let rules = role.content.known().map_or(&[][..], |seen| seen.body.rules.as_slice());
+        if rules.iter().any(|rule| self.question.allowed_by(rule)) {
+            Given::Yes
+        } else if role.content.is_whole() {
+            Given::No
+        } else {
+            Given::Unknown
+        }
+    }
+
+    /// The last change up to `time` after which `binding` no longer gave it.
+    ///
+    /// It is exact where what it had given and what it gives now were seen.
+    fn lost<'o>(
+        &self,
+        objects: &'o Objects,
+        binding: &ObjectKey,
+        time: Time,
+    ) -> Option<((Time, &'o str), Cause)> {
+        let touched = touched_objects(objects, binding);
+        let versions = touched.iter().flat_map(|key| objects.history(key));
+        let made = versions.filter(|version| version.from <= time && version.change.is_some());
+        let taking = made.filter(|version| {
+            self.given(objects, binding, version.from) == Given::No
+                && self.given(objects, binding, version.from.plus(-1)) != Given::No
+        });
+        let last = taking.max_by_key(|version| order(version))?;
+        let had = self.given(objects, binding, last.from.plus(-1));
+        let is_exact = had == Given::Yes && last.content.is_whole();
+        let evidence = if is_exact { Evidence::Exact } else { Evidence::Derived };
+        Some((order(last), Cause { change: last.change.clone()?, evidence }))
+    }
+}
+
 /// Whether `key` is a binding.
 pub(crate) fn is_binding(key: &ObjectKey) -> bool {
     matches!(key.kind.as_str(), "RoleBinding" | "ClusterRoleBinding")
@@ -118,7 +241,7 @@ pub(crate) fn is_binding(key: &ObjectKey) -> bool {
 
 /// The role that a binding's `roleRef` names.
 pub(crate) fn role_key(binding: &ObjectKey, content: &Content) -> Option<ObjectKey> {
-    let role = content.seen()?.body.role_ref.as_ref()?;
+    let role = content.known()?.body.role_ref.as_ref()?;
     let namespace = if role.kind == "Role" { binding.namespace.clone() } else { None };
     Some(ObjectKey {
         cluster: binding.cluster.clone(),
@@ -128,31 +251,15 @@ pub(crate) fn role_key(binding: &ObjectKey, content: &Content) -> Option<ObjectK
     })
 }
 
-/// The rules that a role had at `time`.
-pub(crate) fn rules_at<'a>(objects: &'a Objects, role: &ObjectKey, time: Time) -> &'a [Rule] {
-    let seen = objects.at(role, time).and_then(|version| version.content.seen());
-    seen.map_or(&[], |seen| seen.body.rules.as_slice())
-}
-
-/// Whether `binding` gave `subject` what the question asks for, at `time`.
-fn grants(
-    objects: &Objects,
-    binding: &ObjectKey,
-    subject: &SubjectKey,
-    question: &Question,
+/// The rules that a role had at `time`, as far as they are known, and whether those are all.
+pub(crate) fn rules_at<'a>(
+    objects: &'a Objects,
+    role: &ObjectKey,
     time: Time,
-) -> bool {
-    // "A RoleBinding grants permissions within a specific namespace".
-    if binding.namespace.is_some() && binding.namespace.as_deref() != question.namespace {
-        return false;
-    }
-    let Some(version) = objects.at(binding, time) else { return false };
-    let Some(seen) = version.content.seen() else { return false };
-    let names =
-        |named| SubjectKey::of(named, binding.namespace.as_deref()).as_ref() == Some(subject);
-    let Some(role) = role_key(binding, &version.content) else { return false };
-    seen.body.subjects.iter().any(names)
-        && rules_at(objects, &role, time).iter().any(|rule| question.allowed_by(rule))
+) -> (&'a [Rule], bool) {
+    let Some(version) = objects.at(role, time) else { return (&[], false) };
+    let known = version.content.known().map_or(&[][..], |seen| seen.body.rules.as_slice());
+    (known, version.content.is_whole())
 }
 
 /// The binding and every role that it ever referred to.
@@ -162,13 +269,22 @@ fn touched_objects(objects: &Objects, binding: &ObjectKey) -> BTreeSet<ObjectKey
     roles.chain([binding.clone()]).collect()
 }
 
-/// The latest change of the deciding binding or its role: what the authorizer itself named.
-fn deciding_change(objects: &Objects, access: &Access) -> Option<ChangeId> {
+/// The latest change of the deciding binding or its role: what the authorizer itself named. What a write
+/// without a body did is not known, so it is not exact.
+fn deciding_change(objects: &Objects, access: &Access) -> Option<Cause> {
     let named = [access.decided_by.as_deref(), access.decided_role.as_deref()];
     let keys = named.into_iter().flatten();
     let keys = keys.filter_map(|path| ObjectKey::parse(access.cluster.as_deref(), path));
-    let changes = keys.filter_map(|key| latest_change(objects, &key, access.time));
-    changes.max_by_key(|(order, _)| *order).map(|(_, change)| change)
+    let versions = keys.filter_map(|key| latest_version(objects, &key, access.time));
+    let last = versions.max_by_key(|version| order(version))?;
+    let evidence = if last.content.is_whole() { Evidence::Exact } else { Evidence::Derived };
+    Some(Cause { change: last.change.clone()?, evidence })
+}
+
+/// The latest version of one object up to `time` that a change made.
+fn latest_version<'a>(objects: &'a Objects, key: &ObjectKey, time: Time) -> Option<&'a Version> {
+    let mut upto = objects.history(key).iter().rev().skip_while(|version| version.from > time);
+    upto.find(|version| version.change.is_some())
 }
 
 /// The latest change of one object up to `time`, with its place in the order of changes.
@@ -177,8 +293,8 @@ pub(crate) fn latest_change<'a>(
     key: &ObjectKey,
     time: Time,
 ) -> Option<((Time, &'a str), ChangeId)> {
-    let mut upto = objects.history(key).iter().rev().skip_while(|version| version.from > time);
-    upto.find_map(|version| Some((order(version), version.change.clone()?)))
+    let last = latest_version(objects, key, time)?;
+    Some((order(last), last.change.clone()?))
 }
 
 /// Changes of one instant are told apart by what they are, not by when they arrived.

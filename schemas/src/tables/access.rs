@@ -190,6 +190,56 @@ table! {
         claimed_time: Option<String>,
         /// The format that it was read as, such as `kube-audit`; docs/reference/sources.md.
         format: String,
+        /// Who the door verified as its sender.
+        sender: Option<String>,
+        /// The cluster that the message itself names: a claim of its sender.
+        claimed_cluster: Option<String>,
+        /// Where in its source it stood: `file@offset`, topic/partition/offset, object key.
+        source_position: Option<String>,
+        /// The person or agent on whose behalf the identity acted.
+        on_behalf_of: Option<String>,
+        /// What sort of principal that is.
+        on_behalf_of_kind: Option<IdentityKind>,
+        /// How that is known.
+        on_behalf_of_evidence: Option<Evidence>,
+        /// By what it acted for them: a service, a controller, a delegation.
+        via: Option<String>,
+        /// The binding that let the identity impersonate, as `decided_by` names bindings.
+        impersonation_decided_by: Option<String>,
+        /// The change that gave that binding.
+        impersonation_change_id: Option<ChangeId>,
+        /// SPIRE entry, Vault role or EKS access entry that gave the identity.
+        entry_id: Option<String>,
+        /// The trace of a span that links to the serving span: the client's.
+        linked_trace_id: Option<String>,
+        /// That span.
+        linked_span_id: Option<String>,
+        /// How the link is known.
+        link_evidence: Option<Evidence>,
+        /// The `request_key` of the same request as another server told it.
+        same_request_as: Option<String>,
+        /// Who was probably refused by a 401.
+        likely_identity: Option<String>,
+        /// Why their credential probably no longer held.
+        likely_cause: Option<String>,
+        /// How that is known.
+        likely_evidence: Option<Evidence>,
+        /// An object of the event had a name twice: the last counted.
+        duplicate_keys: Option<bool>,
+        /// Whom a minting answer says that the credential was issued to.
+        issued_to: Option<String>,
+        /// Until when the issued credential holds.
+        issued_expires_time: Option<Time>,
+        /// Audiences of the issued credential.
+        issued_audience: Option<Vec<String>>,
+        /// UID of the pod that the issued credential is bound to.
+        issued_pod_uid: Option<String>,
+        /// Subjects of a policy change, as the source names them.
+        concerns: Option<Vec<String>>,
+        /// What a refusal comes to over the policy as it was known: `allow` contradicts it, `unknown` says that not enough was seen.
+        replayed_decision: Option<Decision>,
+        /// The binding that, as far as is known, gave what was refused, or could have.
+        replayed_by: Option<String>,
     }
 }
 

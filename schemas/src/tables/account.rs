@@ -65,5 +65,11 @@ table! {
         last_time: Option<Time>,
         /// When the log took the tick.
         ingest_time: Time,
+        /// Seconds from the latest event to the tick.
+        lag_seconds: Option<f64>,
+        /// How far the source was read: `file@offset`, topic/partition/offset.
+        position: Option<String>,
+        /// Events that the source itself says it lost.
+        lost_reported: Option<i64>,
     }
 }

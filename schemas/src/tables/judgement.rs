@@ -4,7 +4,7 @@ use crate::cell::Json;
 use crate::ids::{CredentialId, DeliveryId, EventId, FindingId, IncidentId, LogPosition};
 use crate::table::table;
 use crate::time::Time;
-use crate::values::{EventRole, FindingState, IdentityKind};
+use crate::values::{Disposition, EventRole, FindingState, IdentityKind};
 
 table! {
     /// One judgement by one detector, as known at `recorded_time`.
@@ -59,6 +59,18 @@ table! {
         techniques: Option<Vec<String>>,
         /// When the log took its cause.
         ingest_time: Time,
+        /// How often it happened, where one finding counts what repeats.
+        count: Option<i64>,
+        /// Time of its first event.
+        first_time: Option<Time>,
+        /// Time of its latest event.
+        last_time: Option<Time>,
+        /// The sort of object that was touched, as `group/resource`.
+        object_kind: Option<String>,
+        /// Who is to look at it.
+        owner: Option<String>,
+        /// What people found it to be.
+        disposition: Option<Disposition>,
     }
 }
 
