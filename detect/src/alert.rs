@@ -44,10 +44,22 @@ pub struct Alert {
     /// Number of different sorts of findings of at least high severity.
     #[serde(default)]
     pub grave_sorts: i64,
+    /// Every kind of finding with its count, the gravest first.
+    #[serde(default)]
+    pub kinds: Vec<Kind>,
     /// MITRE ATT&CK techniques.
     pub techniques: Vec<String>,
     /// The argument.
     pub story: Story,
+}
+
+/// A kind of finding in an incident, and how many requests or credentials it was found of.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Kind {
+    /// What it is, in a few words.
+    pub title: String,
+    /// How many.
+    pub count: i64,
 }
 
 /// The argument of an alert. Everything in it may hold text from logs: escape it where it is shown.
@@ -91,6 +103,7 @@ impl Alert {
             finding_count: 0,
             event_count: 0,
             grave_sorts: 0,
+            kinds: Vec::new(),
             techniques: Vec::new(),
             story,
         }
@@ -100,6 +113,12 @@ impl Alert {
     #[must_use]
     pub fn is_taken_back(&self) -> bool {
         self.severity_id <= severity::INFORMATIONAL
+    }
+
+    /// `12 x A workload opened a way into a pod`, for each kind of finding.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<String> {
+        self.kinds.iter().map(|kind| format!("{} x {}", kind.count, kind.title)).collect()
     }
 
     /// `HIGH`, in capitals for the head of a message.

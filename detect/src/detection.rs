@@ -11,9 +11,10 @@ use durward_schemas::record::Turn;
 use durward_schemas::tables::{
     Access, Amendment, Change, Credential, Finding, FindingEvent, Incident, Workload,
 };
-use durward_schemas::values::{Edge, EventRole, severity};
+use durward_schemas::values::{Edge, EventRole, FindingState, severity};
 
 use crate::alert::Alert;
+use crate::counted::{self, Single};
 use crate::detector::blindness::Blindness;
 use crate::detector::first_seen::FirstSeen;
 use crate::detector::minted_for_another::MintedForAnother;
@@ -22,16 +23,18 @@ use crate::detector::reused_audit_id::ReusedAuditId;
 use crate::detector::sigma::Sigma;
 use crate::detector::two_addresses::TwoAddresses;
 use crate::detector::{Detector, Hit, Seen};
-use crate::finding::{Cause, Findings};
-use crate::lineage::Lineage;
+use crate::finding::{Cause, Findings, Scored};
+use crate::lineage::{Lineage, Origin};
 use crate::owner::{Doing, Owners};
 use crate::recent::Recent;
 use crate::rule::RuleError;
 use crate::settings::Settings;
 use crate::state;
-use crate::story::Stories;
-use crate::suppress;
+use crate::story::{Stories, Verdict};
 use crate::tally::Tally;
+
+/// Findings of their own that leave one count for incidents; more of the same stay counted.
+const MOST_PROMOTED: i64 = 8;
 
 /// What one turn gave rise to, in the order of the log.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -194,15 +197,18 @@ impl Detection {
         if hit.unusual.is_none() {
             hit.unusual = Some(self.memory.tally.hit(seen.row, judge));
         }
-        let story = match &hit.maker {
-            Some(maker) => Some(maker.identity.clone()),
-            None => self.memory.lineage.root(seen.row),
+        let origin = match &hit.maker {
+            Some(maker) => Origin { story: Some(maker.identity.clone()), ..Origin::default() },
+            None => self.memory.lineage.origin(seen.row),
         };
-        let known = self.findings.take(detector, &hit, seen, story, cause);
-        if known.row.incident_id.is_none() {
-            known.row.state = suppress::state(&known.row, known.more.learning, &self.settings);
+        if hit.repeats && hit.role == EventRole::Anchor && counted::is_next_page(seen.row) {
+            hit.role = EventRole::Evidence;
         }
-        known.row.finding_id.clone()
+        let scored =
+            Scored { detector, hit: &hit, seen, origin: &origin, cause, settings: &self.settings };
+        let (cluster, time) = (seen.row.cluster.as_deref(), seen.row.time.0);
+        self.memory.stories.learn(cluster, counted::habit(scored), hit.role, time);
+        self.findings.take(scored)
     }
 
     /// What a controller creates is the doing of whoever made the owner; where nobody knows who
@@ -235,15 +241,24 @@ impl Detection {
                 None => found.push(self.score(name, hit.clone(), now, cause)),
             }
         }
-        for (id, ..) in before.iter().filter(|(old, ..)| after.iter().all(|(id, ..)| id != old)) {
+        for (id, name, hit) in
+            before.iter().filter(|(old, ..)| after.iter().all(|(id, ..)| id != old))
+        {
             found.retain(|other| other != id);
-            if let Some(known) = self.findings.touch(id) {
-                known.withdraw();
-            }
+            let origin = Origin::default();
+            let group = counted::group_id(Scored {
+                detector: name,
+                hit,
+                seen: now,
+                origin: &origin,
+                cause,
+                settings: &self.settings,
+            });
+            self.findings.withdraw(id, &group);
         }
         if matches!(amendment.edge, Edge::Workload | Edge::Change | Edge::Trace) {
             for id in &found {
-                if let Some(known) = self.findings.touch(id) {
+                if let Some(known) = self.findings.touch_any(id) {
                     known.relink(now);
                 }
             }
@@ -284,16 +299,14 @@ impl Detection {
         judgement: &mut Judgement,
         owed: &mut BTreeMap<IncidentId, Alert>,
     ) {
+        for single in self.findings.fresh() {
+            self.place(single, cause);
+        }
         let mut due = self.findings.due(is_tick);
         for id in due.clone() {
-            let Some(known) = self.findings.get(&id) else { continue };
-            let Some(waiting) = self.memory.stories.take(known, &self.settings) else { continue };
-            let Some(incident) = known.row.incident_id.clone() else { continue };
-            if let Some(known) = self.findings.get(&waiting) {
-                self.memory.stories.pair(known, &incident);
-                due.push(waiting);
-            }
+            self.consider(&id, cause);
         }
+        due.extend(self.findings.due(false));
         due.sort();
         due.dedup();
         for id in &due {
@@ -303,6 +316,80 @@ impl Detection {
         for (incident, alert) in self.memory.stories.versions(cause) {
             judgement.incidents.push(incident);
             owed.insert(alert.incident_id.clone(), alert);
+        }
+    }
+}
+
+/// From findings to incidents.
+impl Detection {
+    /// A counted hit: it opens an incident, joins one with all that are counted with it, or waits.
+    fn place(&mut self, single: Single, cause: Cause) {
+        match self.memory.stories.verdict(&single.known, &self.settings) {
+            Verdict::Alone => self.findings.keep(single),
+            Verdict::Opens(partners) => {
+                let id = self.findings.promote(single, cause);
+                self.open(&id, partners, cause);
+            }
+            Verdict::Joins { incident, own } => {
+                let Some(counted) = self.findings.touch(&single.group) else { return };
+                let is_elsewhere =
+                    counted.row.incident_id.as_ref().is_some_and(|it| *it != incident);
+                if is_elsewhere || (own && counted.more.promoted < MOST_PROMOTED) {
+                    let id = self.findings.promote(single, cause);
+                    self.join(&id, &incident, FindingState::Grouped);
+                } else if counted.row.incident_id.is_none() {
+                    self.memory.stories.join(counted, &incident, FindingState::Grouped);
+                }
+            }
+        }
+    }
+
+    /// A finding that changed: its incident hears of it, or it opens or joins one.
+    fn consider(&mut self, id: &FindingId, cause: Cause) {
+        let Some(known) = self.findings.get(id) else { return };
+        if known.row.incident_id.is_some() {
+            return self.memory.stories.update(known);
+        }
+        if known.more.counted {
+            return;
+        }
+        match self.memory.stories.verdict(known, &self.settings) {
+            Verdict::Alone => {}
+            Verdict::Opens(partners) => self.open(id, partners, cause),
+            Verdict::Joins { incident, .. } => self.join(id, &incident, FindingState::Grouped),
+        }
+    }
+
+    /// Opens an incident with the partners, or joins the one that a partner is in already.
+    fn open(&mut self, id: &FindingId, partners: Vec<FindingId>, cause: Cause) {
+        let gap = self.settings.story_gap;
+        let theirs = partners.iter().find_map(|partner| {
+            let incident = self.findings.get(partner)?.row.incident_id.clone()?;
+            let known = self.findings.get(id)?;
+            self.memory.stories.is_near(known, &incident, gap).then_some(incident)
+        });
+        let incident = match theirs {
+            Some(incident) => {
+                self.join(id, &incident, FindingState::Grouped);
+                incident
+            }
+            None => {
+                let Some(known) = self.findings.touch(id) else { return };
+                self.memory.stories.open(known)
+            }
+        };
+        for partner in partners {
+            if let Some(single) = self.findings.single(&partner) {
+                self.findings.promote(single, cause);
+            }
+            self.join(&partner, &incident, FindingState::Alerted);
+        }
+    }
+
+    /// The finding joins the incident, if it is in none.
+    fn join(&mut self, id: &FindingId, incident: &IncidentId, state: FindingState) {
+        if let Some(known) = self.findings.touch(id).filter(|it| it.row.incident_id.is_none()) {
+            self.memory.stories.join(known, incident, state);
         }
     }
 }

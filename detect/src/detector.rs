@@ -59,6 +59,8 @@ pub(crate) struct Hit {
     pub next_step: String,
     /// Who made the owner of what a controller created: it is their doing, not the controller's.
     pub maker: Option<Maker>,
+    /// One of many: below the budget, hits of one identity, kind of object and day are one finding.
+    pub repeats: bool,
     /// Nobody's doing that is known: a controller's work for an owner that was there before.
     pub nobody: bool,
 }

@@ -1,4 +1,7 @@
 //! Hits -> findings: new evidence makes a new version, never a second finding.
+//!
+//! A finding below the budget that repeats is counted: one finding for each judge, identity, kind of
+//! object and UTC day of event time (DESIGN decision 26), see `counted`.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +15,18 @@ use serde_json::Value;
 
 use crate::alert::Story;
 use crate::argument;
+use crate::counted::{self, Single};
 use crate::detector::{Hit, Seen};
+use crate::lineage::Origin;
 use crate::memory::Memory;
+use crate::settings::Settings;
+use crate::suppress;
 
 /// Findings that can still get new evidence.
 const MOST: usize = 20_000;
+
+/// Counted hits that may still pair with another finding.
+const MOST_SINGLES: usize = 5_000;
 
 /// Events that a finding's own row names; `finding_events` has all.
 const MOST_EVENTS: usize = 20;
@@ -26,6 +36,17 @@ const MOST_EVENTS: usize = 20;
 pub(crate) struct Cause {
     pub log_position: LogPosition,
     pub recorded: Time,
+}
+
+/// One hit with the row that it is about, and where its story began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scored<'a> {
+    pub detector: &'a str,
+    pub hit: &'a Hit,
+    pub seen: Seen<'a>,
+    pub origin: &'a Origin,
+    pub cause: Cause,
+    pub settings: &'a Settings,
 }
 
 /// A finding as it is known now.
@@ -42,13 +63,24 @@ pub(crate) struct More {
     pub events: i64,
     /// Requests that still anchor it.
     pub anchors: i64,
-    /// Time of the latest anchor, in microseconds.
+    /// Times of the earliest and the latest anchor, in microseconds.
+    pub first_time: i64,
     pub last_time: i64,
-    /// Whose story it belongs to; nobody's if absent.
+    /// Root identity of the story that it belongs to; absent if it belongs to nobody.
     pub story: Option<String>,
-    /// What is told of it.
+    /// Credentials, changes and the identity that it may share with another finding.
+    pub shared: Vec<String>,
+    /// What is judged; two findings about one anchor are no pair.
+    pub anchor: String,
+    /// Judge, identity and kind of object: what can be a habit.
+    pub habit: String,
+    /// It stands for all hits of one habit and day.
+    pub counted: bool,
+    /// Hits that left this count for findings of their own.
+    pub promoted: i64,
+    /// The argument.
     pub told: Story,
-    /// How telling the row is that is told of.
+    /// Salience of the row that the argument is made of.
     pub telling: i64,
     /// Something other than the number of events is new since the last version.
     pub news: bool,
@@ -64,6 +96,10 @@ pub(crate) struct Findings {
     touched: BTreeSet<FindingId>,
     waiting: BTreeSet<FindingId>,
     events: Vec<FindingEvent>,
+    /// Hits of counted findings that may still open an incident.
+    singles: Memory<FindingId, Single>,
+    /// Counted hits since the last look.
+    fresh: Vec<Single>,
 }
 
 impl Default for Findings {
@@ -73,25 +109,103 @@ impl Default for Findings {
             touched: BTreeSet::new(),
             waiting: BTreeSet::new(),
             events: Vec::new(),
+            singles: Memory::of(MOST_SINGLES),
+            fresh: Vec::new(),
         }
     }
 }
 
 impl Findings {
-    /// Takes a hit: a new finding, or new evidence for one.
-    pub(crate) fn take(
-        &mut self,
-        detector: &str,
-        hit: &Hit,
-        seen: Seen<'_>,
-        story: Option<String>,
-        cause: Cause,
-    ) -> &mut Known {
-        let id = hit.finding_id(detector, seen.row.cluster.as_deref());
+    /// Applies a hit: a new finding, new evidence for one, or one more of a counted one.
+    pub(crate) fn take(&mut self, scored: Scored<'_>) -> FindingId {
+        let id = scored.hit.finding_id(scored.detector, scored.seen.row.cluster.as_deref());
+        if counted::is_counted(scored.hit) && self.known.peek(&id).is_none() {
+            self.count(&id, scored);
+        } else {
+            self.update(&id, scored);
+        }
+        id
+    }
+
+    fn update(&mut self, id: &FindingId, scored: Scored<'_>) {
         self.touched.insert(id.clone());
-        let known = self.known.entry(&id, || first(detector, &id, hit, seen, story));
-        known.evidence(hit, seen, cause, &mut self.events);
-        known
+        let known = self.known.entry(id, || first(id, scored));
+        known.evidence(scored, &mut self.events);
+        known.set_state(scored.settings);
+    }
+
+    fn count(&mut self, id: &FindingId, scored: Scored<'_>) {
+        let group = counted::group_id(scored);
+        self.update(&group, scored);
+        let known = self.known.entry(&group, || first(&group, scored));
+        known.more.counted = true;
+        let single = self.singles.remove(id);
+        let mut single = single.unwrap_or_else(|| Single::new(first(id, scored), group.clone()));
+        let mut events = Vec::new();
+        single.known.evidence(scored, &mut events);
+        single.known.set_state(scored.settings);
+        single.add(&events);
+        if scored.hit.role == EventRole::Anchor {
+            self.fresh.push(single);
+        }
+    }
+
+    /// Counted hits since the last call.
+    pub(crate) fn fresh(&mut self) -> Vec<Single> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Keeps a counted hit for as long as another finding may pair with it.
+    pub(crate) fn keep(&mut self, single: Single) {
+        if single.known.row.severity_id >= severity::MEDIUM {
+            self.singles.insert(single.known.row.finding_id.clone(), single);
+        }
+    }
+
+    /// The counted hit of this id, to make it a finding of its own.
+    pub(crate) fn single(&mut self, id: &FindingId) -> Option<Single> {
+        self.singles.remove(id)
+    }
+
+    /// A counted hit becomes a finding of its own and leaves the count.
+    pub(crate) fn promote(&mut self, single: Single, cause: Cause) -> FindingId {
+        let Single { mut known, group, events } = single;
+        let id = known.row.finding_id.clone();
+        if let Some(counted) = self.touch(&group) {
+            counted.leave(&events);
+            counted.more.promoted += 1;
+        }
+        let own = events.iter().map(|(event, role)| FindingEvent {
+            finding_id: id.clone(),
+            version: 1,
+            event_id: EventId::from(event.as_str()),
+            role: role.parse().unwrap_or_default(),
+            log_position: cause.log_position,
+            ingest_time: cause.recorded,
+        });
+        self.events.extend(own);
+        known.more.news = true;
+        self.known.insert(id.clone(), known);
+        self.touched.insert(id.clone());
+        id
+    }
+
+    /// The request no longer anchors the finding, its own or the counted one.
+    pub(crate) fn withdraw(&mut self, id: &FindingId, group: &FindingId) {
+        if let Some(known) = self.touch(id) {
+            known.withdraw();
+        } else {
+            self.singles.remove(id);
+            if let Some(counted) = self.touch(group) {
+                counted.withdraw();
+            }
+        }
+    }
+
+    /// The finding, or the one that it is counted in, to change it.
+    pub(crate) fn touch_any(&mut self, id: &FindingId) -> Option<&mut Known> {
+        let counted = self.singles.peek(id).map(|single| single.group.clone());
+        self.touch(counted.as_ref().unwrap_or(id))
     }
 
     /// The finding, to change it.
@@ -142,6 +256,11 @@ impl Findings {
         self.known.insert(known.row.finding_id.clone(), known);
     }
 
+    /// Counted hits that may still pair, for a checkpoint.
+    pub(crate) fn singles(&self) -> impl Iterator<Item = &Single> {
+        self.singles.values()
+    }
+
     /// Takes back what waits.
     pub(crate) fn restore_waiting(&mut self, waiting: BTreeSet<FindingId>) {
         self.waiting = waiting;
@@ -150,13 +269,8 @@ impl Findings {
 
 impl Known {
     /// The row and its evidence join the finding.
-    fn evidence(
-        &mut self,
-        hit: &Hit,
-        seen: Seen<'_>,
-        cause: Cause,
-        events: &mut Vec<FindingEvent>,
-    ) {
+    fn evidence(&mut self, scored: Scored<'_>, events: &mut Vec<FindingEvent>) {
+        let Scored { hit, seen, cause, .. } = scored;
         if self.row.severity_id < hit.severity_id {
             self.restate(hit);
         }
@@ -168,18 +282,21 @@ impl Known {
             self.row.state = FindingState::BelowBudget;
             self.restate(hit);
         }
+        self.more.first_time = self.more.first_time.min(seen.row.time.0);
         self.more.last_time = self.more.last_time.max(seen.row.time.0);
         self.add_event(&seen.row.event_id, hit.role, cause, events);
         if let Some(maker) = &hit.maker {
-            self.add_event(
-                &EventId::from(maker.event_id.as_str()),
-                EventRole::Anchor,
-                cause,
-                events,
-            );
+            let made = EventId::from(maker.event_id.as_str());
+            self.add_event(&made, EventRole::Anchor, cause, events);
         }
         for event_id in &hit.evidence {
             self.add_event(event_id, EventRole::Evidence, cause, events);
+        }
+    }
+
+    fn set_state(&mut self, settings: &Settings) {
+        if self.row.incident_id.is_none() {
+            self.row.state = suppress::state(&self.row, self.more.learning, settings);
         }
     }
 
@@ -241,6 +358,15 @@ impl Known {
         }
     }
 
+    /// A hit became a finding of its own: its events are no longer of this count.
+    fn leave(&mut self, events: &[(String, String)]) {
+        let is_gone = |id: &String| events.iter().any(|(event, _)| event == id);
+        self.row.event_ids.get_or_insert_default().retain(|id| !is_gone(id));
+        self.more.events -= i64::try_from(events.len()).unwrap_or_default();
+        self.withdraw();
+        self.more.news = true;
+    }
+
     /// An edge of a row that anchors the finding is another now.
     pub(crate) fn relink(&mut self, seen: Seen<'_>) {
         self.row.workload.clone_from(&seen.row.workload);
@@ -268,13 +394,8 @@ impl Known {
 }
 
 /// A finding that has no version yet.
-fn first(
-    detector: &str,
-    id: &FindingId,
-    hit: &Hit,
-    seen: Seen<'_>,
-    story: Option<String>,
-) -> Known {
+fn first(id: &FindingId, scored: Scored<'_>) -> Known {
+    let Scored { detector, hit, seen, origin, .. } = scored;
     let row = seen.row;
     let mut finding = Finding {
         time: row.time,
@@ -308,7 +429,12 @@ fn first(
         add(&mut finding.change_ids, Some(maker.change_id.clone()));
     }
     let more = More {
-        story: story.filter(|_| !hit.nobody),
+        first_time: row.time.0,
+        last_time: row.time.0,
+        story: origin.story.clone().filter(|_| !hit.nobody),
+        shared: counted::shared(scored),
+        anchor: hit.anchor.clone(),
+        habit: counted::habit(scored),
         told: argument::story(hit, seen),
         telling: argument::telling(row),
         news: true,

@@ -5,7 +5,7 @@
 //!
 //! 1. [`detection`]: observe: one turn -> one judgement, row by row in log order.
 //! 2. `detector`: the judges, one file each; [`rule`]: the Sigma rules that one of them reads.
-//! 3. `finding`: score: hits -> versions of findings; `owner` and `lineage` say whose doing they are,
+//! 3. `finding`: score: hits -> versions of findings; `counted`: many of them are one; `owner` and `lineage` say whose doing they are,
 //!    `tally` how unusual, `argument` why they were possible.
 //! 4. `suppress` and [`settings`]: what is known and accepted.
 //! 5. `story`: findings -> incidents; `owe`: an incident -> what people are owed.
@@ -16,6 +16,7 @@
 
 pub mod alert;
 mod argument;
+mod counted;
 pub mod detection;
 mod detector;
 pub mod escape;

@@ -1,6 +1,8 @@
 //! Whose story a row belongs to: the root identity of its credential's lineage.
 
+use durward_schemas::Identity;
 use durward_schemas::tables::{Access, Credential};
+use durward_schemas::values::IdentityKind;
 use serde::{Deserialize, Serialize};
 
 use crate::detector::is_issuer;
@@ -8,6 +10,13 @@ use crate::memory::Memory;
 
 /// Credentials whose minting is remembered.
 const MOST: usize = 50_000;
+
+/// Whose story a row belongs to, and the credentials that lead there, its own first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Origin {
+    pub story: Option<String>,
+    pub credentials: Vec<String>,
+}
 
 /// A chain longer than this is a loop or an attack on the reader.
 const LONGEST: usize = 16;
@@ -34,30 +43,39 @@ impl Lineage {
         }
     }
 
-    /// The identity at the root of the lineage of the row's credential, else the row's own.
+    /// Where the story of a row began: the identity at the root of its credential's lineage.
     ///
-    /// A node or the controller manager that gives a workload its token is not its root: it is
-    /// how every workload gets one.
-    pub(crate) fn root(&self, row: &Access) -> Option<String> {
-        let mut root = row.identity.clone();
+    /// A node or the controller manager that gives a workload its token is not its root: it is how
+    /// every workload gets one. A person is no root either: what was done with a token that a person
+    /// once had minted is the story of the token's holder, not of that person's day.
+    pub(crate) fn origin(&self, row: &Access) -> Origin {
+        let mut origin = Origin { story: row.identity.clone(), credentials: Vec::new() };
         let mut credential = row.credential_id.as_ref().map(ToString::to_string);
         let mut minter = row.minted_by.clone();
         let mut with = row.minted_by_credential_id.as_ref().map(ToString::to_string);
         for _ in 0..LONGEST {
-            if let Some(known) = credential
-                .take()
-                .and_then(|id| self.minted.peek(&(cluster(row.cluster.as_ref()), id)))
-            {
-                (minter, with) = (Some(known.0.clone()), known.1.clone());
+            if let Some(id) = credential.take() {
+                let key = (cluster(row.cluster.as_ref()), id);
+                if let Some(known) = self.minted.peek(&key) {
+                    (minter, with) = (Some(known.0.clone()), known.1.clone());
+                }
+                origin.credentials.push(key.1);
             }
-            match minter.take().filter(|minter| !is_issuer(minter)) {
-                Some(minter) => root = Some(minter),
+            match minter.take().filter(|minter| is_workload(minter)) {
+                Some(minter) => origin.story = Some(minter),
                 None => break,
             }
             credential = with.take();
         }
-        root
+        origin
     }
+}
+
+/// Whether what a minter does with a minted token is the minter's own story.
+fn is_workload(minter: &str) -> bool {
+    let kind = Identity::kubernetes(None, minter).kind;
+    !is_issuer(minter)
+        && !matches!(kind, IdentityKind::User | IdentityKind::Anonymous | IdentityKind::System)
 }
 
 fn cluster(cluster: Option<&String>) -> String {
@@ -82,24 +100,28 @@ mod tests {
         lineage.learn(&credential("pod", "system:node:n1", "kubelet"));
         lineage.learn(&credential("second", "system:serviceaccount:ops:backup", "pod"));
         lineage.learn(&credential("third", "system:serviceaccount:payments:ledger", "second"));
-        lineage.learn(&credential("loop", "somebody", "loop"));
+        lineage.learn(&credential("loop", "system:serviceaccount:shop:loop", "loop"));
+        lineage.learn(&credential("ci", "alice", "certificate"));
+        lineage.learn(&credential("by ci", "system:serviceaccount:ops:ci", "ci"));
         let row = Access {
             identity: Some(user.into()),
             credential_id: Some(id.into()),
             ..Access::default()
         };
-        assert_eq!(lineage.root(&row).as_deref(), Some(expected), "{id}");
+        assert_eq!(lineage.origin(&row).story.as_deref(), Some(expected), "{id}");
     }
 
-    /// Scenario: tokens minted by a kubelet, by a workload, by a minted token, and by itself.
-    /// Guarantees: the root is who began to mint for others; kubelets are no root; a loop ends.
+    /// Scenario: tokens minted by a kubelet, by a workload, by a minted token, by a person, and by itself.
+    /// Guarantees: the root is the workload that began to mint for others; kubelets and persons are no root; a loop ends.
     #[test]
     fn the_root_is_who_began() {
         let backup = "system:serviceaccount:ops:backup";
         check("pod", backup, backup);
         check("second", "system:serviceaccount:payments:ledger", backup);
         check("third", "x", backup);
-        check("loop", "y", "somebody");
+        check("loop", "y", "system:serviceaccount:shop:loop");
+        check("ci", "system:serviceaccount:ops:ci", "system:serviceaccount:ops:ci");
+        check("by ci", "system:serviceaccount:shop:cart", "system:serviceaccount:ops:ci");
         check("unknown", "alice", "alice");
     }
 }

@@ -58,6 +58,13 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
         self.known.insert(key, (self.uses, value));
     }
 
+    /// Takes the value of `key` out.
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let (last, value) = self.known.remove(key)?;
+        self.order.remove(&last);
+        Some(value)
+    }
+
     /// Values in the order of use, oldest first.
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.order.values().filter_map(|key| self.peek(key))

@@ -1,6 +1,6 @@
 //! An incident as it grows, and the alert that is owed for each of its versions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use durward_schemas::Time;
 use durward_schemas::ids::IncidentId;
@@ -8,7 +8,7 @@ use durward_schemas::tables::Incident;
 use durward_schemas::values::{FindingState, severity};
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, Story};
+use crate::alert::{Alert, Kind, Story};
 use crate::finding::{Cause, Known};
 use crate::sentence;
 
@@ -30,19 +30,45 @@ pub(crate) struct Tale {
     first_time: i64,
     last_time: i64,
     parts: Vec<Part>,
-    /// Findings beyond the parts, and their events.
-    more: BTreeSet<String>,
-    more_events: i64,
-    more_severity: i64,
+    /// Findings beyond the parts.
+    more: BTreeMap<String, Brief>,
+    /// What all findings come to.
+    sum: Sum,
+}
+
+/// What all findings of an incident come to, kept as they come.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Sum {
+    events: i64,
+    /// By title.
+    kinds: BTreeMap<String, KindSum>,
+    /// Number of standing findings by severity.
+    severities: BTreeMap<i64, i64>,
+}
+
+/// All findings of one kind.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct KindSum {
+    findings: i64,
+    requests: i64,
+    severity_id: i64,
+}
+
+/// What one finding adds to the sum.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Brief {
+    title: String,
+    severity_id: i64,
+    withdrawn: bool,
+    requests: i64,
+    events: i64,
 }
 
 /// One finding of an incident, as it says now.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Part {
     finding_id: String,
-    severity_id: i64,
-    withdrawn: bool,
-    events: i64,
+    brief: Brief,
     techniques: Vec<String>,
     told: Story,
 }
@@ -56,34 +82,54 @@ impl Tale {
             opened_by: known.row.finding_id.to_string(),
             cluster: known.row.cluster.clone(),
             identity,
-            first_time: known.row.time.0,
+            first_time: known.more.first_time,
             last_time: known.more.last_time,
             parts: Vec::new(),
-            more: BTreeSet::new(),
-            more_events: 0,
-            more_severity: 0,
+            more: BTreeMap::new(),
+            sum: Sum::default(),
         }
+    }
+
+    /// Times of the earliest and the latest event.
+    pub(crate) fn span(&self) -> (i64, i64) {
+        (self.first_time, self.last_time)
     }
 
     /// Takes what a finding of it says now.
     pub(crate) fn take(&mut self, known: &Known) {
-        self.first_time = self.first_time.min(known.row.time.0);
+        self.first_time = self.first_time.min(known.more.first_time);
         self.last_time = self.last_time.max(known.more.last_time);
-        let part = Part {
-            finding_id: known.row.finding_id.to_string(),
+        let brief = Brief {
+            title: known.row.title.clone(),
             severity_id: known.row.severity_id,
             withdrawn: known.row.state == FindingState::Withdrawn,
+            requests: known.more.anchors.max(1),
             events: known.more.events,
+        };
+        let id = known.row.finding_id.as_str();
+        let at = self.parts.iter().position(|part| part.finding_id == id);
+        let before = match at.and_then(|at| self.parts.get(at)) {
+            Some(part) => Some(part.brief.clone()),
+            None => self.more.get(id).cloned(),
+        };
+        if let Some(before) = before {
+            self.sum.add(&before, -1);
+        }
+        self.sum.add(&brief, 1);
+        let is_part = at.is_some() || self.parts.len() < MOST_PARTS;
+        if !is_part {
+            self.more.insert(id.to_owned(), brief);
+            return;
+        }
+        let part = Part {
+            finding_id: id.to_owned(),
+            brief,
             techniques: known.row.techniques.clone().unwrap_or_default(),
             told: known.more.told.clone(),
         };
-        if let Some(old) = self.parts.iter_mut().find(|old| old.finding_id == part.finding_id) {
-            *old = part;
-        } else if self.parts.len() < MOST_PARTS {
-            self.parts.push(part);
-        } else if self.more.insert(part.finding_id) {
-            self.more_events += part.events;
-            self.more_severity = self.more_severity.max(part.severity_id);
+        match at.and_then(|at| self.parts.get_mut(at)) {
+            Some(old) => *old = part,
+            None => self.parts.push(part),
         }
     }
 
@@ -114,9 +160,8 @@ impl Tale {
 
     fn alert(&self, cause: Cause) -> Alert {
         let parts = self.by_gravity();
-        let standing = self.parts.iter().filter(|part| !part.withdrawn);
-        let worst = standing.map(|part| part.severity_id).max();
-        let severity_id = worst.unwrap_or(severity::INFORMATIONAL).max(self.more_severity);
+        let worst = self.sum.severities.last_key_value().map(|(severity_id, _)| *severity_id);
+        let severity_id = worst.unwrap_or(severity::INFORMATIONAL);
         let more = i64::try_from(self.more.len()).unwrap_or(i64::MAX);
         let techniques: BTreeSet<&String> = parts.iter().flat_map(|p| &p.techniques).collect();
         Alert {
@@ -128,24 +173,55 @@ impl Tale {
             first_time: Time(self.first_time),
             last_time: Time(self.last_time),
             finding_count: i64::try_from(self.parts.len()).unwrap_or(i64::MAX) + more,
-            event_count: self.parts.iter().map(|part| part.events).sum::<i64>() + self.more_events,
-            grave_sorts: self.grave_sorts(),
+            event_count: self.sum.events,
+            grave_sorts: self.sum.grave_kinds(),
+            kinds: self.sum.kinds(),
             techniques: techniques.into_iter().cloned().collect(),
             story: story(&parts, worst.is_none()),
         }
     }
 
-    fn grave_sorts(&self) -> i64 {
-        let is_grave = |part: &&Part| !part.withdrawn && part.severity_id >= severity::HIGH;
-        let grave = self.parts.iter().filter(is_grave).map(|part| &part.told.title);
-        i64::try_from(grave.collect::<BTreeSet<_>>().len()).unwrap_or(i64::MAX)
-    }
-
     /// The gravest finding first; among equals the earlier.
     fn by_gravity(&self) -> Vec<&Part> {
         let mut parts: Vec<&Part> = self.parts.iter().collect();
-        parts.sort_by_key(|part| (part.withdrawn, -part.severity_id));
+        parts.sort_by_key(|part| (part.brief.withdrawn, -part.brief.severity_id));
         parts
+    }
+}
+
+impl Sum {
+    /// Adds a finding, or takes it away again with a sign of -1.
+    fn add(&mut self, brief: &Brief, sign: i64) {
+        self.events += sign * brief.events;
+        if brief.withdrawn {
+            return;
+        }
+        let standing = self.severities.entry(brief.severity_id).or_default();
+        *standing += sign;
+        if *standing <= 0 {
+            self.severities.remove(&brief.severity_id);
+        }
+        let kind = self.kinds.entry(brief.title.clone()).or_default();
+        kind.findings += sign;
+        kind.requests += sign * brief.requests;
+        kind.severity_id = kind.severity_id.max(brief.severity_id);
+        if kind.findings <= 0 {
+            self.kinds.remove(&brief.title);
+        }
+    }
+
+    fn grave_kinds(&self) -> i64 {
+        let is_grave = |kind: &&KindSum| kind.severity_id >= severity::HIGH;
+        i64::try_from(self.kinds.values().filter(is_grave).count()).unwrap_or(i64::MAX)
+    }
+
+    /// Every kind with its count, the gravest first.
+    fn kinds(&self) -> Vec<Kind> {
+        let mut kinds: Vec<_> = self.kinds.iter().collect();
+        kinds.sort_by_key(|(title, kind)| (-kind.severity_id, -kind.requests, *title));
+        let kind =
+            |(title, sum): (&String, &KindSum)| Kind { title: title.clone(), count: sum.requests };
+        kinds.into_iter().map(kind).collect()
     }
 }
 
@@ -171,10 +247,9 @@ fn story(parts: &[&Part], withdrawn: bool) -> Story {
 /// The story in a paragraph.
 fn summary(alert: &Alert) -> String {
     let mut text = alert.story.what.join(". ");
-    let told = i64::try_from(alert.story.what.len()).unwrap_or(i64::MAX);
-    if alert.finding_count > told {
-        let more = sentence::count(alert.finding_count - told, "more finding");
-        text = format!("{text}. And {more}");
+    if alert.finding_count > 1 {
+        let findings = sentence::count(alert.finding_count, "finding");
+        text = format!("{text}. {findings} in all: {}", alert.kinds().join(", "));
     }
     if let Some(why) = &alert.story.why_possible {
         text = format!("{text}. Possible because {why}");

@@ -5,6 +5,7 @@ use durward_schemas::values::{ChangeKind, IdentityKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::counted;
 use crate::memory::Memory;
 
 /// Objects whose makers are remembered.
@@ -23,6 +24,10 @@ pub(crate) struct Maker {
     pub change_summary: String,
     pub request_key: String,
     pub event_id: String,
+    /// When it was made, in microseconds.
+    pub time: i64,
+    /// What was made.
+    pub object_kind: String,
 }
 
 /// Whose doing a row is.
@@ -123,6 +128,8 @@ fn made(row: &Access, change: &Change) -> Maker {
         change_summary: change.summary.clone(),
         request_key: row.request_key.to_string(),
         event_id: row.event_id.to_string(),
+        time: row.time.0,
+        object_kind: counted::object_kind(row),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What detection remembers, as bytes and back: for checkpoints.
 //!
-//! A line that names the format, then three sections, each a length and its bytes: JSON of all
-//! that is no row, then findings and rows that may be amended as compressed Arrow IPC.
+//! A line that names the format, then four sections, each a length and its bytes: JSON of all that
+//! is no row, then findings, counted hits and rows that may be amended as compressed Arrow IPC.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,14 @@ use durward_schemas::tables::{Access, Finding};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::counted::Single;
 use crate::detection::{Detection, Remembered, StateError};
 use crate::finding::{Known, More};
 use crate::recent::Held;
 use crate::settings::Settings;
 
 /// The first line; another version of the format has another number.
-const FORMAT: &[u8] = b"durward detection 3\n";
+const FORMAT: &[u8] = b"durward detection 4\n";
 
 /// All that is no row, as it is written.
 #[derive(Serialize)]
@@ -28,6 +29,8 @@ struct Written<'a> {
     /// Of each finding, in the order of the rows.
     findings: Vec<&'a More>,
     waiting: Vec<&'a str>,
+    /// Of each counted hit, in the order of the rows.
+    singles: Vec<WrittenSingle<'a>>,
     /// The findings of each row that may be amended, in the order of the rows.
     held: Vec<Vec<String>>,
 }
@@ -40,7 +43,22 @@ struct Read {
     detectors: Vec<Value>,
     findings: Vec<More>,
     waiting: BTreeSet<String>,
+    singles: Vec<ReadSingle>,
     held: Vec<Vec<String>>,
+}
+
+#[derive(Serialize)]
+struct WrittenSingle<'a> {
+    more: &'a More,
+    group: &'a str,
+    events: &'a [(String, String)],
+}
+
+#[derive(Deserialize)]
+struct ReadSingle {
+    more: More,
+    group: String,
+    events: Vec<(String, String)>,
 }
 
 /// Why something cannot be written or read.
@@ -71,6 +89,7 @@ pub(crate) fn restore(detection: &mut Detection, saved: &[u8]) -> Result<(), Sta
 
 fn written(detection: &Detection) -> Result<Vec<u8>, Broken> {
     let findings: Vec<&Known> = detection.findings.all().collect();
+    let singles: Vec<&Single> = detection.findings.singles().collect();
     let held: Vec<&Held> = detection.recent.all().collect();
     let rest = Written {
         settings: &detection.settings,
@@ -78,6 +97,14 @@ fn written(detection: &Detection) -> Result<Vec<u8>, Broken> {
         detectors: detection.detectors.iter().map(|d| d.save()).collect::<Result<_, _>>()?,
         findings: findings.iter().map(|known| &known.more).collect(),
         waiting: detection.findings.waiting().map(FindingId::as_str).collect(),
+        singles: singles
+            .iter()
+            .map(|single| WrittenSingle {
+                more: &single.known.more,
+                group: single.group.as_str(),
+                events: &single.events,
+            })
+            .collect(),
         held: held
             .iter()
             .map(|held| held.findings.iter().map(|id| id.0.clone()).collect())
@@ -85,8 +112,9 @@ fn written(detection: &Detection) -> Result<Vec<u8>, Broken> {
     };
     let rows = ipc::write(held.iter().map(|held| &*held.row))?;
     let findings = ipc::write(findings.iter().map(|known| &known.row))?;
+    let singles = ipc::write(singles.iter().map(|single| &single.known.row))?;
     let mut bytes = FORMAT.to_vec();
-    for section in [serde_json::to_vec(&rest)?, findings, rows] {
+    for section in [serde_json::to_vec(&rest)?, findings, singles, rows] {
         bytes.extend((section.len() as u64).to_le_bytes());
         bytes.extend(section);
     }
@@ -96,8 +124,10 @@ fn written(detection: &Detection) -> Result<Vec<u8>, Broken> {
 fn read(detection: &mut Detection, mut bytes: &[u8]) -> Result<(), Broken> {
     let rest: Read = serde_json::from_slice(section(&mut bytes)?)?;
     let findings: Vec<Finding> = ipc::read(section(&mut bytes)?)?;
+    let singles: Vec<Finding> = ipc::read(section(&mut bytes)?)?;
     let held: Vec<Access> = ipc::read(section(&mut bytes)?)?;
-    if rest.findings.len() != findings.len() || rest.held.len() != held.len() {
+    let lengths = [rest.findings.len(), rest.singles.len(), rest.held.len()];
+    if lengths != [findings.len(), singles.len(), held.len()] {
         return Err(Broken::Cut);
     }
     detection.configure(rest.settings);
@@ -107,6 +137,10 @@ fn read(detection: &mut Detection, mut bytes: &[u8]) -> Result<(), Broken> {
     }
     for (row, more) in findings.into_iter().zip(rest.findings) {
         detection.findings.restore(Known { row, more });
+    }
+    for (row, single) in singles.into_iter().zip(rest.singles) {
+        let ReadSingle { more, group, events } = single;
+        detection.findings.keep(Single { known: Known { row, more }, group: group.into(), events });
     }
     detection.findings.restore_waiting(rest.waiting.into_iter().map(FindingId).collect());
     for (row, findings) in held.into_iter().zip(rest.held) {

@@ -1,14 +1,16 @@
 //! Findings -> incidents: what opens one, and what joins its story (DESIGN decision 17).
 //!
-//! One finding of high severity opens an incident, or two of medium severity by different
-//! detectors that share a credential or a change within an hour. Later findings of the story join
-//! it and open nothing. A story is that of the root identity of the lineage; a gap ends it.
+//! One finding of high severity opens an incident, or two of at least medium severity by different
+//! judges over different anchors, of which one is no habit, that share a credential, a change or an
+//! identity within an hour. Later findings of the story join it and open nothing. A habit of before
+//! the story is context: it neither joins nor renews. A gap ends a story.
 
 use std::collections::BTreeSet;
 
 use durward_schemas::ids::{FindingId, IncidentId};
 use durward_schemas::tables::Incident;
-use durward_schemas::values::{FindingState, severity};
+use durward_schemas::time::SECOND;
+use durward_schemas::values::{EventRole, FindingState, severity};
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
@@ -17,86 +19,135 @@ use crate::memory::Memory;
 use crate::owe::Tale;
 use crate::settings::Settings;
 
-/// Stories, incidents, and shared credentials and changes remembered, of each.
+/// Incidents remembered, and keys by which findings find them.
 const MOST: usize = 5_000;
+const MOST_KEYS: usize = 20_000;
 
-/// Findings of medium severity that wait for a second one at the same credential or change.
+/// Habits remembered: judge, identity and kind of object.
+const MOST_HABITS: usize = 50_000;
+
+/// Findings that wait for a second one at the same credential, change or identity.
 const MOST_WAITING: usize = 8;
+
+/// What is seen again after so long is another occasion: the second occasion makes a habit.
+const OCCASION: i64 = 30 * SECOND;
 
 /// All stories that can still grow.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Stories {
-    /// By cluster and root identity.
-    running: Memory<(String, String), Running>,
+    /// Incident ids by cluster and key: the root identity of a story, or a credential in it.
+    running: Memory<(String, String), String>,
     /// By incident id.
     tales: Memory<String, Tale>,
     /// By cluster and what is shared.
     waiting: Memory<(String, String), Vec<Waiting>>,
+    /// When each habit was seen first, by cluster and habit.
+    habits: Memory<(String, String), i64>,
     /// Incidents with something new, by id.
     touched: BTreeSet<String>,
 }
 
-/// The incident of a running story, and the time of its latest finding.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Running {
-    incident_id: String,
-    last_time: i64,
-}
-
-/// A finding of medium severity that opened nothing by itself.
+/// A finding that another may pair with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Waiting {
     finding_id: String,
-    detector: String,
+    judge: String,
+    anchor: String,
+    habit: String,
     time: i64,
+    is_high: bool,
+}
+
+/// What becomes of a finding that is in no incident yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It opens nothing and belongs to no story that runs.
+    Alone,
+    /// It is part of a story that runs; a finding of its own if it would have opened one.
+    Joins { incident: IncidentId, own: bool },
+    /// It opens an incident, with these.
+    Opens(Vec<FindingId>),
 }
 
 impl Default for Stories {
     fn default() -> Self {
         Self {
-            running: Memory::of(MOST),
+            running: Memory::of(MOST_KEYS),
             tales: Memory::of(MOST),
-            waiting: Memory::of(MOST),
+            waiting: Memory::of(MOST_KEYS),
+            habits: Memory::of(MOST_HABITS),
             touched: BTreeSet::new(),
         }
     }
 }
 
 impl Stories {
-    /// Takes a new version of a finding; the waiting finding that it opens an incident with, if any.
-    pub(crate) fn take(&mut self, known: &mut Known, settings: &Settings) -> Option<FindingId> {
-        if let Some(incident) = known.row.incident_id.clone() {
-            if known.row.state == FindingState::BelowBudget {
-                known.row.state = FindingState::Grouped;
-            }
-            self.add(known, &incident);
-            return None;
+    /// Takes note that an identity does what a judge looks for.
+    pub(crate) fn learn(
+        &mut self,
+        cluster: Option<&str>,
+        habit: String,
+        role: EventRole,
+        time: i64,
+    ) {
+        if role == EventRole::Anchor {
+            let key = (cluster.unwrap_or_default().to_owned(), habit);
+            let first = self.habits.entry(&key, || time);
+            *first = time.min(*first);
         }
-        let story = known.more.story.clone()?;
-        if known.row.state != FindingState::BelowBudget {
-            return None;
-        }
-        let key = (cluster(known), story);
-        if let Some(incident) = self.running_at(&key, known.more.last_time, settings.story_gap) {
-            known.row.state = FindingState::Grouped;
-            self.add(known, &incident);
-        } else if known.row.severity_id >= severity::HIGH {
-            self.open(known, key.1);
-        } else if known.row.severity_id >= severity::MEDIUM && known.row.detector != "blindness" {
-            let partner = self.partner(known, settings.pair_within);
-            if partner.is_some() {
-                self.open(known, key.1);
-            }
-            return partner;
-        }
-        None
     }
 
-    /// The waiting finding joins the incident that the second one opened.
-    pub(crate) fn pair(&mut self, waiting: &mut Known, opened: &IncidentId) {
-        if waiting.row.incident_id.is_none() {
-            waiting.row.state = FindingState::Alerted;
-            self.add(waiting, opened);
+    /// What becomes of a finding that is in no incident; it waits for others from now on.
+    pub(crate) fn verdict(&mut self, known: &Known, settings: &Settings) -> Verdict {
+        if known.more.story.is_none() || known.row.state != FindingState::BelowBudget {
+            return Verdict::Alone;
+        }
+        let is_high = known.row.severity_id >= severity::HIGH;
+        let partners = match known.row.severity_id >= severity::MEDIUM {
+            true => self.partners(known, settings.pair_within),
+            false => Vec::new(),
+        };
+        let opens = is_high || !partners.is_empty();
+        match self.running_at(known, settings.story_gap) {
+            Some(incident) if !is_high && self.is_context(known, &incident) => Verdict::Alone,
+            Some(incident) => Verdict::Joins { incident, own: opens },
+            None if opens => Verdict::Opens(partners),
+            None => Verdict::Alone,
+        }
+    }
+
+    /// Opens an incident by a finding.
+    pub(crate) fn open(&mut self, known: &mut Known) -> IncidentId {
+        let incident = IncidentId::of(&known.row.finding_id);
+        let story = known.more.story.clone().unwrap_or_default();
+        self.tales.insert(incident.to_string(), Tale::opened_by(known, &incident, story));
+        self.join(known, &incident, FindingState::Alerted);
+        incident
+    }
+
+    /// The finding is part of the incident from now on.
+    pub(crate) fn join(&mut self, known: &mut Known, incident: &IncidentId, state: FindingState) {
+        known.row.state = state;
+        known.row.incident_id = Some(incident.clone());
+        let credentials = known.more.shared.iter().filter(|key| key.starts_with("credential "));
+        let story = known.more.story.iter().map(|story| story_key(story));
+        for key in story.chain(credentials.cloned()) {
+            self.running.insert((cluster(known), key), incident.to_string());
+        }
+        self.update(known);
+    }
+
+    /// A finding of an incident says something else now.
+    pub(crate) fn update(&mut self, known: &mut Known) {
+        let Some(incident) = known.row.incident_id.as_ref().map(ToString::to_string) else {
+            return;
+        };
+        if known.row.state == FindingState::BelowBudget {
+            known.row.state = FindingState::Grouped;
+        }
+        if let Some(tale) = self.tales.get(&incident) {
+            tale.take(known);
+            self.touched.insert(incident);
         }
     }
 
@@ -108,67 +159,84 @@ impl Stories {
         touched.iter().filter_map(version).collect()
     }
 
-    fn running_at(&self, key: &(String, String), time: i64, gap: i64) -> Option<IncidentId> {
-        let running = self.running.peek(key)?;
-        let is_near = time.abs_diff(running.last_time) <= gap.unsigned_abs();
-        is_near.then(|| running.incident_id.as_str().into())
+    /// Whether the incident's story still ran, or ran already, at the time of the finding.
+    pub(crate) fn is_near(&self, known: &Known, incident: &IncidentId, gap: i64) -> bool {
+        let Some(tale) = self.tales.peek(&incident.to_string()) else { return false };
+        let (first, last) = tale.span();
+        let time = known.more.last_time;
+        time >= first.saturating_sub(gap) && time <= last.saturating_add(gap)
     }
 
-    fn open(&mut self, known: &mut Known, story: String) {
-        let incident = IncidentId::of(&known.row.finding_id);
-        known.row.state = FindingState::Alerted;
-        let tale = Tale::opened_by(known, &incident, story);
-        self.tales.insert(incident.to_string(), tale);
-        self.add(known, &incident);
+    fn running_at(&self, known: &Known, gap: i64) -> Option<IncidentId> {
+        let story = known.more.story.iter().map(|story| story_key(story));
+        let credentials = known.more.shared.iter().filter(|key| key.starts_with("credential "));
+        let mut keys = story.chain(credentials.cloned());
+        keys.find_map(|key| {
+            let incident = self.running.peek(&(cluster(known), key))?;
+            let incident = IncidentId::from(incident.as_str());
+            self.is_near(known, &incident, gap).then_some(incident)
+        })
     }
 
-    /// The finding is part of the incident from now on, with what it says now.
-    fn add(&mut self, known: &mut Known, incident: &IncidentId) {
-        known.row.incident_id = Some(incident.clone());
-        if let Some(tale) = self.tales.get(&incident.to_string()) {
-            tale.take(known);
-            self.touched.insert(incident.to_string());
-        }
-        if let Some(story) = &known.more.story {
-            let key = (cluster(known), story.clone());
-            let new = || Running { incident_id: incident.to_string(), last_time: i64::MIN };
-            let running = self.running.entry(&key, new);
-            running.incident_id = incident.to_string();
-            running.last_time = running.last_time.max(known.more.last_time);
-        }
+    /// Whether the identity did this before the story began, on another occasion.
+    fn is_context(&self, known: &Known, incident: &IncidentId) -> bool {
+        let begin = self.tales.peek(&incident.to_string()).map_or(i64::MIN, |tale| tale.span().0);
+        let habit = self.habits.peek(&(cluster(known), known.more.habit.clone()));
+        let is_habit = !self.is_new(&cluster(known), &known.more.habit, known.more.last_time);
+        is_habit && habit.is_some_and(|first| *first < begin)
     }
 
-    /// A waiting finding of another detector that shares a credential or a change; else this one waits.
-    fn partner(&mut self, known: &Known, within: i64) -> Option<FindingId> {
+    /// Whether this is the first occasion on which the identity does this.
+    fn is_new(&self, cluster: &str, habit: &str, time: i64) -> bool {
+        let first = self.habits.peek(&(cluster.to_owned(), habit.to_owned()));
+        first.is_none_or(|first| time.saturating_sub(*first) < OCCASION)
+    }
+
+    /// Findings that wait and open an incident with this one, which waits too from now on.
+    fn partners(&mut self, known: &Known, within: i64) -> Vec<FindingId> {
+        let cluster = cluster(known);
         let mine = Waiting {
             finding_id: known.row.finding_id.to_string(),
-            detector: known.row.detector.clone(),
+            judge: known.row.rule_id.clone().unwrap_or_else(|| known.row.detector.clone()),
+            anchor: known.more.anchor.clone(),
+            habit: known.more.habit.clone(),
             time: known.more.last_time,
+            is_high: known.row.severity_id >= severity::HIGH,
         };
-        for shared in shared(known) {
-            let waiting = self.waiting.entry(&(cluster(known), shared), Vec::new);
-            let is_partner = |other: &&Waiting| {
-                other.detector != mine.detector
-                    && other.time.abs_diff(mine.time) <= within.unsigned_abs()
-            };
-            if let Some(other) = waiting.iter().find(is_partner) {
-                return Some(other.finding_id.as_str().into());
-            }
-            if waiting.iter().all(|other| other.finding_id != mine.finding_id) {
-                waiting.push(mine.clone());
-                // The newest are the ones that something can still be near to.
-                waiting.drain(..waiting.len().saturating_sub(MOST_WAITING));
-            }
+        let mut found = BTreeSet::new();
+        for shared in &known.more.shared {
+            let key = (cluster.clone(), shared.clone());
+            let others = self.waiting.peek(&key).cloned().unwrap_or_default();
+            let partners =
+                others.into_iter().filter(|other| self.are_pair(&cluster, &mine, other, within));
+            found.extend(partners.map(|other| FindingId::from(other.finding_id)));
+            let waiting = self.waiting.entry(&key, Vec::new);
+            waiting.retain(|other| other.finding_id != mine.finding_id);
+            waiting.push(mine.clone());
+            // The newest are the ones that something can still be near to.
+            waiting.drain(..waiting.len().saturating_sub(MOST_WAITING));
         }
-        None
+        found.into_iter().collect()
+    }
+
+    fn are_pair(&self, cluster: &str, a: &Waiting, b: &Waiting, within: i64) -> bool {
+        let is_new = |it: &Waiting| self.is_new(cluster, &it.habit, it.time);
+        let is_unusual = match (a.is_high, b.is_high) {
+            (true, true) => true,
+            // What opens an incident alone takes only what is unusual with it.
+            (true, false) => is_new(b),
+            (false, true) => is_new(a),
+            (false, false) => is_new(a) || is_new(b),
+        };
+        a.judge != b.judge
+            && a.anchor != b.anchor
+            && a.time.abs_diff(b.time) <= within.unsigned_abs()
+            && is_unusual
     }
 }
 
-/// What two findings may have in common.
-fn shared(known: &Known) -> Vec<String> {
-    let credential = known.row.credential_id.iter().map(|id| format!("credential {id}"));
-    let changes = known.row.change_ids.iter().flatten().map(|id| format!("change {id}"));
-    credential.chain(changes).collect()
+fn story_key(story: &str) -> String {
+    format!("story {story}")
 }
 
 fn cluster(known: &Known) -> String {
@@ -176,74 +244,4 @@ fn cluster(known: &Known) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use durward_schemas::tables::Finding;
-    use durward_schemas::time::HOUR;
-
-    use super::*;
-    use crate::finding::More;
-
-    /// A finding by a detector, of a credential, with a change, at a time.
-    fn finding(detector: &str, credential: &str, change: &str, time: i64) -> Known {
-        let row = Finding {
-            finding_id: format!("{detector} {credential} {change} {time}").into(),
-            detector: detector.into(),
-            severity_id: severity::MEDIUM,
-            credential_id: Some(credential.into()),
-            change_ids: Some(vec![change.into()]),
-            ..Finding::default()
-        };
-        let story = Some(format!("holder of {credential}"));
-        Known { row, more: More { story, last_time: time, ..More::default() } }
-    }
-
-    /// Whether the second of two findings opens an incident with the first.
-    fn check(first: Known, second: Known, expected: bool) {
-        let (mut first, mut second) = (first, second);
-        let mut stories = Stories::default();
-        assert_eq!(stories.take(&mut first, &Settings::default()), None);
-        let partner = stories.take(&mut second, &Settings::default());
-        assert_eq!(
-            partner.is_some(),
-            expected,
-            "{} {}",
-            first.row.finding_id,
-            second.row.finding_id
-        );
-        assert_eq!(second.row.incident_id.is_some(), expected);
-    }
-
-    /// Scenario: pairs of findings of medium severity that share something or nothing, near and far, by one or two detectors.
-    /// Guarantees: two detectors, one credential or change, one hour: else there is no incident; blindness and learners do not count.
-    #[test]
-    fn pairs_open_incidents() {
-        let first = || finding("sigma", "a", "x", 0);
-        check(first(), finding("first_seen", "a", "y", HOUR), true);
-        check(first(), finding("first_seen", "b", "x", HOUR), true);
-        check(first(), finding("first_seen", "a", "x", HOUR + 1), false);
-        check(first(), finding("first_seen", "b", "y", 0), false);
-        check(first(), finding("sigma", "a", "x", 1), false);
-        check(first(), finding("blindness", "a", "x", 1), false);
-        check(finding("blindness", "a", "x", 0), finding("sigma", "a", "x", 1), false);
-        let mut learning = finding("first_seen", "a", "x", 1);
-        learning.row.state = FindingState::Learning;
-        check(first(), learning, false);
-        let mut low = finding("first_seen", "a", "x", 1);
-        low.row.severity_id = severity::LOW;
-        check(first(), low, false);
-    }
-
-    /// Scenario: more findings of one credential than may wait.
-    /// Guarantees: the newest still wait, and what waits stays bounded.
-    #[test]
-    fn what_waits_is_bounded() {
-        let mut stories = Stories::default();
-        for time in 0..50 {
-            stories.take(&mut finding("sigma", "a", &time.to_string(), time), &Settings::default());
-        }
-        let waiting = stories.waiting.peek(&(String::new(), "credential a".into()));
-        assert_eq!(waiting.map(Vec::len), Some(MOST_WAITING));
-        let partner = stories.take(&mut finding("first_seen", "a", "z", 50), &Settings::default());
-        assert!(partner.is_some_and(|partner| partner.as_str() == "sigma a 42 42"));
-    }
-}
+mod tests;

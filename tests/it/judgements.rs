@@ -47,15 +47,15 @@ fn expected(scenario: &str, kind: &str) -> Expected {
 
 /// One line of `labels.jsonl`.
 #[derive(Debug, Clone)]
-struct Label {
-    scenario: String,
-    kind: String,
-    audit_ids: BTreeSet<String>,
-    start: Time,
-    end: Time,
+pub(crate) struct Label {
+    pub(crate) scenario: String,
+    pub(crate) kind: String,
+    pub(crate) audit_ids: BTreeSet<String>,
+    pub(crate) start: Time,
+    pub(crate) end: Time,
 }
 
-fn labels(dir: &Path) -> Vec<Label> {
+pub(crate) fn labels(dir: &Path) -> Vec<Label> {
     let text = std::fs::read_to_string(dir.join("labels.jsonl")).expect("labels");
     text.lines()
         .map(|line| {

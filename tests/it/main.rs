@@ -1,5 +1,6 @@
 //! One binary for everything that needs more than one stage.
 
+mod alone;
 mod annotated;
 mod architecture;
 mod attestation;

@@ -9,6 +9,7 @@ use durward_detect::{Detection, Judgement, RuleFile};
 use durward_ingest::{Context, Format, Keys, Reading, read};
 use durward_schemas::Time;
 use durward_schemas::record::{Content, Record, Turn};
+use durward_schemas::tables::Access;
 
 /// The lab's recordings; `None`, said in one line, where they are not there.
 pub(crate) fn recordings(test: &str) -> Option<PathBuf> {
@@ -77,6 +78,23 @@ impl Stage {
             issuers: &std::collections::BTreeMap::new(),
         };
         read(format, bytes, &context)
+    }
+
+    /// Another stage with the same state, and nothing judged yet.
+    pub(crate) fn copy(&self) -> Self {
+        let detection = Detection::restore(&self.detection.save());
+        Self {
+            position: self.position,
+            correlator: self.correlator.clone(),
+            detection: detection.expect("a state that was just saved"),
+            ..Self::new()
+        }
+    }
+
+    /// Takes rows as the log would.
+    pub(crate) fn accesses<'a>(&mut self, rows: impl Iterator<Item = &'a Access>) {
+        let accesses = rows.cloned().collect();
+        self.take(Reading { accesses, ..Reading::default() });
     }
 
     /// Takes one reading as the log would.

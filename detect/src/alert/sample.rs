@@ -2,7 +2,7 @@
 
 use durward_schemas::Time;
 
-use super::{Alert, Story};
+use super::{Alert, Kind, Story};
 
 pub(crate) fn alert() -> Alert {
     Alert {
@@ -16,6 +16,10 @@ pub(crate) fn alert() -> Alert {
         finding_count: 2,
         event_count: 7,
         grave_sorts: 1,
+        kinds: vec![
+            Kind { title: "Token of a pod used from another address".into(), count: 6 },
+            Kind { title: "A workload asked for everything that it may do".into(), count: 1 },
+        ],
         techniques: vec!["T1528".into(), "T1550.001".into()],
         story: Story {
             title: "Token of a pod used from another address".into(),
@@ -35,6 +39,7 @@ pub(crate) fn alert() -> Alert {
 /// The same with every text of the lab's story `hostile-text` somewhere in it.
 pub(crate) fn hostile() -> Alert {
     let mut alert = alert();
+    alert.kinds = vec![Kind { title: "<!channel>\u{1b}[2J\u{202e}".repeat(500), count: 3 }; 40];
     alert.cluster = Some("<!channel>\u{202e}".into());
     alert.story = Story {
         title: "<!channel> urgent <https://evil.example|click> *bold* `code`".into(),

@@ -14,6 +14,9 @@ use crate::escape::{mrkdwn, shortened, visible};
 const TEXT: usize = 600;
 /// Characters of a header.
 const HEADER: usize = 150;
+/// Characters of one kind of finding, and of all together.
+const KIND: usize = 120;
+const KINDS: usize = 2_000;
 /// Characters of the next step, a command that must stay whole.
 const STEP: usize = 1_000;
 
@@ -27,6 +30,7 @@ pub fn render(alert: &Alert) -> Value {
         argument.extend(paragraph(label, Some(sentence)));
         label = "And";
     }
+    argument.extend(kinds(alert));
     argument.extend(paragraph("Why it was possible", story.why_possible.as_deref()));
     argument.extend(paragraph("What changed before", story.what_changed.as_deref()));
     argument.extend(paragraph("How unusual", story.unusual.as_deref()));
@@ -66,6 +70,27 @@ fn fields(alert: &Alert) -> Value {
 
 fn plain(text: &str, most: usize) -> Value {
     json!({"type": "plain_text", "emoji": false, "text": fitting(text, most)})
+}
+
+/// Every kind of finding with its count, where there is more than one; what does not fit is counted.
+fn kinds(alert: &Alert) -> Option<Value> {
+    let mut text = String::new();
+    let kinds = alert.kinds();
+    for (at, kind) in kinds.iter().enumerate() {
+        let line = fitting(kind, KIND);
+        if text.chars().count() + line.chars().count() > KINDS {
+            text = format!("{text}and {} more kinds", kinds.len() - at);
+            break;
+        }
+        text = format!("{text}{line}; ");
+    }
+    let text = text.trim_end_matches("; ");
+    let label = json!({"type": "text", "text": "All findings: ", "style": {"bold": true}});
+    let section = json!({"type": "rich_text_section", "elements": [
+        label,
+        {"type": "text", "text": format!("{text}\n")},
+    ]});
+    (kinds.len() > 1).then_some(section)
 }
 
 /// A label in bold and its text; nothing if there is no text.

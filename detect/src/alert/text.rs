@@ -21,6 +21,13 @@ pub fn render(alert: &Alert) -> String {
         line(&mut text, label, Some(sentence));
         label = "";
     }
+    if alert.kinds.len() > 1 {
+        let mut label = "all findings";
+        for kind in alert.kinds() {
+            line(&mut text, label, Some(&kind));
+            label = "";
+        }
+    }
     line(&mut text, "why possible", story.why_possible.as_deref());
     line(&mut text, "changed before", story.what_changed.as_deref());
     line(&mut text, "how unusual", story.unusual.as_deref());
@@ -61,6 +68,6 @@ mod tests {
         let text = render(&sample::hostile());
         assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
         assert!(!text.contains('\u{202e}') && text.contains(r"\u{202e}"));
-        assert_eq!(text.lines().count(), 9);
+        assert_eq!(text.lines().count(), 49);
     }
 }

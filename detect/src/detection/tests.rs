@@ -200,27 +200,25 @@ fn a_gap_ends_a_story() {
     assert!(alone.findings.iter().any(|f| f.state == FindingState::BelowBudget));
 }
 
-/// Scenario: a day of learning, then a first listing of Secrets that a rule finds too, by one credential.
-/// Guarantees: two medium findings of different detectors open one incident within an hour, and none without a common credential.
+/// Scenario: a day of learning, then a first listing of Secrets that a rule finds too, then the first
+/// reading of one, by the same identity or by another.
+/// Guarantees: two medium findings of different judges about different requests open one incident
+/// within an hour; two about one request do not, nor do two of identities that share nothing.
 #[test]
 fn two_medium_findings_open_an_incident() {
-    let with =
-        |row: Access, credential: &str| Access { credential_id: Some(credential.into()), ..row };
-    let watched =
+    let pods =
         |user: &str| event(user, 0, json!({"verb": "list", "objectRef": {"resource": "pods"}}));
-    let peers = (0..25).map(|n| watched(&format!("peer-{n}")));
-    let late = list_secrets("alice", 25 * HOUR);
-    let rows = |credential: Option<&str>| {
-        let late = match credential {
-            Some(credential) => with(late.clone(), credential),
-            None => late.clone(),
-        };
-        peers.clone().chain([watched("alice"), late]).collect::<Vec<_>>()
-    };
-    let judgement = check(rows(Some("X509SHA256=1")), 1);
+    let peers = (0..25).map(|n| pods(&format!("peer-{n}"))).chain([pods("alice"), pods("bob")]);
+    let secret = json!({"resource": "secrets", "namespace": "shop", "name": "cart"});
+    let read = |user: &str, at: i64| event(user, at, json!({"verb": "get", "objectRef": secret}));
+    let listed = || list_secrets("alice", 25 * HOUR);
+    let rows = |more: Vec<Access>| peers.clone().chain(more).collect::<Vec<_>>();
+    check(rows(vec![listed()]), 0);
+    let judgement = check(rows(vec![listed(), read("alice", 26 * HOUR)]), 1);
     let alerted = judgement.findings.iter().filter(|f| f.state == FindingState::Alerted);
     assert_eq!(alerted.count(), 2);
-    check(rows(None), 0);
+    check(rows(vec![listed(), read("alice", 26 * HOUR + 1)]), 0);
+    check(rows(vec![listed(), read("bob", 25 * HOUR)]), 0);
 }
 
 /// Scenario: a `DaemonSet` that owns its nodes, made by carol, whose pods a controller creates; and a controller's pods for an owner that nobody saw made.

@@ -41,6 +41,7 @@ impl Detector for Blindness {
                 "{who} {deed} from {place}, and the event was too large: the API server cut its bodies off"
             ),
             severity_id: severity_of(row),
+            repeats: true,
             techniques: vec!["T1562".into()],
             next_step: next_step(row),
             ..Hit::default()

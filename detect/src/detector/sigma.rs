@@ -67,6 +67,7 @@ fn hit(rule: &Rule, event: &RowEvent<'_>) -> Hit {
         reason: format!("{deed} from {}: {}", sentence::place(row), rule.description),
         severity_id: rule.severity_id,
         techniques: rule.techniques.clone(),
+        repeats: true,
         next_step: next_step.unwrap_or_else(|| format!("durward explain {}", row.event_id)),
         ..Hit::default()
     }
