@@ -60,13 +60,12 @@ fn prove(
         Some(Content::Unseen | Content::Gone) | None => Value::Null,
     };
     let Some(content) = with(known, list, item, role) else { return false };
-    match objects.at_mut(key, access.time).filter(|version| version.content != Content::Gone) {
-        Some(version) => version.content = content,
-        None => {
-            let (from, position) = (access.time, access.log_position);
-            let version = Version { from, position, content, change: None };
-            objects.insert(key.clone(), version);
-        }
+    let held = objects.at_mut(key, access.time);
+    if let Some(version) = held.filter(|version| version.content != Content::Gone) {
+        version.content = content;
+    } else {
+        let (from, position) = (access.time, access.log_position);
+        objects.insert(key.clone(), Version { from, position, content, change: None });
     }
     true
 }
@@ -74,12 +73,11 @@ fn prove(
 /// What was known with `item`, if that is new.
 fn with(known: Value, list: &str, item: &Value, role: Option<&Value>) -> Option<Content> {
     let mut value = if known.is_object() { known } else { json!({}) };
-    let items = value.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut items = value.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
     let has_role = role.is_none_or(|role| value.get("roleRef") == Some(role));
     if (items.contains(item) && has_role) || items.len() >= MAX_PROVEN {
         return None;
     }
-    let mut items = items;
     if !items.contains(item) {
         items.push(item.clone());
     }
