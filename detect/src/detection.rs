@@ -368,15 +368,12 @@ impl Detection {
             let known = self.findings.get(id)?;
             self.memory.stories.is_near(known, &incident, gap).then_some(incident)
         });
-        let incident = match theirs {
-            Some(incident) => {
-                self.join(id, &incident, FindingState::Grouped);
-                incident
-            }
-            None => {
-                let Some(known) = self.findings.touch(id) else { return };
-                self.memory.stories.open(known)
-            }
+        let incident = if let Some(incident) = theirs {
+            self.join(id, &incident, FindingState::Grouped);
+            incident
+        } else {
+            let Some(known) = self.findings.touch(id) else { return };
+            self.memory.stories.open(known)
         };
         for partner in partners {
             if let Some(single) = self.findings.single(&partner) {

@@ -103,9 +103,10 @@ impl Stories {
             return Verdict::Alone;
         }
         let is_high = known.row.severity_id >= severity::HIGH;
-        let partners = match known.row.severity_id >= severity::MEDIUM {
-            true => self.partners(known, settings.pair_within),
-            false => Vec::new(),
+        let partners = if known.row.severity_id >= severity::MEDIUM {
+            self.partners(known, settings.pair_within)
+        } else {
+            Vec::new()
         };
         let opens = is_high || !partners.is_empty();
         match self.running_at(known, settings.story_gap) {
