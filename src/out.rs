@@ -32,7 +32,9 @@ fn marked(error: io::Error) -> io::Error {
 
 /// Whether an error comes of a reader that has gone.
 pub(crate) fn is_reader_gone(error: &anyhow::Error) -> bool {
-    let is_gone = |error: &io::Error| error.get_ref().is_some_and(|inner| inner.is::<ReaderGone>());
+    let is_gone = |error: &io::Error| {
+        error.get_ref().and_then(|inner| inner.downcast_ref::<ReaderGone>()).is_some()
+    };
     error.chain().any(|link| {
         link.is::<ReaderGone>() || link.downcast_ref::<io::Error>().is_some_and(is_gone)
     })

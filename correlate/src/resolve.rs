@@ -229,6 +229,22 @@ pub(crate) fn columns(edge: Edge, access: &Access) -> Option<Map<String, Value>>
             "status_code": access.status_code,
             "duration_us": access.duration_us,
         }),
+        Edge::Impersonation | Edge::Actor | Edge::Request | Edge::Link => {
+            return around(edge, access);
+        }
+        Edge::Credential => return None,
+    };
+    match value {
+        Value::Object(columns) => Some(columns),
+        _ => None,
+    }
+}
+
+/// The columns of the edges to what stands around a request: who let it act as another, who is behind it,
+/// who told it too, and which span links to it.
+fn around(edge: Edge, access: &Access) -> Option<Map<String, Value>> {
+    let id = |id: &Option<ChangeId>| id.as_ref().map(|id| id.as_str().to_owned());
+    let value = match edge {
         Edge::Impersonation => {
             access.impersonation_decided_by.as_ref()?;
             json!({
@@ -260,7 +276,7 @@ pub(crate) fn columns(edge: Edge, access: &Access) -> Option<Map<String, Value>>
                 "link_evidence": access.link_evidence.map(Evidence::as_str),
             })
         }
-        Edge::Credential => return None,
+        _ => return None,
     };
     match value {
         Value::Object(columns) => Some(columns),
@@ -277,10 +293,8 @@ pub(crate) fn evidence(edge: Edge, access: &Access) -> Option<Evidence> {
         Edge::Trace => access.trace_evidence,
         Edge::Actor => access.on_behalf_of_evidence.or(access.likely_evidence),
         Edge::Link => access.link_evidence,
-        // No bindings but those that are known are looked at.
-        Edge::Impersonation => Some(Evidence::Derived),
-        // Both rows carry the same audit id and content, which a client may choose.
-        Edge::Request => Some(Evidence::Derived),
+        // Only bindings that are known are looked at; an audit id and content may be chosen by a client.
+        Edge::Impersonation | Edge::Request => Some(Evidence::Derived),
         Edge::Credential | Edge::Outcome => Some(Evidence::Exact),
     }
 }

@@ -102,8 +102,8 @@ async fn older_formats_are_opened() {
             let web = server.url("web", "");
             let mut args = vec!["ingest", "--to", &web, "--cluster", "shop"];
             args.extend(files.iter().map(|path| path.to_str().expect("a path")));
-            let sent = place.run(&args);
-            assert_eq!(sent.code, 0, "{sent:?}");
+            let ran = place.run(&args);
+            assert_eq!(ran.code, 0, "{ran:?}");
             assert_eq!(server.stop("-TERM"), Some(0));
             let items = expected["accesses"].as_array().map_or(0, Vec::len) + objects(&format);
             let again = place.query("SELECT sum(duplicates) AS n FROM source_counters");

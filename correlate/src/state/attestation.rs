@@ -110,7 +110,7 @@ fn rule_of(access: &Access) -> Option<Value> {
     let Some(resource) = &access.resource else {
         return Some(json!({ "verbs": [verb], "nonResourceURLs": [question.path()] }));
     };
-    let sub = access.subresource.iter().map(|sub| format!("/{sub}")).collect::<String>();
+    let sub = access.subresource.as_ref().map(|sub| format!("/{sub}")).unwrap_or_default();
     let mut rule = json!({
         "verbs": [verb],
         "apiGroups": [access.api_group.as_deref().unwrap_or_default()],

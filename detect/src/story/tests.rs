@@ -41,9 +41,10 @@ fn check(first: &Known, second: &Known, expected: bool) {
     for (first, second) in [(first, second), (second, first)] {
         let mut stories = Stories::default();
         assert_eq!(tell(&mut stories, first), Verdict::Alone);
-        let opened = match expected {
-            true => Verdict::Opens(vec![first.row.finding_id.clone()]),
-            false => Verdict::Alone,
+        let opened = if expected {
+            Verdict::Opens(vec![first.row.finding_id.clone()])
+        } else {
+            Verdict::Alone
         };
         assert_eq!(tell(&mut stories, second), opened, "{:?} {:?}", first.more, second.more);
     }

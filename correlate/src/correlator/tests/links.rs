@@ -103,10 +103,10 @@ fn the_only_workload_of_an_account_is_found() {
 fn pods_that_are_gone_do_not_count() {
     let (a, b) = (pod(1, "a", "frontend"), pod(2, "b", "frontend"));
     for rows in [
-        [a.clone(), b.clone(), gone(3, "a"), outside(9, Provider::Envoy)],
-        [a, b, outside(9, Provider::Envoy), gone(3, "a")],
+        vec![a.clone(), b.clone(), gone(3, "a"), outside(9, Provider::Envoy)],
+        vec![a, b, outside(9, Provider::Envoy), gone(3, "a")],
     ] {
-        let found = edges(&play(&mut Correlator::default(), rows.to_vec(), &[1]));
+        let found = edges(&play(&mut Correlator::default(), rows, &[1]));
         let edge = found[&(format!("{:032x}", 9), "workload")].clone().expect("an edge");
         assert_eq!(edge["workload"], "web/b");
     }

@@ -69,7 +69,7 @@ proptest! {
         at.push(line.len());
         at.sort_unstable();
         at.dedup();
-        let pieces: Vec<&str> = at.windows(2).map(|ends| &line[ends[0]..ends[1]]).collect();
+        let pieces: Vec<&str> = at.windows(2).map(|ends| line.get(ends[0]..ends[1]).expect("a piece")).collect();
         let forms: [fn(&str, bool) -> String; 6] = [
             |text, is_last| format!("2026-11-25T00:00:00Z stdout {} {text}", if is_last { "F" } else { "P" }),
             |text, is_last| json!({"log": format!("{text}{}", if is_last { "\n" } else { "" }), "stream": "stdout", "time": "x"}).to_string(),
