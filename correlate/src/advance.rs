@@ -128,6 +128,21 @@ fn proof(state: &mut State, access: &Access, news: &mut Vec<News>) {
     }
 }
 
+/// Decisions that came before a write of which not all was seen prove what it left, too.
+fn prove_again(state: &mut State, key: &ObjectKey, from: Time) {
+    let path = key.path();
+    for position in state.recent.since(key.cluster.as_deref(), from) {
+        let Some(held) = state.recent.get(position) else { continue };
+        let named = [&held.access.decided_by, &held.access.decided_role];
+        if named.into_iter().flatten().any(|name| *name == path) {
+            attestation::attest(&mut state.objects, &held.access);
+        }
+    }
+    if let Some(version) = state.objects.at(key, from) {
+        state.policy.index(key, &version.content);
+    }
+}
+
 fn is_refused(state: &State, position: LogPosition) -> bool {
     state.recent.get(position).is_some_and(|held| held.access.decision == Decision::Deny)
 }
@@ -176,7 +191,11 @@ fn keep(
     if state.cloud_identities.index(key, &version.content) {
         news.push(annotated_news(state, key));
     }
+    let is_whole = version.content.is_whole();
     let newest = state.objects.insert(key.clone(), version);
+    if is_policy && !is_whole {
+        prove_again(state, key, from);
+    }
     if !newest {
         tell_again(state, key, from);
     }

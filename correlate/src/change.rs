@@ -388,28 +388,16 @@ const CONTROLLERS: &[&str] = &[
     "ttl-controller",
 ];
 
-/// Components of the control plane that have users of their own.
-/// <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#core-component-roles>
-const COMPONENTS: &[&str] = &[
-    "system:apiserver",
-    "system:cloud-controller-manager",
-    "system:kube-controller-manager",
-    "system:kube-scheduler",
-];
-
 /// Controllers keep status and labels; what they make has its cause elsewhere. Neither a prefix nor a
 /// namespace proves one (DESIGN decision 25).
 fn is_controller(access: &Access) -> bool {
-    let named = |names: &[&str], name: &Option<String>| {
-        name.as_deref().is_some_and(|name| names.contains(&name))
-    };
     match access.identity_kind {
-        IdentityKind::Node => true,
+        IdentityKind::Node | IdentityKind::System => true,
         IdentityKind::ServiceAccount => {
-            access.namespace.as_deref() == Some("kube-system")
-                && named(CONTROLLERS, &access.service_account)
+            let name = access.service_account.as_deref().unwrap_or_default();
+            access.namespace.as_deref() == Some("kube-system") && CONTROLLERS.contains(&name)
         }
-        _ => named(COMPONENTS, &access.identity),
+        _ => false,
     }
 }
 

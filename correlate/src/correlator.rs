@@ -7,10 +7,11 @@ use durward_schemas::ids::{ChangeId, EventId, LogPosition};
 use durward_schemas::record::{Content, Record, Turn};
 use durward_schemas::tables::{Access, Amendment, Change, Object, Reject, Span};
 use durward_schemas::time::MINUTE;
-use durward_schemas::values::Edge;
+use durward_schemas::values::{Edge, Provider};
 
 use crate::advance::{self, News};
 use crate::deduplicate::{Lookup, Older, Window, event_hash, lookup, reject_hash, request_hash};
+use crate::relay;
 use crate::resolve::{EDGES, columns, evidence, resolve};
 use crate::state::cloud_identity::CloudIdentities;
 use crate::state::cloud_policy::CloudPolicy;
@@ -190,7 +191,9 @@ impl Correlator {
             let first =
                 self.state.judged.insert(request_hash(&row.request_key), self.settings.most_ids);
             row.judged = first && !older.request_keys.contains(row.request_key.as_str());
-            if row.judged {
+            if row.judged && self.is_told_again(&mut row) {
+                row.judged = false;
+            } else if row.judged {
                 self.judge(&mut row, turn);
             } else {
                 self.later_stage(&row, turn);
@@ -203,6 +206,7 @@ impl Correlator {
     }
 
     fn judge(&mut self, row: &mut Access, turn: &mut Turn) {
+        self.join_copies(row, turn);
         let mut news = advance::access(&mut self.state, row, turn);
         for edge in EDGES {
             resolve(&self.state, edge, row);
@@ -217,6 +221,35 @@ impl Correlator {
         }
         self.state.recent.add(row);
         self.amend(news, row.log_position, row.ingest_time, turn);
+    }
+
+    /// Whether a server behind the API server tells a request again that is held already.
+    fn is_told_again(&self, row: &mut Access) -> bool {
+        let told = self.same_audit_id(row).into_iter().find_map(|position| {
+            let first = &self.state.recent.get(position)?.access;
+            relay::tells_again(row, first).then(|| first.request_key.to_string())
+        });
+        row.same_request_as = told;
+        row.same_request_as.is_some()
+    }
+
+    /// A held row that turns out to be what another server told of `row` stands for nothing any more.
+    fn join_copies(&mut self, row: &Access, turn: &mut Turn) {
+        for position in self.same_audit_id(row) {
+            let Some(held) = self.state.recent.get_mut(position) else { continue };
+            if held.access.same_request_as.is_some() || !relay::tells_again(&held.access, row) {
+                continue;
+            }
+            held.access.same_request_as = Some(row.request_key.to_string());
+            let reason = "the server before it tells the same request";
+            let (position, recorded) = (row.log_position, row.ingest_time);
+            turn.amendments.push(amendment(held, Edge::Request, reason, position, recorded));
+        }
+    }
+
+    fn same_audit_id(&self, row: &Access) -> Vec<LogPosition> {
+        let id = row.source_event_id.as_deref().filter(|_| row.provider == Provider::Kubernetes);
+        id.map(|id| self.state.recent.of_audit_id(id)).unwrap_or_default()
     }
 
     /// A later stage tells how the judged request ended.

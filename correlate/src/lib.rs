@@ -20,6 +20,7 @@ pub mod explain;
 pub mod lake;
 pub mod query;
 mod rbac;
+mod relay;
 mod resolve;
 mod state;
 mod summary;

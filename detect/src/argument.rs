@@ -36,7 +36,8 @@ pub(crate) fn telling(row: &Access) -> i64 {
     let is_allowed = row.decision != Decision::Deny;
     // Reviews only ask.
     let is_question = row.api_group.as_deref() == Some("authorization.k8s.io");
-    let sensitive = matches!(row.resource.as_deref(), Some("secrets"))
+    let sensitive = (row.resource.as_deref() == Some("secrets")
+        && row.api_group.as_deref().unwrap_or_default().is_empty())
         || matches!(row.subresource.as_deref(), Some("exec" | "attach" | "token" | "proxy"))
         || row.api_group.as_deref() == Some("rbac.authorization.k8s.io");
     match (is_allowed, is_question) {

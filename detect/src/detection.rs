@@ -263,6 +263,14 @@ impl Detection {
                 }
             }
         }
+        // What another server told again is no second deed.
+        if row.same_request_as.is_some() {
+            for id in found.drain(..) {
+                if let Some(known) = self.findings.touch_any(&id) {
+                    known.withdraw();
+                }
+            }
+        }
         self.recent.set_findings(&amendment.request_key, found);
     }
 

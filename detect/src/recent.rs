@@ -143,7 +143,10 @@ fn apply(amendment: &Amendment, row: &mut Access) {
             row.likely_cause = text("likely_cause");
             row.likely_evidence = grade("likely_evidence");
         }
-        Edge::Request => row.same_request_as = text("same_request_as"),
+        Edge::Request => {
+            row.same_request_as = text("same_request_as");
+            row.judged &= row.same_request_as.is_none();
+        }
         Edge::Link => {
             row.linked_trace_id = text("linked_trace_id");
             row.linked_span_id = text("linked_span_id");

@@ -103,9 +103,11 @@ pub(crate) fn change(change: &Value) -> Option<Change> {
         Some(items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
     };
     let body = |name: &str| change.get(name).map(|body| Json(body.to_string()));
+    let action = change.get("action").and_then(Value::as_str).and_then(|text| text.parse().ok());
     change.as_object()?;
     Some(Change {
         change_id: "change".into(),
+        action: action.unwrap_or_default(),
         summary: "somebody changed something".into(),
         grants_added: list("grants_added"),
         subjects: list("subjects"),

@@ -30,6 +30,18 @@ pub struct NotAnIdentity {
     pub text: String,
 }
 
+/// Users of the control plane's components. That a name begins with `system:` proves nothing: people of
+/// some distributions work as `system:admin`.
+/// <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#core-component-roles>
+const COMPONENTS: &[&str] = &[
+    "system:apiserver",
+    "system:cloud-controller-manager",
+    "system:konnectivity-server",
+    "system:kube-controller-manager",
+    "system:kube-proxy",
+    "system:kube-scheduler",
+];
+
 impl Identity {
     /// The principal that `text` names where `provider` speaks for `realm`.
     #[must_use]
@@ -63,7 +75,7 @@ impl Identity {
             IdentityKind::Node
         } else if user == "system:anonymous" {
             IdentityKind::Anonymous
-        } else if user.starts_with("system:") {
+        } else if COMPONENTS.contains(&user) {
             IdentityKind::System
         } else {
             IdentityKind::User

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::change::parse;
 use crate::state::objects::Content;
 
-/// Lists that an unknown object is taken to have, so that what is added to them is known.
+/// Lists without a merge key: every patch but a JSON patch replaces them.
 const LISTS: &[&str] = &["subjects", "rules"];
 
 /// Marks of a strategic merge patch:
@@ -58,40 +58,49 @@ fn stepped(steps: &Patch, before: Option<&Content>) -> Content {
     {
         return content(&value, before.is_some_and(|before| before.seen().is_some()));
     }
-    let mut value = known.unwrap_or_default();
-    if !value.is_object() {
-        value = Value::Object(Map::new());
-    }
-    for list in LISTS {
-        if value.get(list).is_none() {
-            value[*list] = Value::Array(Vec::new());
-        }
-    }
+    let mut value = known.unwrap_or_else(|| Value::Object(Map::new()));
     for step in &steps.0 {
         step_upon(&mut value, step);
     }
     content(&value, false)
 }
 
-/// One step upon an object of which the list that it speaks of may be longer than is known.
+/// One step upon an object of which more may be there than is known: what is added is there afterwards.
 fn step_upon(value: &mut Value, step: &PatchOperation) {
     let (path, added) = match step {
         PatchOperation::Add(step) => (step.path.to_string(), &step.value),
         PatchOperation::Replace(step) => (step.path.to_string(), &step.value),
         _ => return,
     };
-    let parts: Vec<&str> = path.split('/').skip(1).collect();
-    match parts[..] {
-        [list] if LISTS.contains(&list) => value[list] = added.clone(),
-        [list, _] if LISTS.contains(&list) => {
-            if let Some(items) = value[list].as_array_mut() {
-                items.push(added.clone());
-            }
-        }
-        _ => {
-            let _unknown = json_patch::patch(value, std::slice::from_ref(step));
-        }
+    let mut at = value;
+    for part in path.split('/').skip(1) {
+        let part = part.replace("~1", "/").replace("~0", "~");
+        let is_place = part == "-" || part.parse::<usize>().is_ok();
+        at = if is_place && !at.is_object() { item_of(at, &part) } else { field_of(at, &part) };
     }
+    at.clone_from(added);
+}
+
+/// The place in a list, which is as long as is known: a further one where it is not.
+fn item_of<'v>(list: &'v mut Value, part: &str) -> &'v mut Value {
+    if !list.is_array() {
+        *list = Value::Array(Vec::new());
+    }
+    let known = list.as_array().map_or(0, Vec::len);
+    let at = part.parse().unwrap_or(known).min(known);
+    if at == known
+        && let Some(items) = list.as_array_mut()
+    {
+        items.push(Value::Null);
+    }
+    &mut list[at]
+}
+
+fn field_of<'v>(object: &'v mut Value, part: &str) -> &'v mut Value {
+    if !object.is_object() {
+        *object = Value::Object(Map::new());
+    }
+    &mut object[part]
 }
 
 fn content(value: &Value, is_whole: bool) -> Content {

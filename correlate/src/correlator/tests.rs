@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod links;
+mod unseen;
 
 const START: i64 = 1_800_000_000 * SECOND;
 

@@ -128,6 +128,8 @@ impl Detector for FirstSeen {
             return Vec::new();
         }
         let novelty = self.known.take(row, identity, self.settings.learned_since);
+        // Of who was never seen before nothing is known that this could differ from.
+        let novelty = novelty.filter(|(_, known)| known.requests > 0);
         novelty
             .map(|(action, known)| hit(row, &action, &known, &self.settings))
             .into_iter()
@@ -188,17 +190,22 @@ fn sensitive(row: &Access) -> Option<String> {
     let subresource = row.subresource.as_deref().unwrap_or_default();
     let writes = !matches!(verb, "get" | "list" | "watch");
     let group = row.api_group.as_deref().unwrap_or_default();
-    let is_sensitive = matches!(
-        (resource, subresource),
-        ("secrets", "")
-            | ("pods", "exec" | "attach" | "portforward" | "ephemeralcontainers")
-            | ("nodes" | "services" | "pods", "proxy")
-            | ("serviceaccounts", "token")
-    ) || (writes
+    // A custom resource that is called like one of these is another.
+    let is_sensitive = (group.is_empty()
         && matches!(
-            group,
-            "rbac.authorization.k8s.io" | "admissionregistration.k8s.io" | "certificates.k8s.io"
-        ));
+            (resource, subresource),
+            ("secrets", "")
+                | ("pods", "exec" | "attach" | "portforward" | "ephemeralcontainers")
+                | ("nodes" | "services" | "pods", "proxy")
+                | ("serviceaccounts", "token")
+        ))
+        || (writes
+            && matches!(
+                group,
+                "rbac.authorization.k8s.io"
+                    | "admissionregistration.k8s.io"
+                    | "certificates.k8s.io"
+            ));
     let as_another = if row.impersonated_identity.is_some() { " as another identity" } else { "" };
     if !is_sensitive && as_another.is_empty() {
         return None;

@@ -1,5 +1,7 @@
 //! Sigma rules over judged rows: each that holds is a hit, anchored at the request.
 
+use durward_schemas::values::ChangeKind;
+
 use crate::detector::{Detector, Hit, Seen};
 use crate::escape::shell;
 use crate::rule::event::RowEvent;
@@ -67,7 +69,8 @@ fn hit(rule: &Rule, event: &RowEvent<'_>) -> Hit {
         reason: format!("{deed} from {}: {}", sentence::place(row), rule.description),
         severity_id: rule.severity_id,
         techniques: rule.techniques.clone(),
-        repeats: true,
+        // A change of policy lasts, so each is looked at by itself; rollouts and requests repeat.
+        repeats: event.change.is_none_or(|change| change.kind == ChangeKind::Workload),
         next_step: next_step.unwrap_or_else(|| format!("durward explain {}", row.event_id)),
         ..Hit::default()
     }

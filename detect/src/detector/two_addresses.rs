@@ -1,11 +1,12 @@
 //! One pod-bound credential from two source addresses: a pod has one, so a second user has a copy.
 //!
 //! What is ordinary is no evidence: the pod's own address, an address that kubelets use too (host
-//! network, source NAT), one address of each family, and any address at all where a proxy or an
-//! address pool gives many tokens several.
+//! network, source NAT), one address of each family, and an address that the tokens of many pods were
+//! used from already: a NAT, a proxy or an aggregated API server. That is learned of the address itself,
+//! never of the population: where many tokens have two addresses, a third one is as grave as ever.
 //! Only the last hop is looked at; earlier ones are claims of the client.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use durward_schemas::ids::EventId;
 use durward_schemas::tables::{Access, Workload};
@@ -21,14 +22,17 @@ use crate::sentence;
 /// Pods, node addresses and credentials remembered, of each.
 const MOST: usize = 50_000;
 
+/// An address that so many other tokens were used from, which belong elsewhere, is shared.
+const MANY: usize = 3;
+
 /// Where pods and nodes are, and from where credentials were used.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TwoAddresses {
     pods: Memory<Key, String>,
     nodes: Memory<Key, ()>,
     uses: Memory<Key, Use>,
-    /// By cluster.
-    census: Memory<String, Census>,
+    /// By cluster and address: the credentials that were used from there and belong elsewhere.
+    shared: Memory<Key, BTreeSet<String>>,
 }
 
 /// A cluster and a pod's UID, an address or a credential.
@@ -39,14 +43,6 @@ type Key = (String, String);
 struct Use {
     /// Address and event, by family.
     first: BTreeMap<String, (String, String)>,
-    elsewhere: bool,
-}
-
-/// How many credentials of a cluster were seen, and how many of them at several addresses.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Census {
-    all: i64,
-    several: i64,
 }
 
 impl Default for TwoAddresses {
@@ -55,7 +51,7 @@ impl Default for TwoAddresses {
             pods: Memory::of(MOST),
             nodes: Memory::of(MOST),
             uses: Memory::of(MOST),
-            census: Memory::of(1_000),
+            shared: Memory::of(MOST),
         }
     }
 }
@@ -85,17 +81,15 @@ impl Detector for TwoAddresses {
             return Vec::new();
         }
         let pod_ip = self.pods.get(&(cluster.clone(), uid.clone())).cloned();
-        let census = self.census.entry(&cluster, Census::default);
-        let key = (cluster, credential.to_string());
-        let used = self.uses.entry(&key, || {
-            census.all += 1;
-            Use::default()
-        });
+        let key = (cluster.clone(), credential.to_string());
+        let used = self.uses.entry(&key, Use::default);
         let Some(home) = used.home(row, &address, pod_ip) else { return Vec::new() };
-        if !std::mem::replace(&mut used.elsewhere, true) {
-            census.several += 1;
+        let sharing = self.shared.entry(&(cluster, address.clone()), BTreeSet::new);
+        if sharing.len() <= MANY {
+            sharing.insert(credential.to_string());
         }
-        vec![hit(row, &address, &home, *census)]
+        let others = sharing.iter().filter(|other| *other != credential.as_str()).count();
+        vec![hit(row, &address, &home, others)]
     }
 
     fn save(&self) -> Result<Value, serde_json::Error> {
@@ -129,44 +123,35 @@ impl Use {
     }
 }
 
-impl Census {
-    /// Several addresses are how this cluster is: more than a tenth of its tokens have them.
-    fn is_usual(self) -> bool {
-        self.several > 2 && self.several * 10 > self.all
-    }
-
-    /// The chance that a token has several addresses by accident: one in a thousand, until learned.
-    fn chance(self) -> f64 {
-        let others = f64::from(i32::try_from(self.several - 1).unwrap_or(i32::MAX));
-        let all = f64::from(i32::try_from(self.all).unwrap_or(i32::MAX));
-        (0.5 + others) / (500.0 + all)
-    }
-}
-
-fn hit(row: &Access, address: &str, home: &Home, census: Census) -> Hit {
+fn hit(row: &Access, address: &str, home: &Home, others: usize) -> Hit {
     let (who, deed) = (sentence::who(row), sentence::deed(row));
     let belongs = match home.event_id {
         None => format!("its pod has the address {}", home.address),
         Some(_) => format!("it was first used from {}", home.address),
     };
-    let others = sentence::count(census.all - 1, "other token");
+    let is_shared = others >= MANY;
+    let count = i64::try_from(others).unwrap_or(i64::MAX);
     Hit {
         anchor: row.credential_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         title: "Token of a pod used from another address".into(),
         reason: format!("{who} {deed} from {address} with a token bound to the pod, but {belongs}"),
-        severity_id: if census.is_usual() { severity::INFORMATIONAL } else { severity::HIGH },
+        severity_id: if is_shared { severity::INFORMATIONAL } else { severity::HIGH },
         evidence: home.event_id.as_deref().map(EventId::from).into_iter().collect(),
-        unusual: Some(format!(
-            "{} of {others} bound to a pod here were used from a second address",
-            census.several - 1
-        )),
+        unusual: Some(match (is_shared, others) {
+            (true, _) => {
+                format!("{MANY} or more other tokens were used from {address} too: it is shared")
+            }
+            (false, 0) => format!("no other pod's token was used from {address}"),
+            (false, _) => {
+                let tokens = sentence::count(count, "token of another pod");
+                format!("{tokens} used from {address} too")
+            }
+        }),
         ledger: vec![json!({
             "address": address,
             "belongs_to": home.address,
-            "tokens_seen": census.all,
-            "tokens_at_several_addresses": census.several,
+            "other_tokens_there": others,
         })],
-        p_value: Some(census.chance()),
         techniques: vec!["T1528".into(), "T1550.001".into()],
         next_step: next_step(row),
         ..Hit::default()
@@ -254,17 +239,17 @@ mod tests {
         }
     }
 
-    /// Scenario: a cluster in which a pool of addresses gives every token several.
-    /// Guarantees: after the third it is known as usual and opens nothing; in a cluster where it is rare it stays grave.
+    /// Scenario: tokens of six pods are used from an address that all share, then one of them from an
+    /// address that nobody shares.
+    /// Guarantees: after the third the shared address is known as such and opens nothing; another address
+    /// is as grave as ever, however many tokens have two.
     #[test]
-    fn a_pool_of_addresses_is_learned() {
-        let pool: Vec<_> =
+    fn an_address_that_many_share_is_learned() {
+        let mut judge = TwoAddresses::default();
+        let shared: Vec<_> =
             (0..6).flat_map(|token| [(token, "10.0.0.1"), (token, "10.0.0.2")]).collect();
-        let expected = [HIGH, HIGH, 1, 1, 1, 1];
-        check(&mut TwoAddresses::default(), &pool, &expected);
-        let mut rare = TwoAddresses::default();
-        let many: Vec<_> = (0..50).map(|token| (token, "10.0.0.1")).collect();
-        check(&mut rare, &many, &[]);
-        check(&mut rare, &[(1, "10.0.0.2"), (2, "10.0.0.2"), (3, "10.0.0.2")], &[HIGH, HIGH, HIGH]);
+        check(&mut judge, &shared, &[HIGH, HIGH, HIGH, 1, 1, 1]);
+        check(&mut judge, &[(5, "10.0.0.2"), (5, "198.51.100.7")], &[1, HIGH]);
+        check(&mut judge, &[(7, "10.0.0.1"), (7, "10.0.0.2")], &[1]);
     }
 }

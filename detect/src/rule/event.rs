@@ -17,7 +17,7 @@ use crate::rule::source::{LogSource, Object};
 pub(crate) struct RowEvent<'a> {
     pub row: &'a Access,
     pub change: Option<&'a Change>,
-    objects: [OnceCell<JsonEvent<'static>>; 5],
+    objects: [OnceCell<JsonEvent<'static>>; 6],
     pod_spec: OnceCell<PodSpec>,
     subjects: OnceCell<Vec<String>>,
 }
@@ -41,7 +41,8 @@ impl<'a> RowEvent<'a> {
                 self.change.map_or((None, None), |c| (c.before.as_ref(), c.after.as_ref()));
             // A patch says only a part; the whole is known where the object was.
             let is_patch = self.row.verb.as_deref() == Some("patch");
-            let body = after.filter(|_| is_patch).or(self.row.request_object.as_ref());
+            let sent = self.row.request_object.as_ref().or(self.row.response_object.as_ref());
+            let body = after.filter(|_| is_patch).or(sent);
             PodSpec::of(&parse(body)).added_to(&PodSpec::of(&parse(before)))
         })
     }
@@ -60,6 +61,33 @@ impl<'a> RowEvent<'a> {
         self.object(Object::Unmapped).get_field(path)
     }
 
+    /// The object as it is after the write: as the change made it, else the answer, else what was sent.
+    fn after(&self) -> Value {
+        let made = parse(self.change.and_then(|change| change.after.as_ref()));
+        if made.is_object() {
+            return made;
+        }
+        let answer = parse(self.row.response_object.as_ref());
+        if answer.is_object() && answer["kind"] != "Status" {
+            return answer;
+        }
+        parse(self.row.request_object.as_ref())
+    }
+
+    /// What was done to the object, whichever verb did it.
+    pub(crate) fn action(&self) -> Option<&'static str> {
+        if let Some(change) = self.change {
+            return Some(change.action.as_str());
+        }
+        match self.row.verb.as_deref()? {
+            "create" => Some("create"),
+            "update" | "patch" if self.row.status_code == Some(201) => Some("create"),
+            "update" | "patch" => Some("update"),
+            "delete" | "deletecollection" => Some("delete"),
+            _ => None,
+        }
+    }
+
     /// What stands at `path` in the body of the request.
     pub(crate) fn request(&self, path: &str) -> Option<EventValue<'_>> {
         self.object(Object::Request).get_field(path)
@@ -73,6 +101,7 @@ impl<'a> RowEvent<'a> {
             Object::Annotations => (&self.objects[2], &row.annotations),
             Object::Extra => (&self.objects[3], &row.extra),
             Object::Unmapped => (&self.objects[4], &row.unmapped),
+            Object::After => return self.objects[5].get_or_init(|| JsonEvent::owned(self.after())),
         };
         cell.get_or_init(|| JsonEvent::owned(parse(json.as_ref())))
     }

@@ -7,7 +7,8 @@ use rsigma_parser::{Detection, DetectionItem, SigmaRule, SigmaValue};
 use crate::rule::source::LogSource;
 
 /// Columns that are filled from bodies, directly or by what a change did.
-const FROM_BODIES: &[&str] = &["request_object", "response_object", "grants_added", "subjects"];
+const FROM_BODIES: &[&str] =
+    &["request_object", "response_object", "after", "grants_added", "subjects"];
 
 /// A rule that reads bodies, and of which requests.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

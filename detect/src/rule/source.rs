@@ -48,6 +48,8 @@ pub(crate) struct Beneath {
 pub(crate) enum Object {
     Request,
     Response,
+    /// The object as it is after the write.
+    After,
     Annotations,
     Extra,
     Unmapped,
@@ -59,6 +61,7 @@ impl Object {
         match self {
             Self::Request => "request_object",
             Self::Response => "response_object",
+            Self::After => "after",
             Self::Annotations => "annotations",
             Self::Extra => "extra",
             Self::Unmapped => "unmapped",

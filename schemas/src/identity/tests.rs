@@ -15,10 +15,12 @@ fn provider_decides_what_a_name_means() {
     use Provider as P;
     let same = |provider, text: &str, kind| check(provider, text, kind, text);
     same(P::Kubernetes, "system:serviceaccount:web:frontend", K::ServiceAccount);
-    same(P::Kubernetes, "system:serviceaccount:web:", K::System);
-    same(P::Kubernetes, "system:serviceaccount:a:b:c", K::System);
+    // A prefix proves no component.
+    same(P::Kubernetes, "system:serviceaccount:web:", K::User);
+    same(P::Kubernetes, "system:serviceaccount:a:b:c", K::User);
+    same(P::Kubernetes, "system:admin", K::User);
     same(P::Kubernetes, "system:node:node-1", K::Node);
-    same(P::Kubernetes, "system:node:", K::System);
+    same(P::Kubernetes, "system:node:", K::User);
     same(P::Kubernetes, "system:anonymous", K::Anonymous);
     same(P::Kubernetes, "system:kube-scheduler", K::System);
     same(P::Kubernetes, "alice", K::User);

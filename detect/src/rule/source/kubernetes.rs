@@ -18,6 +18,8 @@ pub(super) const SOURCE: LogSource = LogSource {
     beneath: &[
         Beneath::new("requestObject", Object::Request),
         Beneath::new("responseObject", Object::Response),
+        // The object as it is after the write, whichever way the write was spelled.
+        Beneath::new("object", Object::After),
         // Keys of these hold dots and slashes: what follows is one key.
         Beneath::new("annotations", Object::Annotations),
         Beneath::new("user.extra", Object::Extra),
@@ -75,6 +77,9 @@ fields! {
     "outcome" => "outcome", |event| Some(EventValue::Str(event.row.outcome.as_str().into()));
     // Whether nothing was to be kept, by the URI or by the body.
     "dryRun" => "dry_run", |event| event.row.dry_run.map(EventValue::Bool);
+    // `user` is a person or a program with a name of its own; see `identity_kind` of `accesses`.
+    "user.kind" => "identity_kind",
+        |event| Some(EventValue::Str(event.row.identity_kind.as_str().into()));
     // The namespace of a ServiceAccount's own name.
     "user.namespace" => "namespace", |event| text(event.row.namespace.as_deref());
     // What the pod or the template in the body opens to the node, less what it opened before.
@@ -98,6 +103,8 @@ fields! {
     // What the change that this request made did, as the table `changes` has it.
     "changes.grants_added" => "grants_added",
         |event| list(event.change?.grants_added.as_deref());
+    // `create`, `update` or `delete`: apply creates what is not there.
+    "changes.action" => "action", |event| text(event.action());
     "changes.subjects" => "subjects", |event| list(event.change?.subjects.as_deref());
 }
 
