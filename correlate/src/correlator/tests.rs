@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod certificates;
 mod links;
 mod unseen;
 

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use durward_schemas::Time;
 use durward_schemas::ids::CredentialId;
 use durward_schemas::tables::{Access, Credential};
 use durward_schemas::values::{CredentialKind, Evidence, IdentityKind, Provider};
+use durward_schemas::{Identity, Time};
 
-use crate::body::TokenRequest;
+use crate::body::{self, TokenRequest};
 use crate::state::workloads::Account;
 use crate::state::{cloud_key, cloud_session, svid, vault_token};
 
@@ -238,6 +238,7 @@ fn remove<K: Ord>(index: &mut BTreeMap<K, BTreeSet<Key>>, at: &K, key: &Key) {
 /// The credential that a successful access issued.
 fn issued_by(access: &Access) -> Option<Credential> {
     match access.provider {
+        Provider::Kubernetes if is_certificate(access) => by_signing(access),
         Provider::Kubernetes => by_token_request(access),
         Provider::Aws => cloud_session::issued(access),
         Provider::Azure => by_sign_in(access),
@@ -281,10 +282,41 @@ fn by_token_request(access: &Access) -> Option<Credential> {
         identity: Some(format!("system:serviceaccount:{namespace}:{name}")),
         identity_kind: IdentityKind::ServiceAccount,
         identity_realm: access.identity_realm.clone(),
-        expires_time: expires.or(asked_until),
-        audiences: Some(asked.spec.audiences).filter(|audiences| !audiences.is_empty()),
+        expires_time: access.issued_expires_time.or(expires).or(asked_until),
+        audiences: Some(asked.spec.audiences)
+            .filter(|audiences| !audiences.is_empty())
+            .or_else(|| access.issued_audience.clone()),
         pod: bound.name.filter(|_| to_pod),
-        pod_uid: bound.uid.filter(|_| to_pod),
+        pod_uid: bound.uid.filter(|_| to_pod).or_else(|| access.issued_pod_uid.clone()),
+        ..minted
+    })
+}
+
+fn is_certificate(access: &Access) -> bool {
+    access.resource.as_deref() == Some("certificatesigningrequests")
+}
+
+/// The certificate that a signer signed. Whoever asked for it got it: the API server writes them, and the
+/// credential that they asked with, into the request.
+/// <https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/certificate-signing-request-v1/>
+fn by_signing(access: &Access) -> Option<Credential> {
+    let minted = minted(access)?;
+    let holder = Identity::kubernetes(access.cluster.as_deref(), access.issued_to.as_deref()?);
+    let body = access.response_object.as_ref().or(access.request_object.as_ref());
+    let spec = body::value(body).get("spec").cloned().unwrap_or_default();
+    let asker = spec.get("username").and_then(serde_json::Value::as_str).map(str::to_owned);
+    let with = spec.pointer("/extra/authentication.kubernetes.io~1credential-id/0");
+    let with = with.and_then(serde_json::Value::as_str).map(CredentialId::from);
+    // The signer is a controller, and its credential minted nothing that it could use.
+    let signer = asker.is_none().then(|| minted.issued_by.clone()).flatten();
+    Some(Credential {
+        credential_kind: CredentialKind::ClientCertificate,
+        identity: holder.name,
+        identity_kind: holder.kind,
+        identity_realm: holder.realm,
+        expires_time: access.issued_expires_time,
+        issued_by: asker.or(signer),
+        issued_by_credential_id: with,
         ..minted
     })
 }

@@ -32,6 +32,10 @@ impl MintedForAnother {
         if is_issuer(minter) {
             return node_of_another_pod(row, minter).then_some(severity::HIGH);
         }
+        // A new node asks for its certificate with a token that it was given to join.
+        if row.identity_kind == IdentityKind::Node && minter.starts_with("system:bootstrap:") {
+            return None;
+        }
         let minter = Identity::kubernetes(None, minter);
         let namespace =
             |identity: &Identity| identity.service_account().map(|(ns, _)| ns == "kube-system");
@@ -84,12 +88,18 @@ impl Detector for MintedForAnother {
         let ago =
             row.credential_issued_time.map(|issued| sentence::duration(row.time.since(issued)));
         let ago = ago.map(|ago| format!(" {ago} before")).unwrap_or_default();
-        let bound = if row.pod.is_some() { "bound to a pod" } else { "bound to no pod" };
+        let (noun, proof, minted) = match (row.credential_kind, row.pod.is_some()) {
+            (Some(CredentialKind::ClientCertificate), _) => {
+                ("Certificate", "a certificate", "asked for")
+            }
+            (_, true) => ("Token", "a token, bound to a pod,", "minted"),
+            (_, false) => ("Token", "a token, bound to no pod,", "minted"),
+        };
         vec![Hit {
             anchor: credential.to_string(),
-            title: "Token minted for another identity is used".into(),
+            title: format!("{noun} minted for another identity is used"),
             reason: format!(
-                "{who} {deed} from {place} with a token, {bound}, that {minter} had minted{ago}"
+                "{who} {deed} from {place} with {proof} that {minter} had {minted}{ago}"
             ),
             severity_id,
             techniques: vec!["T1528".into(), "T1550.001".into()],
@@ -148,6 +158,34 @@ mod tests {
         check(system, "system:serviceaccount:kube-system:job-controller", None, None);
         check(system, cart, None, Some(severity::HIGH));
         check("system:serviceaccount:vault:vault", cart, None, None);
+    }
+
+    /// Scenario: certificates that a new node, a workload and a person asked for, in another's name.
+    /// Guarantees: nodes that join are nothing; the sentence speaks of a certificate.
+    #[test]
+    fn certificates_are_minted_too() {
+        let hit = |minter: &str, holder: &str| {
+            let who = Identity::kubernetes(None, holder);
+            let row = Access {
+                judged: true,
+                identity: who.name.clone(),
+                identity_kind: who.kind,
+                credential_id: Some("X509SHA256=1".into()),
+                credential_kind: Some(CredentialKind::ClientCertificate),
+                minted_by: Some(minter.into()),
+                ..Access::default()
+            };
+            MintedForAnother::new(Vec::new()).judge(Seen { row: &row, change: None }).pop()
+        };
+        assert_eq!(hit("system:bootstrap:abcdef", "system:node:node-9"), None);
+        let by_workload = hit("system:serviceaccount:shop:cart", "system:node:node-9").unwrap();
+        assert_eq!(by_workload.severity_id, severity::HIGH);
+        assert!(
+            by_workload
+                .reason
+                .contains("a certificate that ServiceAccount shop/cart had asked for")
+        );
+        assert_eq!(hit("alice", "mallory").unwrap().severity_id, severity::INFORMATIONAL);
     }
 
     /// Scenario: EKS lets in the session of a role, which a ServiceAccount was given.

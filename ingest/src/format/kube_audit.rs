@@ -6,6 +6,7 @@
 
 mod answer;
 mod carried;
+mod issued;
 pub(super) mod legacy;
 mod reason;
 
@@ -19,12 +20,13 @@ use serde_json::{Map, Value};
 
 use self::answer::Answer;
 pub(super) use self::carried::fields as carried;
+use self::issued::Issued;
 use super::fields::{self, Fields};
 use super::mapping::Mapping;
 use super::{Context, Failure, Format, cloud, gke_audit, mesh};
 use crate::canonical;
 use crate::normalize::{self, Timed};
-use crate::redact::{Body, decode_base64};
+use crate::redact::Body;
 
 /// Which field of an event fills which column.
 pub(super) const MAPPING: &[Mapping] = &[
@@ -96,7 +98,32 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new(
         "issued_credential_id",
         "annotations[authentication.kubernetes.io/issued-credential-id], \
-         else jti of responseObject.status.token",
+         else jti of responseObject.status.token; SHA-256 of responseObject.status.certificate, \
+         else requestObject.status.certificate, by verb, objectRef.resource, objectRef.subresource",
+    ),
+    Mapping::new(
+        "issued_to",
+        "sub of responseObject.status.token, else objectRef.namespace, objectRef.name; common name of \
+         responseObject.status.certificate, else requestObject.status.certificate, by verb, \
+         objectRef.resource, objectRef.subresource; of what issued a credential, \
+         annotations[authentication.kubernetes.io/issued-credential-id]",
+    ),
+    Mapping::new(
+        "issued_expires_time",
+        "exp of responseObject.status.token, else responseObject.status.expirationTimestamp; end of \
+         responseObject.status.certificate, else requestObject.status.certificate, by verb, \
+         objectRef.resource, objectRef.subresource; of what issued a credential, \
+         annotations[authentication.kubernetes.io/issued-credential-id]",
+    ),
+    Mapping::new(
+        "issued_audience",
+        "aud of responseObject.status.token, else responseObject.spec.audiences; of what issued a \
+         credential, annotations[authentication.kubernetes.io/issued-credential-id]",
+    ),
+    Mapping::new(
+        "issued_pod_uid",
+        "pod of responseObject.status.token, else responseObject.spec.boundObjectRef of a Pod; of what \
+         issued a credential, annotations[authentication.kubernetes.io/issued-credential-id]",
     ),
     Mapping::new("truncated", "annotations[audit.k8s.io/truncated]"),
     Mapping::new("annotations", "annotations"),
@@ -156,7 +183,7 @@ pub(super) fn read_fields(
     context: &Context<'_>,
 ) -> Result<Access, Failure> {
     let version = version.filter(|version| version != "audit.k8s.io/v1");
-    let minted = minted_jti(&event);
+    let issued = Issued::read(&event);
     redact(&mut event, context);
     let told = context.text_of_fields(&event);
     let caller = if format == Format::GkeAudit {
@@ -190,7 +217,7 @@ pub(super) fn read_fields(
         access.identity_kind = IdentityKind::Unknown;
     }
     source(&mut access, &mut event, context)?;
-    access.issued_credential_id = access.issued_credential_id.take().or(minted);
+    issued.fill(&mut access);
     access.unmapped = event.rest(version);
     access.event_id = EventId::of(received, context.cluster, told.as_bytes());
     access.request_key = request_key(&access, received, context);
@@ -222,15 +249,6 @@ fn check_kind(event: &mut Map<String, Value>) -> Result<Option<Value>, Failure> 
         Some(version) if version.starts_with("audit.k8s.io/") => Ok(Some(version.into())),
         Some(_) => Err(not_an_event()),
     }
-}
-
-/// The JTI of a token in an answer to a `TokenRequest`, read before the token is masked: API
-/// servers before 1.30 have no annotation for it.
-fn minted_jti(event: &Map<String, Value>) -> Option<CredentialId> {
-    let token = event.get("responseObject")?.get("status")?.get("token")?.as_str()?;
-    let claims = decode_base64(token.split('.').nth(1)?)?;
-    let claims: Value = serde_json::from_slice(&claims).ok()?;
-    Some(CredentialId(format!("JTI={}", claims.get("jti")?.as_str()?)))
 }
 
 fn redact(event: &mut Map<String, Value>, context: &Context<'_>) {

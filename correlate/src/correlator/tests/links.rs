@@ -56,7 +56,7 @@ fn used(second: i64, provider: Provider, cluster: Option<&str>) -> Access {
 }
 
 /// What the columns of one edge say of the request at `second`, however its rows arrived.
-fn told(rows: &[Access], second: i64, edge: Edge) -> Option<serde_json::Value> {
+pub(super) fn told(rows: &[Access], second: i64, edge: Edge) -> Option<serde_json::Value> {
     let ends = |rows: Vec<Access>| {
         let mut correlator = Correlator::default();
         let found = edges(&play(&mut correlator, rows, &[1]));

@@ -34,7 +34,9 @@ pub(super) const SAMPLES: &[Sample] = &[
             "responseStatus": {"code": 201, "reason": "Created", "details": {"uid": "o-3"}},
             "requestObject": {"kind": "DeleteOptions", "dryRun": ["All"]},
             "responseObject": {"kind": "TokenRequest", "metadata": {"name": "frontend-1", "uid": "o-2"},
-                "status": {"token": "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJqdGkiOiI3In0.c2lnbmF0dXJl"}},
+                "spec": {"audiences": ["vault"], "boundObjectRef": {"kind": "Pod", "uid": "p-7"}},
+                "status": {"token": "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJqdGkiOiI3Iiwic3ViIjoic3lzdGVtOnNlcnZpY2VhY2NvdW50OndlYjpmcm9udGVuZCIsImF1ZCI6WyJ2YXVsdCJdLCJleHAiOjE3OTU0NTU3MzUsImt1YmVybmV0ZXMuaW8iOnsicG9kIjp7InVpZCI6InAtNyJ9fX0.c2lnbmF0dXJl",
+                "expirationTimestamp": "2026-11-23T18:56:57Z"}},
             "requestReceivedTimestamp": "2026-11-23T17:56:57.403991Z",
             "stageTimestamp": "2026-11-23T17:56:57.406635Z",
             "timestamp": "2026-11-23T17:56:57Z",
@@ -51,7 +53,7 @@ pub(super) const SAMPLES: &[Sample] = &[
             "apps/v1",
             "Panic",
             "/x",
-            "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJqdGkiOiI4In0.c2lnbmF0dXJl",
+            "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.eyJqdGkiOiI4Iiwic3ViIjoic3lzdGVtOnNlcnZpY2VhY2NvdW50OndlYjpjYXJ0IiwiYXVkIjpbImFwaSJdLCJleHAiOjE3OTU0NTU3MzYsImt1YmVybmV0ZXMuaW8iOnsicG9kIjp7InVpZCI6InAtOCJ9fX0.c2lnbmF0dXJl",
         ],
     },
     Sample {
@@ -63,6 +65,25 @@ pub(super) const SAMPLES: &[Sample] = &[
             "responseStatus": {"code": 403, "message": "forbidden: User \"eve\" cannot get path \"/api\""}
         }"#,
         words: &[],
+    },
+    Sample {
+        name: "kube-audit: a signer signs a certificate",
+        format: Format::KubeAudit,
+        record: r#"{
+            "auditID": "a-3", "stage": "ResponseComplete", "verb": "update",
+            "requestURI": "/apis/certificates.k8s.io/v1/certificatesigningrequests/mallory/status",
+            "user": {"username": "system:serviceaccount:kube-system:certificate-controller"},
+            "objectRef": {"resource": "certificatesigningrequests", "name": "mallory",
+                "apiGroup": "certificates.k8s.io", "apiVersion": "v1", "subresource": "status"},
+            "requestReceivedTimestamp": "2026-11-23T17:56:57.403991Z",
+            "responseStatus": {"code": 200},
+            "requestObject": {"status": {"certificate": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJsakNDQVQyZ0F3SUJBZ0lVSEFkRVRxN1d2N0JNY21LWGZJNGtIc0NqeTFnd0NnWUlLb1pJemowRUF3SXcKSVRFTk1Bc0dBMVVFQ2d3RVpHVjJjekVRTUE0R0ExVUVBd3dIYldGc2JHOXllVEFlRncweU5qRXhNekF3TWpNMQpOVEphRncwek5qRXhNamN3TWpNMU5USmFNQ0V4RFRBTEJnTlZCQW9NQkdSbGRuTXhFREFPQmdOVkJBTU1CMjFoCmJHeHZjbmt3V1RBVEJnY3Foa2pPUFFJQkJnZ3Foa2pPUFFNQkJ3TkNBQVFoUDlsOWFwSzZTSW41WXdOSFlQb0MKMWYvdkEzUXdvSEhNK2lLUkU4ckdoV0h4QmFkNDVKdGFhUWpjSi9GR0s3dGFSbmhWcjlSYi9aeU9Ubi8wUUQwdgpvMU13VVRBZEJnTlZIUTRFRmdRVUJ2bm1MMW5XZzJRamc4Q3R0aFBEd2w4V3lWQXdId1lEVlIwakJCZ3dGb0FVCkJ2bm1MMW5XZzJRamc4Q3R0aFBEd2w4V3lWQXdEd1lEVlIwVEFRSC9CQVV3QXdFQi96QUtCZ2dxaGtqT1BRUUQKQWdOSEFEQkVBaUJua084VDkwRko5U1luNmZkci9HVitqV211a245RlBVbUhuYUthYVBDN0VBSWdmVHZrSzRGTgpmcnJqYys4dndUVENOditncVVvSVR0VXQ2R25ySmdHZDI3az0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="}},
+            "responseObject": {"status": {"certificate": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJsakNDQVQyZ0F3SUJBZ0lVSEFkRVRxN1d2N0JNY21LWGZJNGtIc0NqeTFnd0NnWUlLb1pJemowRUF3SXcKSVRFTk1Bc0dBMVVFQ2d3RVpHVjJjekVRTUE0R0ExVUVBd3dIYldGc2JHOXllVEFlRncweU5qRXhNekF3TWpNMQpOVEphRncwek5qRXhNamN3TWpNMU5USmFNQ0V4RFRBTEJnTlZCQW9NQkdSbGRuTXhFREFPQmdOVkJBTU1CMjFoCmJHeHZjbmt3V1RBVEJnY3Foa2pPUFFJQkJnZ3Foa2pPUFFNQkJ3TkNBQVFoUDlsOWFwSzZTSW41WXdOSFlQb0MKMWYvdkEzUXdvSEhNK2lLUkU4ckdoV0h4QmFkNDVKdGFhUWpjSi9GR0s3dGFSbmhWcjlSYi9aeU9Ubi8wUUQwdgpvMU13VVRBZEJnTlZIUTRFRmdRVUJ2bm1MMW5XZzJRamc4Q3R0aFBEd2w4V3lWQXdId1lEVlIwakJCZ3dGb0FVCkJ2bm1MMW5XZzJRamc4Q3R0aFBEd2w4V3lWQXdEd1lEVlIwVEFRSC9CQVV3QXdFQi96QUtCZ2dxaGtqT1BRUUQKQWdOSEFEQkVBaUJua084VDkwRko5U1luNmZkci9HVitqV211a245RlBVbUhuYUthYVBDN0VBSWdmVHZrSzRGTgpmcnJqYys4dndUVENOditncVVvSVR0VXQ2R25ySmdHZDI3az0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="}}
+        }"#,
+        words: &[
+            "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJqekNDQVRXZ0F3SUJBZ0lVQkpjSFFIV1pKTUYzYTB2WUtlc1VKY1lxaGFjd0NnWUlLb1pJemowRUF3SXcKSFRFTk1Bc0dBMVVFQ2d3RVpHVjJjekVNTUFvR0ExVUVBd3dEWlhabE1CNFhEVEkyTVRFek1EQXlNelUxTWxvWApEVEkzTVRFek1EQXlNelUxTWxvd0hURU5NQXNHQTFVRUNnd0VaR1YyY3pFTU1Bb0dBMVVFQXd3RFpYWmxNRmt3CkV3WUhLb1pJemowQ0FRWUlLb1pJemowREFRY0RRZ0FFQjFWRXV6MEladDUvS205WE9JMVRCaTk1cUc2YXdGZnUKNU1VR1FKMUVGUklYdm5LN044RkZWNDFxU1BVNEpUSnBGb2xWY1NsMkRkMzFCM0g0Q3JiZHdhTlRNRkV3SFFZRApWUjBPQkJZRUZOeEM5OWxQN21OMjVNV1I1eVBMRmxobzRlQnFNQjhHQTFVZEl3UVlNQmFBRk54Qzk5bFA3bU4yCjVNV1I1eVBMRmxobzRlQnFNQThHQTFVZEV3RUIvd1FGTUFNQkFmOHdDZ1lJS29aSXpqMEVBd0lEU0FBd1JRSWcKUy9UcURpWGdsaWZkVnBJa2dvenlQZExGK0VYU2ppYVZudEliREJMTHBvZ0NJUURlUGd6Vy83cFJhRzRQeTNHdQpSWlh4WEtFdCtYeUFKbVEzMFJBUUNuWm1MQT09Ci0tLS0tRU5EIENFUlRJRklDQVRFLS0tLS0K",
+            "approval",
+        ],
     },
     Sample {
         name: "gke-audit: a ServiceAccount runs a command in a pod",
