@@ -439,3 +439,32 @@ fn objects_carry_no_events() {
         assert_eq!((reading.accesses.len(), reading.rejects.len()), (0, 1), "{object}");
     }
 }
+
+/// Scenario: a signer writes a certificate; the API server had written who asked for it, and with what.
+/// Guarantees: the credential's id is the SHA-256 of the certificate, its holder and end are read from it,
+/// and redaction leaves who asked. An approval, and a reading of the same request, issue nothing.
+#[test]
+fn signed_certificates_have_ids() {
+    let certificate = include_str!("../tests/certificate.pem");
+    let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, certificate);
+    let signing = |verb: &str, subresource: &str| {
+        access(&event(json!({
+            "verb": verb,
+            "objectRef": {"resource": "certificatesigningrequests", "name": "mallory",
+                "apiGroup": "certificates.k8s.io", "apiVersion": "v1", "subresource": subresource},
+            "responseStatus": {"code": 200},
+            "responseObject": {"spec": {"username": "alice", "extra": {
+                "authentication.kubernetes.io/credential-id": ["JTI=765d46c8-6d7f-4702-bd80-d5e45856cd2f"]}},
+                "status": {"certificate": encoded}},
+        })))
+    };
+    let signed = signing("update", "status");
+    let id = "X509SHA256=d3a248b1ea2d69b72e8d6832f83ad7fd4669cff69e4b0e8b393f5809a454727e";
+    assert_eq!(signed.issued_credential_id, Some(id.into()));
+    assert_eq!(signed.issued_to.as_deref(), Some("mallory"));
+    assert_eq!(signed.issued_expires_time.unwrap().to_string(), "2036-11-27T02:35:52.000000Z");
+    let kept = signed.response_object.unwrap().0;
+    assert!(kept.contains("JTI=765d46c8-6d7f-4702-bd80-d5e45856cd2f"), "{kept}");
+    assert_eq!(signing("update", "approval").issued_credential_id, None);
+    assert_eq!(signing("get", "").issued_credential_id, None);
+}
