@@ -30,8 +30,12 @@ pub(crate) struct News {
 }
 
 /// Takes what a judged access tells: changes, mintings, pods.
-pub(crate) fn access(state: &mut State, access: &Access, turn: &mut Turn) -> Vec<News> {
+pub(crate) fn access(state: &mut State, access: &mut Access, turn: &mut Turn) -> Vec<News> {
     let mut news = Vec::new();
+    if let Some(signed) = state.credentials.signed_again(access) {
+        access.issued_credential_id = Some(signed);
+    }
+    let access = &*access;
     turn.credentials.extend(state.credentials.use_of(access));
     proof(state, access, &mut news);
     if access.decision != Decision::Deny && access.outcome == Outcome::Success {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use durward_schemas::ids::CredentialId;
 use durward_schemas::tables::{Access, Credential};
+use durward_schemas::time::SECOND;
 use durward_schemas::values::{CredentialKind, Evidence, IdentityKind, Provider};
 use durward_schemas::{Identity, Time};
 
@@ -19,6 +20,9 @@ const DEEPEST: i64 = 64;
 
 /// Tokens rotate every hour: the oldest leave first, and live on in the lake.
 const MOST_CREDENTIALS: usize = 200_000;
+
+/// The line that ends the signing of one SVID follows it, among those of others.
+const SIGNED_TOGETHER: usize = 100;
 
 /// Every credential that was seen minted or used.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -52,6 +56,34 @@ impl Credentials {
         self.note_parent(&key, &issued);
         self.keep(&key, issued);
         self.rechain(&key, access)
+    }
+
+    /// The id of the SVID whose signing `access` tells again.
+    ///
+    /// SPIRE writes the serial number into one line, and the end of the same call into another that has
+    /// only the hash of what was asked for: their holder, caller and end agree.
+    pub(crate) fn signed_again(&self, access: &Access) -> Option<CredentialId> {
+        self.signed(access, &issued_by(access)?)
+    }
+
+    fn signed(&self, access: &Access, issued: &Credential) -> Option<CredentialId> {
+        if access.provider != Provider::Spire
+            || !issued.credential_id.as_str().starts_with("X509CSR=")
+        {
+            return None;
+        }
+        let newest = self.order.iter().rev().take(SIGNED_TOGETHER);
+        let known = newest.filter_map(|key| self.known.get(key));
+        let mut same = known.filter(|known| {
+            let seconds = |time: Option<Time>| time.map(|time| time.0 / SECOND);
+            known.credential_id.as_str().starts_with("X509SERIAL=")
+                && known.cluster == issued.cluster
+                && known.identity == issued.identity
+                && known.issued_by == issued.issued_by
+                && issued.expires_time.is_some()
+                && seconds(known.expires_time) == seconds(issued.expires_time)
+        });
+        same.next().map(|known| known.credential_id.clone())
     }
 
     /// Takes a use; the first version of a credential that was never seen before.

@@ -91,6 +91,7 @@ pub(super) const MAPPING: &[Mapping] = &[
          status_code, error",
     ),
     Mapping::new("decided_role", "authorized_as"),
+    Mapping::new("entry_id", "entry_id"),
     Mapping::new("outcome", "status, error, msg"),
     Mapping::new("status_reason", "status_code, else error: the name of the gRPC code; by msg"),
     Mapping::new(
@@ -379,6 +380,7 @@ fn bodies(access: &mut Access, mut fields: Fields) -> String {
         Some("svids") => &["spiffe_id", "entry_id"],
         _ => &["entry_id", "spiffe_id", "agent_id", "trust_domain_id", "local_authority_id"],
     });
+    access.entry_id = first(&["entry_id"]);
     let entry = first(&["entry_id", "trust_domain_id"]).filter(|_| method.starts_with("Batch"));
     if access.outcome == Outcome::Success {
         access.issued_credential_id = issued(access, &fields, &answer);

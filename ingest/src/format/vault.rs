@@ -134,6 +134,12 @@ pub(super) const MAPPING: &[Mapping] = &[
          auth.policy_results.allowed, type; `authentication` if auth.display_name, \
          auth.metadata are unknown",
     ),
+    Mapping::new(
+        "entry_id",
+        "the role of a login by request.path: response.auth.metadata.role, \
+         response.auth.metadata.role_name or response.auth.metadata.cert_name, as auth/MOUNT/role/NAME; by error, \
+         response.data, auth.policy_results.allowed, type",
+    ),
     Mapping::new("outcome", "error, response.data"),
     Mapping::new("extra", "auth"),
     Mapping::new("request_object", "request.data"),
@@ -472,6 +478,9 @@ fn decide(
         }
         _ => None,
     };
+    if login.is_some() && access.decision == Decision::Allow {
+        access.entry_id.clone_from(&access.decided_by);
+    }
     access.decision_reason = error;
     Ok(())
 }
