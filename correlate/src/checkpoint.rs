@@ -148,7 +148,7 @@ struct SavedOwner {
 
 #[derive(Serialize, Deserialize)]
 struct SavedSpan {
-    audit_id: String,
+    audit_id: Option<String>,
     trace_id: String,
     span_id: String,
     service: Option<String>,
@@ -159,6 +159,8 @@ struct SavedSpan {
     end_time: i64,
     method: Option<String>,
     target: Option<String>,
+    #[serde(default)]
+    links: Vec<(String, String)>,
 }
 
 impl Rest {
@@ -207,8 +209,7 @@ impl Rest {
             state.workloads.restore_owner((saved.cluster, saved.namespace), saved.name, owner);
         }
         for saved in self.spans {
-            let (audit_id, span) = read_span(saved);
-            state.spans.restore(audit_id, span);
+            state.spans.restore(read_span(saved));
         }
         for (source, time) in self.last {
             state.sources.restore_last(source, Time(time));
@@ -250,10 +251,10 @@ fn read_version(saved: SavedVersion) -> (ObjectKey, Version) {
     (key, Version { from: Time(saved.from), position: saved.position, content, change })
 }
 
-fn saved_span((audit_id, span): &(String, SpanFact)) -> SavedSpan {
+fn saved_span(span: &SpanFact) -> SavedSpan {
     let span = span.clone();
     SavedSpan {
-        audit_id: audit_id.clone(),
+        audit_id: span.audit_id,
         trace_id: span.trace_id,
         span_id: span.span_id,
         service: span.service,
@@ -264,11 +265,13 @@ fn saved_span((audit_id, span): &(String, SpanFact)) -> SavedSpan {
         end_time: span.end_time.0,
         method: span.method,
         target: span.target,
+        links: span.links,
     }
 }
 
-fn read_span(saved: SavedSpan) -> (String, SpanFact) {
-    let span = SpanFact {
+fn read_span(saved: SavedSpan) -> SpanFact {
+    SpanFact {
+        audit_id: saved.audit_id,
         trace_id: saved.trace_id,
         span_id: saved.span_id,
         service: saved.service,
@@ -279,8 +282,8 @@ fn read_span(saved: SavedSpan) -> (String, SpanFact) {
         end_time: Time(saved.end_time),
         method: saved.method,
         target: saved.target,
-    };
-    (saved.audit_id, span)
+        links: saved.links,
+    }
 }
 
 /// Named byte strings, one after the other: name, length, bytes.

@@ -213,11 +213,9 @@ impl Correlator {
         }
         if let Some(audit_id) = &row.source_event_id {
             let positions = self.state.recent.of_audit_id(audit_id);
-            news.push(News {
-                edge: Edge::Trace,
-                positions,
-                reason: "another request has its audit id",
-            });
+            let reason = "another request has its audit id";
+            news.push(News { edge: Edge::Trace, positions: positions.clone(), reason });
+            news.push(News { edge: Edge::Link, positions, reason });
         }
         self.state.recent.add(row);
         self.amend(news, row.log_position, row.ingest_time, turn);
@@ -283,10 +281,17 @@ impl Correlator {
             return self.duplicate(&row.source, row.time, turn);
         }
         self.state.sources.count(&row.source, row.time, Fate::Accepted);
-        if let Some(audit_id) = self.state.spans.add(&row, self.settings.most_spans) {
-            let positions = self.state.recent.of_audit_id(&audit_id);
-            let news = News { edge: Edge::Trace, positions, reason: "its span was seen" };
-            self.amend(vec![news], row.log_position, row.ingest_time, turn);
+        if let Some(joins) = self.state.spans.add(&row, self.settings.most_spans) {
+            let recent = &self.state.recent;
+            let mut positions = recent.of_claimed_span(&joins.key);
+            positions.extend(joins.audit_id.iter().flat_map(|id| recent.of_audit_id(id)));
+            let mut linking = positions.clone();
+            linking.extend(joins.linking.iter().flat_map(|id| recent.of_audit_id(id)));
+            let news = vec![
+                News { edge: Edge::Trace, positions, reason: "its span was seen" },
+                News { edge: Edge::Link, positions: linking, reason: "a linked span was seen" },
+            ];
+            self.amend(news, row.log_position, row.ingest_time, turn);
         }
         turn.spans.push(row);
     }

@@ -19,8 +19,8 @@ use crate::state::recent::{self, pod_place};
 use crate::state::workloads::Ownership;
 
 /// The edges that later evidence can amend, in the order in which a row gets them.
-pub(crate) const EDGES: [Edge; 5] =
-    [Edge::Workload, Edge::Lineage, Edge::Change, Edge::Trace, Edge::Impersonation];
+pub(crate) const EDGES: [Edge; 6] =
+    [Edge::Workload, Edge::Lineage, Edge::Change, Edge::Trace, Edge::Link, Edge::Impersonation];
 
 /// Sets one edge of `access` to what the state knows now.
 pub(crate) fn resolve(state: &State, edge: Edge, access: &mut Access) {
@@ -29,9 +29,10 @@ pub(crate) fn resolve(state: &State, edge: Edge, access: &mut Access) {
         Edge::Lineage => lineage(state, access),
         Edge::Change => change(state, access),
         Edge::Trace => trace(state, access),
+        Edge::Link => link(state, access),
         Edge::Impersonation => impersonation(state, access),
         // These are read from the event itself, or found when the row passes.
-        Edge::Credential | Edge::Outcome | Edge::Actor | Edge::Request | Edge::Link => {}
+        Edge::Credential | Edge::Outcome | Edge::Actor | Edge::Request => {}
     }
 }
 
@@ -171,6 +172,14 @@ fn trace(state: &State, access: &mut Access) {
     access.trace_name = edge.as_ref().map(|edge| edge.span.name.clone());
     access.span_id = edge.as_ref().map(|edge| edge.span.span_id.clone());
     access.trace_id = edge.map(|edge| edge.span.trace_id);
+}
+
+/// The client's span, which the serving span links to: an API server continues the traces of few.
+/// <https://github.com/kubernetes/enhancements/tree/master/keps/sig-instrumentation/647-apiserver-tracing>
+fn link(state: &State, access: &mut Access) {
+    let found = state.spans.linked(access);
+    access.link_evidence = found.as_ref().map(|(_, evidence)| *evidence);
+    (access.linked_trace_id, access.linked_span_id) = found.map(|(span, _)| span).unzip();
 }
 
 /// The columns of one edge as an amendment holds them; `None` where there is no edge.

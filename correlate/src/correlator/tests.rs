@@ -12,6 +12,7 @@ use super::*;
 
 mod certificates;
 mod links;
+mod traces;
 mod unseen;
 
 const START: i64 = 1_800_000_000 * SECOND;

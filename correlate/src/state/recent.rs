@@ -13,7 +13,7 @@ use durward_schemas::tables::Access;
 use durward_schemas::values::Provider;
 
 use crate::state::cloud_identity::principal_of;
-use crate::state::spans::prefix;
+use crate::state::spans::{SpanKey, prefix};
 use crate::state::workloads::Account;
 
 /// Accesses in the order of the log, with indexes by what evidence names; these are only looked up, so that
@@ -28,6 +28,7 @@ pub(crate) struct Recent {
     by_pod: Index<String>,
     by_account: Index<Account>,
     by_principal: Index<String>,
+    by_claimed_span: Index<SpanKey>,
     by_time: BTreeSet<(Time, LogPosition)>,
 }
 
@@ -70,6 +71,9 @@ impl Recent {
         }
         if let Some(principal) = principal_of(access) {
             self.by_principal.entry(principal).or_default().insert(position);
+        }
+        if let Some(span) = claimed_span(access) {
+            self.by_claimed_span.entry(span).or_default().insert(position);
         }
         self.rows.insert(position, held);
     }
@@ -125,6 +129,11 @@ impl Recent {
         self.by_principal.get(name).into_iter().flatten().copied().collect()
     }
 
+    /// Accesses that name this span as theirs.
+    pub(crate) fn of_claimed_span(&self, span: &SpanKey) -> Vec<LogPosition> {
+        self.by_claimed_span.get(span).into_iter().flatten().copied().collect()
+    }
+
     /// Accesses of `cluster` at or after `time`.
     pub(crate) fn since(&self, cluster: Option<&str>, time: Time) -> Vec<LogPosition> {
         let here = |position: &LogPosition| {
@@ -176,6 +185,9 @@ impl Recent {
         if let Some(principal) = principal_of(access) {
             remove(&mut self.by_principal, &principal, position);
         }
+        if let Some(span) = claimed_span(access) {
+            remove(&mut self.by_claimed_span, &span, position);
+        }
     }
 }
 
@@ -207,6 +219,10 @@ pub(crate) fn account_of(access: &Access) -> Option<Account> {
 /// The UID of the pod that acted outside Kubernetes, where no cluster need be known: UIDs are unique.
 pub(crate) fn foreign_pod(access: &Access) -> Option<&str> {
     access.pod_uid.as_deref().filter(|_| access.provider != Provider::Kubernetes)
+}
+
+fn claimed_span(access: &Access) -> Option<SpanKey> {
+    access.claimed_trace_id.clone().zip(access.claimed_span_id.clone())
 }
 
 /// A copy without bodies: they are no edge, and most of the bytes. They are put aside, not copied.

@@ -1,10 +1,15 @@
-//! Spans that carry an audit id, waiting for their access, or their access for them.
+//! Spans that an access can be joined with, waiting for it, or their access for them.
+//!
+//! API servers name the audit id in the spans of a request, and link to the client's span that they do not
+//! trust to continue. Proxies name trace and span in the line that they log of a request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use durward_schemas::Time;
 use durward_schemas::tables::{Access, Span};
 use durward_schemas::values::Evidence;
+
+use crate::body;
 
 /// The API server cuts `audit-id` in its spans to this many characters.
 /// <https://github.com/kubernetes/kubernetes/blob/v1.34.4/staging/src/k8s.io/apiserver/pkg/audit/request.go>
@@ -13,9 +18,17 @@ pub(crate) const AUDIT_ID_LENGTH: usize = 64;
 /// How far the clocks of one API server's audit and traces may stand apart, in microseconds.
 const NESTING_SLACK: i64 = 5_000;
 
+/// Links of one span that are kept; API servers make one.
+const MAX_LINKS: usize = 4;
+
+/// A span by its trace and its own id.
+pub(crate) type SpanKey = (String, String);
+
 /// What a span says that an access needs.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SpanFact {
+    /// The first 64 characters of the audit id.
+    pub audit_id: Option<String>,
     pub trace_id: String,
     pub span_id: String,
     pub service: Option<String>,
@@ -26,6 +39,8 @@ pub(crate) struct SpanFact {
     pub end_time: Time,
     pub method: Option<String>,
     pub target: Option<String>,
+    /// The spans that it links to.
+    pub links: Vec<SpanKey>,
 }
 
 /// The span of an access.
@@ -35,23 +50,54 @@ pub(crate) struct TraceEdge {
     pub evidence: Evidence,
 }
 
-/// Spans by the first 64 characters of their audit id; the oldest leave first.
+/// What an access that waits for a new span would name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Joins {
+    /// The audit id of the span itself.
+    pub audit_id: Option<String>,
+    /// The span itself, as a proxy's line names it.
+    pub key: SpanKey,
+    /// Audit ids of spans that link to it.
+    pub linking: BTreeSet<String>,
+}
+
+/// Spans by what accesses name of them; those with and those without an audit id leave the oldest first,
+/// so that neither push the others out.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Spans {
     /// In the order of their arrival.
-    facts: BTreeMap<u64, (String, SpanFact)>,
-    by_audit_id: BTreeMap<String, Vec<u64>>,
+    facts: BTreeMap<u64, SpanFact>,
+    audited: BTreeSet<u64>,
+    others: BTreeSet<u64>,
+    by_audit_id: BTreeMap<String, BTreeSet<u64>>,
+    by_key: BTreeMap<SpanKey, BTreeSet<u64>>,
+    by_link: BTreeMap<SpanKey, BTreeSet<u64>>,
 }
 
 impl Spans {
-    /// Keeps a span that carries an audit id; the id.
-    pub(crate) fn add(&mut self, span: &Span, most: usize) -> Option<String> {
-        let audit_id = prefix(span.audit_id.as_deref()?).to_owned();
-        self.restore(audit_id.clone(), fact(span));
-        while self.facts.len() > most {
-            self.forget_oldest();
+    /// Keeps a span that an access can be joined with; what such an access names.
+    pub(crate) fn add(&mut self, span: &Span, most: usize) -> Option<Joins> {
+        // What a program does inside itself is no request.
+        let is_joined =
+            span.audit_id.is_some() || matches!(span.kind.as_str(), "server" | "client");
+        if !is_joined {
+            return None;
         }
-        Some(audit_id)
+        let fact = fact(span);
+        let key = (fact.trace_id.clone(), fact.span_id.clone());
+        let linking = self.by_link.get(&key).into_iter().flatten();
+        let linking = linking.filter_map(|number| self.facts.get(number)?.audit_id.clone());
+        let joins = Joins { audit_id: fact.audit_id.clone(), linking: linking.collect(), key };
+        self.restore(fact);
+        while self.audited.len() > most {
+            let oldest = self.audited.pop_first();
+            self.forget(oldest);
+        }
+        while self.others.len() > most {
+            let oldest = self.others.pop_first();
+            self.forget(oldest);
+        }
+        Some(joins)
     }
 
     /// The span that served `access`, when `requests` requests share its audit id's prefix.
@@ -64,36 +110,67 @@ impl Spans {
         requests: usize,
         only_cluster: bool,
     ) -> Option<TraceEdge> {
+        self.audited(access, requests, only_cluster).or_else(|| self.claimed(access))
+    }
+
+    fn audited(&self, access: &Access, requests: usize, only_cluster: bool) -> Option<TraceEdge> {
         let audit_id = access.source_event_id.as_deref()?;
-        let numbers = self.by_audit_id.get(prefix(audit_id))?.iter();
-        let candidates = numbers.filter_map(|number| self.facts.get(number)).map(|(_, span)| span);
+        let candidates = self.facts_of(self.by_audit_id.get(prefix(audit_id)));
         let reachable = candidates.filter(|span| match &span.cluster {
             Some(cluster) => access.cluster.as_ref() == Some(cluster),
             None => only_cluster,
         });
-        let graded = reachable.map(|span| {
+        best(reachable.map(|span| {
             let exact = requests == 1 && span.cluster.is_some() && serves(span, access);
-            (exact, span.kind == "server", span)
-        });
-        // The best first; among equals the earliest, then by id, so that arrival does not decide.
-        let best = graded.min_by(|a, b| {
-            let rank = |c: &(bool, bool, &SpanFact)| (!c.0, !c.1, c.2.time, c.2.span_id.clone());
-            rank(a).cmp(&rank(b))
-        })?;
-        let evidence = if best.0 { Evidence::Exact } else { Evidence::Derived };
-        Some(TraceEdge { span: best.2.clone(), evidence })
+            (exact, span)
+        }))
+    }
+
+    /// The span that the access itself names.
+    ///
+    /// A proxy makes up the id of its own span: no client can choose it. A line that quotes a header names
+    /// the client's span, which is all that it claims.
+    fn claimed(&self, access: &Access) -> Option<TraceEdge> {
+        let key = access.claimed_trace_id.clone().zip(access.claimed_span_id.clone())?;
+        let named = self.facts_of(self.by_key.get(&key));
+        best(named.map(|span| (span.kind == "server" && nests(span, access), span)))
+    }
+
+    /// The client's span that the serving span of `access` links to.
+    ///
+    /// It is derived, since clients choose what is linked to; one that nobody sent is their word alone.
+    pub(crate) fn linked(&self, access: &Access) -> Option<(SpanKey, Evidence)> {
+        let key = access.trace_id.clone().zip(access.span_id.clone())?;
+        let links = self.facts_of(self.by_key.get(&key)).flat_map(|span| &span.links);
+        let links: Vec<_> = links.collect();
+        let seen = links.iter().find(|link| self.by_key.contains_key(**link));
+        match (seen, links.first()) {
+            (Some(link), _) => Some(((*link).clone(), Evidence::Derived)),
+            (None, Some(link)) => Some(((*link).clone(), Evidence::Heuristic)),
+            (None, None) => None,
+        }
     }
 
     /// Everything in the order in which it came, for a checkpoint.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &(String, SpanFact)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &SpanFact> {
         self.facts.values()
     }
 
     /// Keeps a span behind all others.
-    pub(crate) fn restore(&mut self, audit_id: String, span: SpanFact) {
+    pub(crate) fn restore(&mut self, span: SpanFact) {
         let number = self.facts.last_key_value().map_or(0, |(last, _)| last + 1);
-        self.by_audit_id.entry(audit_id.clone()).or_default().push(number);
-        self.facts.insert(number, (audit_id, span));
+        let key = (span.trace_id.clone(), span.span_id.clone());
+        self.by_key.entry(key).or_default().insert(number);
+        for link in &span.links {
+            self.by_link.entry(link.clone()).or_default().insert(number);
+        }
+        if let Some(audit_id) = &span.audit_id {
+            self.by_audit_id.entry(audit_id.clone()).or_default().insert(number);
+            self.audited.insert(number);
+        } else {
+            self.others.insert(number);
+        }
+        self.facts.insert(number, span);
     }
 
     /// Number of spans held.
@@ -101,15 +178,45 @@ impl Spans {
         self.facts.len()
     }
 
-    fn forget_oldest(&mut self) {
-        let Some((number, (audit_id, _))) = self.facts.pop_first() else { return };
-        if let Some(numbers) = self.by_audit_id.get_mut(&audit_id) {
-            numbers.retain(|other| *other != number);
-            if numbers.is_empty() {
-                self.by_audit_id.remove(&audit_id);
-            }
+    fn facts_of<'a>(
+        &'a self,
+        numbers: Option<&'a BTreeSet<u64>>,
+    ) -> impl Iterator<Item = &'a SpanFact> {
+        numbers.into_iter().flatten().filter_map(|number| self.facts.get(number))
+    }
+
+    fn forget(&mut self, number: Option<u64>) {
+        let Some((number, span)) = number.and_then(|number| self.facts.remove_entry(&number))
+        else {
+            return;
+        };
+        remove(&mut self.by_key, &(span.trace_id, span.span_id), number);
+        for link in &span.links {
+            remove(&mut self.by_link, link, number);
+        }
+        if let Some(audit_id) = &span.audit_id {
+            remove(&mut self.by_audit_id, audit_id, number);
         }
     }
+}
+
+fn remove<K: Ord>(index: &mut BTreeMap<K, BTreeSet<u64>>, key: &K, number: u64) {
+    if let Some(numbers) = index.get_mut(key) {
+        numbers.remove(&number);
+        if numbers.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+/// The best first; among equals the earliest, then by id, so that arrival does not decide.
+fn best<'a>(graded: impl Iterator<Item = (bool, &'a SpanFact)>) -> Option<TraceEdge> {
+    let rank = |(exact, span): &(bool, &SpanFact)| {
+        (!exact, span.kind != "server", span.time, span.span_id.clone())
+    };
+    let (exact, span) = graded.min_by_key(rank)?;
+    let evidence = if exact { Evidence::Exact } else { Evidence::Derived };
+    Some(TraceEdge { span: span.clone(), evidence })
 }
 
 /// The part of an audit id that a span can carry.
@@ -127,10 +234,14 @@ fn serves(span: &SpanFact, access: &Access) -> bool {
     let same_path = span.target.as_deref().map(path) == asked && asked.is_some();
     let verb = access.verb.as_deref().unwrap_or_default();
     let same_method = span.method.as_deref().is_some_and(|method| methods(verb).contains(&method));
+    same_path && same_method && nests(span, access)
+}
+
+/// The span begins within the request.
+fn nests(span: &SpanFact, access: &Access) -> bool {
     let begins = span.time.since(access.time) >= -NESTING_SLACK;
     let answered = access.duration_us.map(|duration| access.time.plus(duration));
-    let ends = answered.is_none_or(|answered| span.time.since(answered) <= NESTING_SLACK);
-    same_path && same_method && begins && ends
+    begins && answered.is_none_or(|answered| span.time.since(answered) <= NESTING_SLACK)
 }
 
 /// The HTTP methods behind a request verb: <https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-the-request-verb>.
@@ -154,6 +265,7 @@ fn fact(span: &Span) -> SpanFact {
         names.iter().find_map(|name| attributes.get(name)?.as_str().map(str::to_owned))
     };
     SpanFact {
+        audit_id: span.audit_id.as_deref().map(|id| prefix(id).to_owned()),
         trace_id: span.trace_id.clone(),
         span_id: span.span_id.clone(),
         service: span.service.clone(),
@@ -164,5 +276,15 @@ fn fact(span: &Span) -> SpanFact {
         end_time: span.end_time,
         method: first(["http.request.method", "http.method", "method"]),
         target: first(["url.path", "http.target", "path"]),
+        links: links(span),
     }
+}
+
+fn links(span: &Span) -> Vec<SpanKey> {
+    let links = body::value(span.links.as_ref());
+    let links = links.as_array().into_iter().flatten().filter_map(|link| {
+        let id = |name: &str| link[name].as_str().map(str::to_owned);
+        id("trace_id").zip(id("span_id"))
+    });
+    links.take(MAX_LINKS).collect()
 }
