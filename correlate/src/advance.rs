@@ -43,7 +43,13 @@ pub(crate) fn access(state: &mut State, access: &mut Access, turn: &mut Turn) ->
         configuration(state, access, turn, &mut news);
         pods(state, access, turn, &mut news);
         let process = attested::process(access, cause_of(access));
-        turn.workloads.extend(process.and_then(|process| state.workloads.process(process)));
+        if let Some(row) = process.and_then(|process| state.workloads.process(process)) {
+            let holder = row.workload.as_deref().unwrap_or_default();
+            let positions = state.recent.of_principal(holder);
+            let reason = "the process that holds its SVID was seen";
+            news.push(News { edge: Edge::Workload, positions, reason });
+            turn.workloads.push(row);
+        }
     }
     news
 }

@@ -85,12 +85,23 @@ fn holder(state: &State, access: &Access) -> Option<Ownership> {
     let of_pod = recent::foreign_pod(access)
         .or_else(|| session?.pod_uid.as_deref())
         .and_then(|uid| state.workloads.owner_of_uid(uid));
-    of_pod.or_else(|| {
-        let account = recent::account_of(access);
-        let account = account.or_else(|| session.and_then(credentials::account_of));
-        let annotated = || state.cloud_identities.account_of(&state.objects, access);
-        state.workloads.running_as(&account.or_else(annotated)?, access.time)
-    })
+    of_pod
+        .or_else(|| {
+            let account = recent::account_of(access);
+            let account = account.or_else(|| session.and_then(credentials::account_of));
+            let annotated = || state.cloud_identities.account_of(&state.objects, access);
+            state.workloads.running_as(&account.or_else(annotated)?, access.time)
+        })
+        .or_else(|| process(state, access))
+}
+
+/// The process that the SPIFFE ID of an access in a mesh was given to.
+fn process(state: &State, access: &Access) -> Option<Ownership> {
+    let is_shown =
+        access.identity_kind == IdentityKind::Spiffe && access.provider != Provider::Spire;
+    let holder = access.identity.as_deref().filter(|_| is_shown)?;
+    let namespace = access.namespace.clone().unwrap_or_default();
+    state.workloads.holding(&(access.cluster.clone(), namespace), holder, access.time)
 }
 
 fn lineage(state: &State, access: &mut Access) {

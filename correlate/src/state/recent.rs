@@ -10,7 +10,7 @@ use durward_schemas::Time;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::{CredentialId, LogPosition, RequestKey};
 use durward_schemas::tables::Access;
-use durward_schemas::values::Provider;
+use durward_schemas::values::{IdentityKind, Provider};
 
 use crate::state::cloud_identity::principal_of;
 use crate::state::spans::{SpanKey, prefix};
@@ -72,6 +72,9 @@ impl Recent {
         if let Some(principal) = principal_of(access) {
             self.by_principal.entry(principal).or_default().insert(position);
         }
+        if let Some(holder) = spiffe_id(access) {
+            self.by_principal.entry(holder.to_owned()).or_default().insert(position);
+        }
         if let Some(span) = claimed_span(access) {
             self.by_claimed_span.entry(span).or_default().insert(position);
         }
@@ -124,7 +127,7 @@ impl Recent {
         self.by_account.get(account).into_iter().flatten().copied().collect()
     }
 
-    /// Accesses by a principal of a cloud.
+    /// Accesses by a principal of a cloud, or by who shows a SPIFFE ID.
     pub(crate) fn of_principal(&self, name: &str) -> Vec<LogPosition> {
         self.by_principal.get(name).into_iter().flatten().copied().collect()
     }
@@ -185,6 +188,9 @@ impl Recent {
         if let Some(principal) = principal_of(access) {
             remove(&mut self.by_principal, &principal, position);
         }
+        if let Some(holder) = spiffe_id(access) {
+            remove(&mut self.by_principal, &holder.to_owned(), position);
+        }
         if let Some(span) = claimed_span(access) {
             remove(&mut self.by_claimed_span, &span, position);
         }
@@ -219,6 +225,11 @@ pub(crate) fn account_of(access: &Access) -> Option<Account> {
 /// The UID of the pod that acted outside Kubernetes, where no cluster need be known: UIDs are unique.
 pub(crate) fn foreign_pod(access: &Access) -> Option<&str> {
     access.pod_uid.as_deref().filter(|_| access.provider != Provider::Kubernetes)
+}
+
+/// The SPIFFE ID that was shown.
+fn spiffe_id(access: &Access) -> Option<&str> {
+    access.identity.as_deref().filter(|_| access.identity_kind == IdentityKind::Spiffe)
 }
 
 fn claimed_span(access: &Access) -> Option<SpanKey> {

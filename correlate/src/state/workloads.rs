@@ -252,6 +252,23 @@ impl Workloads {
         Some(Ownership { evidence: Evidence::Derived, ..only.ownership()? })
     }
 
+    /// The processes that an agent gave an SVID of this SPIFFE ID before `time`, as one workload.
+    ///
+    /// It is derived: an access names the SPIFFE ID, and whoever has the key of an SVID can show it.
+    pub(crate) fn holding(&self, place: &Place, holder: &str, time: Time) -> Option<Ownership> {
+        let here = self.processes.range((place.clone(), String::new())..);
+        let mut here = here.take_while(|((other, _), _)| other == place).map(|(_, row)| row);
+        let row = here.find(|row| {
+            row.workload.as_deref() == Some(holder)
+                && row.valid_from.is_none_or(|from| from <= time)
+        })?;
+        Some(Ownership {
+            kind: row.workload_kind.clone()?,
+            workload: holder.to_owned(),
+            evidence: Evidence::Derived,
+        })
+    }
+
     /// Everything, for a checkpoint.
     pub(crate) fn parts(
         &self,

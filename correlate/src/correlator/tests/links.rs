@@ -218,3 +218,33 @@ fn a_version_of_a_managed_policy_concerns_who_has_it() {
         assert!(summary.as_str().expect("a text").contains(verb), "{summary}");
     }
 }
+
+/// Scenario: an agent of SPIRE gives a process an SVID, which is shown in the mesh; another's is shown, and
+/// one before the agent gave it.
+/// Guarantees: the access leads to the process, derived; the others to none.
+#[test]
+fn svids_lead_to_the_process_that_holds_them() {
+    let (cart, report) =
+        ("spiffe://shop.test/ns/shop/sa/cart", "spiffe://shop.test/ns/shop/sa/report");
+    let spiffe = |second, holder: &str, provider| Access {
+        provider,
+        identity: Some(holder.into()),
+        identity_kind: IdentityKind::Spiffe,
+        namespace: Some("shop".into()),
+        source_event_id: None,
+        ..request(second, holder, "GET", "orders", "1")
+    };
+    let fetched = Access {
+        verb: Some("FetchX509SVID".into()),
+        extra: Some(Json(r#"{"pid":7}"#.into())),
+        ..spiffe(2, cart, Provider::Spire)
+    };
+    let rows = [
+        spiffe(1, cart, Provider::Envoy),
+        fetched,
+        spiffe(3, cart, Provider::Envoy),
+        spiffe(4, report, Provider::Envoy),
+    ];
+    assert_eq!(workload(&rows, 3), Some(derived(cart)));
+    assert_eq!((workload(&rows, 1), workload(&rows, 4)), (None, None));
+}
