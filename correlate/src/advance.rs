@@ -29,6 +29,9 @@ pub(crate) struct News {
     pub reason: &'static str,
 }
 
+/// Why a 401 is looked at again.
+const ENDED: &str = "what its credential may rest on was deleted";
+
 /// Takes what a judged access tells: changes, mintings, pods.
 pub(crate) fn access(state: &mut State, access: &mut Access, turn: &mut Turn) -> Vec<News> {
     let mut news = Vec::new();
@@ -36,6 +39,16 @@ pub(crate) fn access(state: &mut State, access: &mut Access, turn: &mut Turn) ->
         access.issued_credential_id = Some(signed);
     }
     let access = &*access;
+    if access.identity.is_some() {
+        // A use that arrives late may be by whom a later request of its client was.
+        let mut positions = state.recent.unauthenticated_since(access.time);
+        if !positions.is_empty() {
+            let of_client: BTreeSet<_> = state.recent.of_client(access).collect();
+            positions.retain(|position| of_client.contains(position));
+        }
+        let reason = "an earlier request of its client was seen";
+        news.push(News { edge: Edge::Actor, positions, reason });
+    }
     turn.credentials.extend(state.credentials.use_of(access));
     proof(state, access, &mut news);
     if access.decision != Decision::Deny && access.outcome == Outcome::Success {
@@ -100,6 +113,8 @@ fn minting(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<N
             news.push(News { edge: Edge::Workload, positions: positions.clone(), reason });
         }
         news.push(News { edge: Edge::Lineage, positions, reason });
+        let positions = state.recent.unauthenticated_since(access.time);
+        news.push(News { edge: Edge::Actor, positions, reason });
     }
     turn.credentials.extend(minted);
 }
@@ -198,6 +213,10 @@ fn keep(
 ) {
     let (from, is_policy) = (version.from, is_policy(key));
     state.policy.index(key, &version.content);
+    if version.content == Content::Gone {
+        let positions = state.recent.unauthenticated_since(from);
+        news.push(News { edge: Edge::Actor, positions, reason: ENDED });
+    }
     if state.cloud_identities.index(key, &version.content) {
         news.push(annotated_news(state, key));
     }
@@ -323,6 +342,8 @@ fn pods(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News
                 .object_name
                 .as_deref()
                 .and_then(|pod| state.workloads.gone(&place, pod, cause));
+            let positions = state.recent.unauthenticated_since(cause.time);
+            news.push(News { edge: Edge::Actor, positions, reason: ENDED });
             (gone.into_iter().collect(), false)
         }
         (

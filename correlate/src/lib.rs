@@ -3,7 +3,7 @@
 //! DataFusion and Delta Lake live only here. Read it in the order of the walk:
 //!
 //! 1. [`correlator`]: one record of the log -> one turn. Its steps: `deduplicate`, `advance`
-//!    (with `change` and `summary`), `resolve`; what is known stands in `state`.
+//!    (with `change` and `summary`), `resolve` (with `unauthenticated`); what is known stands in `state`.
 //! 2. [`checkpoint`]: the state as bytes and back.
 //! 3. [`lake`]: rows -> Delta tables, once and durably.
 //! 4. [`query`]: SQL over the lake, in a process of its own, within limits.
@@ -24,5 +24,6 @@ mod relay;
 mod resolve;
 mod state;
 mod summary;
+mod unauthenticated;
 
 pub use correlator::{Correlator, Settings};

@@ -17,10 +17,18 @@ use crate::state::objects::ObjectKey;
 use crate::state::policy::{Cause, Refusal};
 use crate::state::recent::{self, pod_place};
 use crate::state::workloads::Ownership;
+use crate::unauthenticated;
 
 /// The edges that later evidence can amend, in the order in which a row gets them.
-pub(crate) const EDGES: [Edge; 6] =
-    [Edge::Workload, Edge::Lineage, Edge::Change, Edge::Trace, Edge::Link, Edge::Impersonation];
+pub(crate) const EDGES: [Edge; 7] = [
+    Edge::Workload,
+    Edge::Lineage,
+    Edge::Change,
+    Edge::Trace,
+    Edge::Link,
+    Edge::Impersonation,
+    Edge::Actor,
+];
 
 /// Sets one edge of `access` to what the state knows now.
 pub(crate) fn resolve(state: &State, edge: Edge, access: &mut Access) {
@@ -31,8 +39,9 @@ pub(crate) fn resolve(state: &State, edge: Edge, access: &mut Access) {
         Edge::Trace => trace(state, access),
         Edge::Link => link(state, access),
         Edge::Impersonation => impersonation(state, access),
+        Edge::Actor => unauthenticated::resolve(state, access),
         // These are read from the event itself, or found when the row passes.
-        Edge::Credential | Edge::Outcome | Edge::Actor | Edge::Request => {}
+        Edge::Credential | Edge::Outcome | Edge::Request => {}
     }
 }
 

@@ -264,6 +264,7 @@ SELECT
     CASE
         WHEN a.decision = 'deny' AND a.decided_by = 'authentication'
             THEN 'refused by authentication: ' || coalesce(left(a.decision_reason, 300), 'no valid credential was shown')
+                || coalesce('; by its address and user agent probably ' || a.likely_identity || ', since ' || a.likely_cause, '')
         -- Bindings are known, and so is which one is missing.
         WHEN a.decision = 'deny' AND a.provider = 'kubernetes' AND a.change_evidence = 'exact'
             THEN 'refused: ' || a.change_summary || ', which took what had allowed it'

@@ -12,6 +12,7 @@ use super::*;
 
 mod certificates;
 mod links;
+mod refused;
 mod traces;
 mod unseen;
 

@@ -166,6 +166,12 @@ pub(super) fn action(row: &Fields) -> String {
 
 fn who(access: &Fields) -> String {
     let mut told = some(access, "identity").unwrap_or("nobody: authentication failed").to_owned();
+    if let Some((other, cause)) = some(access, "likely_identity").zip(some(access, "likely_cause"))
+    {
+        told = format!(
+            "{told}, probably {other} (heuristic: the same address and user agent), since {cause}"
+        );
+    }
     if let Some(other) = some(access, "impersonated_identity") {
         told = format!("{told}, impersonating {other}");
     }
@@ -259,15 +265,25 @@ fn changed(access: &Fields, known: Option<&Fields>) -> Option<Line> {
 
 fn trace(access: &Fields, spans: usize) -> Option<String> {
     let id = some(access, "trace_id")?;
-    let how = match text(access, "trace_evidence") {
-        "exact" => "exact: audit id, method, path and times agree",
-        _ => "derived: by an audit id, which clients choose",
+    let how = match (text(access, "trace_evidence"), text(access, "provider")) {
+        ("exact", "kubernetes") => "exact: audit id, method, path and times agree",
+        ("exact", _) => "exact: the span that the proxy made for it",
+        (_, "kubernetes") => "derived: by an audit id, which clients choose",
+        _ => "derived: by the trace and span that it names",
     };
-    Some(format!(
+    let mut told = format!(
         "{id}, span \"{}\" of {}, {spans} spans ({how})",
         text(access, "trace_name"),
         some(access, "trace_service").unwrap_or("an unnamed service")
-    ))
+    );
+    if let Some(client) = some(access, "linked_trace_id") {
+        let how = match text(access, "link_evidence") {
+            "derived" => "derived: the client's span was seen",
+            _ => "heuristic: the client's word, its span was not seen",
+        };
+        told = format!("{told}; linked to the client's {client} ({how})");
+    }
+    Some(told)
 }
 
 fn seen_from(access: &Fields) -> String {

@@ -15,6 +15,7 @@ use durward_schemas::values::{IdentityKind, Provider};
 use crate::state::cloud_identity::principal_of;
 use crate::state::spans::{SpanKey, prefix};
 use crate::state::workloads::Account;
+use crate::unauthenticated::is_unauthenticated;
 
 /// Accesses in the order of the log, with indexes by what evidence names; these are only looked up, so that
 /// no order of theirs shows.
@@ -29,8 +30,13 @@ pub(crate) struct Recent {
     by_account: Index<Account>,
     by_principal: Index<String>,
     by_claimed_span: Index<SpanKey>,
+    by_client: Index<Client>,
+    unauthenticated: BTreeSet<(Time, LogPosition)>,
     by_time: BTreeSet<(Time, LogPosition)>,
 }
+
+/// Where requests come from: cluster, address, user agent.
+pub(crate) type Client = (Option<String>, String, String);
 
 /// Positions by what accesses name.
 type Index<K> = HashMap<K, BTreeSet<LogPosition>>;
@@ -77,6 +83,12 @@ impl Recent {
         }
         if let Some(span) = claimed_span(access) {
             self.by_claimed_span.entry(span).or_default().insert(position);
+        }
+        if let Some(client) = client_of(access) {
+            self.by_client.entry(client).or_default().insert(position);
+        }
+        if is_unauthenticated(access) {
+            self.unauthenticated.insert((access.time, position));
         }
         self.rows.insert(position, held);
     }
@@ -137,6 +149,19 @@ impl Recent {
         self.by_claimed_span.get(span).into_iter().flatten().copied().collect()
     }
 
+    /// Requests to the API server from the address and with the user agent of `access`, the newest first.
+    pub(crate) fn of_client(&self, access: &Access) -> impl Iterator<Item = LogPosition> {
+        let client = client_of(access);
+        let positions = client.and_then(|client| self.by_client.get(&client));
+        positions.into_iter().flatten().rev().copied()
+    }
+
+    /// Accesses at or after `time` that authentication refused.
+    pub(crate) fn unauthenticated_since(&self, time: Time) -> Vec<LogPosition> {
+        let since = self.unauthenticated.range((time, LogPosition::MIN)..);
+        since.map(|(_, position)| *position).collect()
+    }
+
     /// Accesses of `cluster` at or after `time`.
     pub(crate) fn since(&self, cluster: Option<&str>, time: Time) -> Vec<LogPosition> {
         let here = |position: &LogPosition| {
@@ -194,6 +219,10 @@ impl Recent {
         if let Some(span) = claimed_span(access) {
             remove(&mut self.by_claimed_span, &span, position);
         }
+        if let Some(client) = client_of(access) {
+            remove(&mut self.by_client, &client, position);
+        }
+        self.unauthenticated.remove(&(access.time, position));
     }
 }
 
@@ -225,6 +254,12 @@ pub(crate) fn account_of(access: &Access) -> Option<Account> {
 /// The UID of the pod that acted outside Kubernetes, where no cluster need be known: UIDs are unique.
 pub(crate) fn foreign_pod(access: &Access) -> Option<&str> {
     access.pod_uid.as_deref().filter(|_| access.provider != Provider::Kubernetes)
+}
+
+fn client_of(access: &Access) -> Option<Client> {
+    let is_api_server = access.provider == Provider::Kubernetes;
+    let address = access.source_ip.clone().filter(|_| is_api_server)?;
+    Some((access.cluster.clone(), address, access.user_agent.clone()?))
 }
 
 /// The SPIFFE ID that was shown.

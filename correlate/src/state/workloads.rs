@@ -232,6 +232,12 @@ impl Workloads {
         })
     }
 
+    /// The row of a pod.
+    pub(crate) fn pod_of(&self, cluster: Option<&str>, uid: &str) -> Option<&Workload> {
+        let key = (cluster.map(str::to_owned), uid.to_owned());
+        self.pods.get(&key).map(|known| &known.row)
+    }
+
     /// Who the pod with this UID belongs to, in whichever cluster it was seen: UIDs are unique.
     pub(crate) fn owner_of_uid(&self, uid: &str) -> Option<Ownership> {
         let cluster = self.clusters.get(uid)?;
