@@ -76,32 +76,31 @@ fn workload(state: &State, access: &mut Access) {
     access.workload = owner.map(|owner| owner.workload);
 }
 
-/// Whose credential it was, where the access names no pod: the owner of the pod that a cloud's
-/// session was minted for, else the one workload that runs as the `ServiceAccount`, which the access or
-/// the minting names, or which alone is annotated with the principal.
+/// Whose credential it was, where the access names no pod: the owner of the pod that a cloud's session, or
+/// one before it, was minted for, else the one workload that runs as the `ServiceAccount`, which the access
+/// or a minting names, or which alone is annotated with the principal.
 fn holder(state: &State, access: &Access) -> Option<Ownership> {
-    let is_cloud = access.credential_kind == Some(CredentialKind::CloudSession);
-    let session = access
-        .credential_id
-        .as_ref()
-        .filter(|_| access.provider != Provider::Kubernetes || is_cloud)
-        .and_then(|id| state.credentials.get(access.cluster.as_deref(), id));
     // The API server names the pod, whose object and owner nobody saw: the account is what is left.
     if access.provider == Provider::Kubernetes && access.pod.is_some() {
         let account = pod_place(access).zip(access.service_account.clone())?;
         return state.workloads.running_as(&account, access.time);
     }
+    let is_cloud = access.credential_kind == Some(CredentialKind::CloudSession);
+    let session = access.credential_id.as_ref();
+    let session = session.filter(|_| access.provider != Provider::Kubernetes || is_cloud);
+    // A role that assumes another is still the pod that began.
+    let lineage = session.map(|id| state.credentials.lineage(access.cluster.as_deref(), id));
+    let lineage: Vec<_> = lineage.into_iter().flatten().collect();
     let of_pod = recent::foreign_pod(access)
-        .or_else(|| session?.pod_uid.as_deref())
+        .or_else(|| lineage.iter().find_map(|credential| credential.pod_uid.as_deref()))
         .and_then(|uid| state.workloads.owner_of_uid(uid));
-    of_pod
-        .or_else(|| {
-            let account = recent::account_of(access);
-            let account = account.or_else(|| session.and_then(credentials::account_of));
-            let annotated = || state.cloud_identities.account_of(&state.objects, access);
-            state.workloads.running_as(&account.or_else(annotated)?, access.time)
-        })
-        .or_else(|| process(state, access))
+    let of_account = || {
+        let minted = || lineage.iter().find_map(|credential| credentials::account_of(credential));
+        let annotated = || state.cloud_identities.account_of(&state.objects, access);
+        let account = recent::account_of(access).or_else(minted).or_else(annotated)?;
+        state.workloads.running_as(&account, access.time)
+    };
+    of_pod.or_else(of_account).or_else(|| process(state, access))
 }
 
 /// The process that the SPIFFE ID of an access in a mesh was given to.

@@ -16,7 +16,7 @@ use crate::state::{cloud_key, cloud_session, svid, vault_token};
 type Key = (Option<String>, CredentialId);
 
 /// A chain longer than this is a loop or an attack on the reader.
-const DEEPEST: i64 = 64;
+const DEEPEST: u8 = 64;
 
 /// Tokens rotate every hour: the oldest leave first, and live on in the lake.
 const MOST_CREDENTIALS: usize = 200_000;
@@ -131,15 +131,33 @@ impl Credentials {
         self.known.len()
     }
 
-    /// Credentials that this pod or this `ServiceAccount` got, whose uses name neither.
+    /// Credentials that this pod or this `ServiceAccount` got, whose uses name neither, and all that were
+    /// minted with them.
     pub(crate) fn held_by(
         &self,
         pod_uid: Option<&str>,
         account: Option<&Account>,
-    ) -> Vec<CredentialId> {
+    ) -> BTreeSet<CredentialId> {
         let of_pod = pod_uid.and_then(|uid| self.of_pod.get(uid));
         let of_account = account.and_then(|account| self.of_account.get(account));
-        of_pod.into_iter().chain(of_account).flatten().map(|(_, id)| id.clone()).collect()
+        let mut waiting: Vec<&Key> = of_pod.into_iter().chain(of_account).flatten().collect();
+        let mut found = BTreeSet::new();
+        while let Some(key) = waiting.pop() {
+            if found.insert(key.1.clone()) {
+                waiting.extend(self.minted.get(key).into_iter().flatten());
+            }
+        }
+        found
+    }
+
+    /// The credential, the one that minted it, and so on to the root.
+    pub(crate) fn lineage(
+        &self,
+        cluster: Option<&str>,
+        id: &CredentialId,
+    ) -> impl Iterator<Item = &Credential> {
+        let keys = std::iter::successors(Some(key_of(cluster, id)), |key| self.parent(key));
+        keys.take(DEEPEST.into()).map_while(|key| self.known.get(&key))
     }
 
     fn note_parent(&mut self, key: &Key, credential: &Credential) {
@@ -227,7 +245,7 @@ impl Credentials {
         while let Some(parent) = self.parent(&current) {
             depth += 1;
             current = parent;
-            if depth >= DEEPEST {
+            if depth >= i64::from(DEEPEST) {
                 break;
             }
         }

@@ -219,6 +219,30 @@ fn a_version_of_a_managed_policy_concerns_who_has_it() {
     }
 }
 
+/// Scenario: a pod's session assumes a second role, and that a third, whose key is used.
+/// Guarantees: the access leads to the pod that began, and its lineage is two mintings behind the first, whichever row
+/// arrives first.
+#[test]
+fn roles_that_assume_roles_lead_to_the_pod() {
+    let chained = |second, with: &str, issued: &str| Access {
+        credential_id: Some(CredentialId::from(with)),
+        credential_kind: Some(CredentialKind::CloudSession),
+        issued_credential_id: Some(CredentialId::from(issued)),
+        response_object: Some(Json(format!(r#"{{"credentials":{{"accessKeyId":"{issued}"}}}}"#))),
+        ..used(second, Provider::Aws, None)
+    };
+    let rows = [
+        pod(1, "web", "frontend"),
+        session(2, Some("prod"), Some("uid-web")),
+        chained(3, "ASIAEXAMPLE", "ASIASECOND"),
+        chained(4, "ASIASECOND", "ASIATHIRD"),
+        Access { credential_id: Some("ASIATHIRD".into()), ..used(5, Provider::Aws, None) },
+    ];
+    assert_eq!(workload(&rows, 5), Some(("web/web".to_owned(), "exact".to_owned())));
+    let lineage = told(&rows, 5, Edge::Lineage).expect("a lineage");
+    assert_eq!(lineage["lineage_depth"], 2);
+}
+
 /// Scenario: an agent of SPIRE gives a process an SVID, which is shown in the mesh; another's is shown, and
 /// one before the agent gave it.
 /// Guarantees: the access leads to the process, derived; the others to none.
