@@ -11,7 +11,7 @@ use durward_schemas::values::{ChangeAction, ChangeKind, Decision, Edge, Outcome,
 use crate::body::{Body, Pod};
 use crate::change::{Made, changes, effective, is_kept, kind_of, told_again};
 use crate::correlator::State;
-use crate::resolve::told;
+use crate::resolve::{is_aggregation, told};
 use crate::state::attestation;
 use crate::state::attested;
 use crate::state::cloud_identity;
@@ -233,6 +233,14 @@ fn keep(
             turn.grants.extend(state.grants.refresh(&state.objects, key, moment));
         }
         news.push(impersonation_news(state, key, from));
+        if key.kind == "ClusterRole" {
+            let mut positions = state.recent.since(key.cluster.as_deref(), from);
+            positions.retain(|position| {
+                state.recent.get(*position).is_some_and(|held| is_aggregation(&held.access))
+            });
+            let reason = "a role that an aggregate selects was written";
+            news.push(News { edge: Edge::Actor, positions, reason });
+        }
         news.push(policy_news(state, key, from, moment));
     } else if is_mesh_policy(key) {
         news.push(mesh_news(state, key, from));

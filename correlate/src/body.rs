@@ -2,6 +2,8 @@
 //!
 //! Reading is lenient: a missing or null part is empty, and what is no object is `None`.
 
+use std::collections::BTreeMap;
+
 use durward_schemas::cell::Json;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -24,7 +26,12 @@ pub(crate) struct Metadata {
     pub owner_references: Vec<OwnerReference>,
     #[serde(deserialize_with = "or_default")]
     pub annotations: Annotations,
+    #[serde(deserialize_with = "or_default")]
+    pub labels: Labels,
 }
+
+/// Labels of an object.
+pub(crate) type Labels = BTreeMap<String, String>;
 
 /// The annotations that say as whom a `ServiceAccount` acts in a cloud.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -119,6 +126,62 @@ pub(crate) struct Body {
     #[serde(deserialize_with = "or_default")]
     pub subjects: Vec<Subject>,
     pub role_ref: Option<RoleRef>,
+    pub aggregation_rule: Option<AggregationRule>,
+}
+
+/// Whose rules an aggregate `ClusterRole` takes over.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct AggregationRule {
+    #[serde(deserialize_with = "or_default")]
+    cluster_role_selectors: Vec<LabelSelector>,
+}
+
+/// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/label-selector/>
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct LabelSelector {
+    #[serde(deserialize_with = "or_default")]
+    match_labels: Labels,
+    #[serde(deserialize_with = "or_default")]
+    match_expressions: Vec<Requirement>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(default)]
+struct Requirement {
+    key: String,
+    operator: String,
+    #[serde(deserialize_with = "or_default")]
+    values: Vec<String>,
+}
+
+impl AggregationRule {
+    /// Whether one of the selectors selects an object with these labels.
+    pub(crate) fn selects(&self, labels: &Labels) -> bool {
+        self.cluster_role_selectors.iter().any(|selector| selector.selects(labels))
+    }
+}
+
+impl LabelSelector {
+    fn selects(&self, labels: &Labels) -> bool {
+        self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+            && self.match_expressions.iter().all(|requirement| requirement.holds(labels))
+    }
+}
+
+impl Requirement {
+    fn holds(&self, labels: &Labels) -> bool {
+        let value = labels.get(&self.key);
+        let is_listed = value.is_some_and(|value| self.values.contains(value));
+        match self.operator.as_str() {
+            "In" => is_listed,
+            "NotIn" => !is_listed,
+            "Exists" => value.is_some(),
+            "DoesNotExist" => value.is_none(),
+            _ => false,
+        }
+    }
 }
 
 impl Body {

@@ -10,6 +10,7 @@ use durward_schemas::values::{
 };
 use serde_json::{Map, Value, json};
 
+use crate::change::effective;
 use crate::correlator::State;
 use crate::state::credentials;
 use crate::state::mesh_policy;
@@ -39,7 +40,10 @@ pub(crate) fn resolve(state: &State, edge: Edge, access: &mut Access) {
         Edge::Trace => trace(state, access),
         Edge::Link => link(state, access),
         Edge::Impersonation => impersonation(state, access),
-        Edge::Actor => unauthenticated::resolve(state, access),
+        Edge::Actor => {
+            unauthenticated::resolve(state, access);
+            author(state, access);
+        }
         // These are read from the event itself, or found when the row passes.
         Edge::Credential | Edge::Outcome | Edge::Request => {}
     }
@@ -191,6 +195,36 @@ fn trace(state: &State, access: &mut Access) {
     access.trace_name = edge.as_ref().map(|edge| edge.span.name.clone());
     access.span_id = edge.as_ref().map(|edge| edge.span.span_id.clone());
     access.trace_id = edge.map(|edge| edge.span.trace_id);
+}
+
+/// The controller that adds the rules of selected `ClusterRole`s to aggregates.
+pub(crate) const AGGREGATION_CONTROLLER: &str =
+    "system:serviceaccount:kube-system:clusterrole-aggregation-controller";
+
+/// Whether a controller writes what others wrote before.
+pub(crate) fn is_aggregation(access: &Access) -> bool {
+    access.provider == Provider::Kubernetes
+        && access.resource.as_deref() == Some("clusterroles")
+        && access.identity.as_deref() == Some(AGGREGATION_CONTROLLER)
+}
+
+/// Who wrote the role whose rules a controller adds to another.
+fn author(state: &State, access: &mut Access) {
+    if !is_aggregation(access) {
+        return;
+    }
+    let key = access.object_name.clone().map(|name| ObjectKey {
+        cluster: access.cluster.clone(),
+        kind: "ClusterRole".into(),
+        namespace: None,
+        name,
+    });
+    let change = key.and_then(|key| state.policy.author(&state.objects, &key, effective(access)));
+    let author = change.and_then(|change| state.changes.get(&change));
+    access.on_behalf_of = author.map(|change| change.actor.clone());
+    access.on_behalf_of_kind = author.map(|change| change.actor_kind);
+    access.on_behalf_of_evidence = author.map(|_| Evidence::Derived);
+    access.via = author.map(|_| AGGREGATION_CONTROLLER.to_owned());
 }
 
 /// The client's span, which the serving span links to: an API server continues the traces of few.

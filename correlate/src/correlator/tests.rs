@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod aggregation;
 mod certificates;
 mod links;
 mod refused;

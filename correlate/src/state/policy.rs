@@ -9,6 +9,7 @@ use durward_schemas::values::{Decision, Evidence};
 
 use crate::body::Rule;
 use crate::rbac::{Question, SubjectKey};
+use crate::state::aggregation::Aggregation;
 use crate::state::objects::{Content, ObjectKey, Objects, Version};
 
 /// Groups that everybody is in: a change for them is no change of one identity.
@@ -21,6 +22,7 @@ const EVERYBODY: [&str; 3] =
 pub(crate) struct Policy {
     bindings: BTreeMap<(Option<String>, SubjectKey), BTreeSet<ObjectKey>>,
     unseen: BTreeMap<Option<String>, BTreeSet<ObjectKey>>,
+    aggregation: Aggregation,
 }
 
 /// The latest earlier change that could alter a decision.
@@ -50,8 +52,9 @@ pub(crate) struct Refusal {
 }
 
 impl Policy {
-    /// Takes note of the subjects that a binding names.
+    /// Takes note of the subjects that a binding names, and of what a role selects.
     pub(crate) fn index(&mut self, key: &ObjectKey, content: &Content) {
+        self.aggregation.index(key, content);
         if !is_binding(key) {
             return;
         }
@@ -75,7 +78,7 @@ impl Policy {
             return None;
         }
         let derived = || self.latest_of_identity(objects, cluster, &question, access.time);
-        deciding_change(objects, access)
+        self.deciding_change(objects, access)
             .or_else(|| derived().map(|change| Cause { change, evidence: Evidence::Derived }))
     }
 
@@ -100,7 +103,10 @@ impl Policy {
                         return Some(Refusal { replayed: Decision::Allow, binding, cause: None });
                     }
                     Given::Unknown => unknown = Some(binding.clone()),
-                    Given::No => lost.extend(asked.lost(objects, binding, access.time)),
+                    Given::No => {
+                        let taken = asked.taken(objects, binding, access.time);
+                        lost.extend(taken.and_then(|taken| self.lost(objects, taken)));
+                    }
                 }
             }
         }
@@ -126,9 +132,9 @@ impl Policy {
         });
         let binding = giving.next()?.clone();
         let touched = touched_objects(objects, &binding);
-        let changes = touched.iter().filter_map(|key| latest_change(objects, key, access.time));
-        let last = changes.max_by_key(|(order, _)| *order).map(|(_, change)| change);
-        Some((binding, last))
+        let made = touched.iter().filter_map(|key| self.authored(objects, key, access.time));
+        let last = made.max_by_key(|(version, _)| order(version));
+        Some((binding, last.and_then(|(version, _)| version.change.clone())))
     }
 
     /// A binding that could give it, of which not all subjects were seen.
@@ -163,8 +169,59 @@ impl Policy {
         let bindings =
             own.flat_map(|subject| self.bindings_of(cluster, &subject).collect::<Vec<_>>());
         let touched = bindings.flat_map(|binding| touched_objects(objects, binding));
-        let changes = touched.filter_map(|key| latest_change(objects, &key, time));
-        changes.max_by_key(|(order, _)| *order).map(|(_, change)| change)
+        let made = touched.filter_map(|key| self.authored(objects, &key, time));
+        made.max_by_key(|(version, _)| order(version))
+            .and_then(|(version, _)| version.change.clone())
+    }
+
+    /// The latest change of the deciding binding or its role: what the authorizer itself named. What a write
+    /// without a body did is not known, so it is not exact, and neither is what a label selected.
+    fn deciding_change(&self, objects: &Objects, access: &Access) -> Option<Cause> {
+        let named = [access.decided_by.as_deref(), access.decided_role.as_deref()];
+        let keys = named.into_iter().flatten();
+        let keys = keys.filter_map(|path| ObjectKey::parse(access.cluster.as_deref(), path));
+        let made = keys.filter_map(|key| self.authored(objects, &key, access.time));
+        let (last, is_own) = made.max_by_key(|(version, _)| order(version))?;
+        let is_exact = is_own && last.content.is_whole();
+        let evidence = if is_exact { Evidence::Exact } else { Evidence::Derived };
+        Some(Cause { change: last.change.clone()?, evidence })
+    }
+
+    /// The latest version of one object up to `time` that a change made, or the version of the role that
+    /// somebody wrote and a controller added to it; whether it is the object's own.
+    fn authored<'a>(
+        &'a self,
+        objects: &'a Objects,
+        key: &ObjectKey,
+        time: Time,
+    ) -> Option<(&'a Version, bool)> {
+        let own = latest_version(objects, key, time)?;
+        let author = self.aggregation.author(objects, key, own);
+        Some(author.map_or((own, true), |(_, version)| (version, false)))
+    }
+
+    /// Who wrote a role whose rules a controller added to `role` in its version at `time`.
+    pub(crate) fn author(
+        &self,
+        objects: &Objects,
+        role: &ObjectKey,
+        time: Time,
+    ) -> Option<ChangeId> {
+        let version = objects.at(role, time)?;
+        self.aggregation.author(objects, role, version)?.1.change.clone()
+    }
+
+    /// The change that made a version after which something was no longer given.
+    fn lost<'a>(
+        &'a self,
+        objects: &'a Objects,
+        taken: Taken<'a>,
+    ) -> Option<((Time, &'a str), Cause)> {
+        let author = self.aggregation.author(objects, &taken.key, taken.version);
+        let version = author.map_or(taken.version, |(_, version)| version);
+        let is_exact = taken.is_exact && author.is_none();
+        let evidence = if is_exact { Evidence::Exact } else { Evidence::Derived };
+        Some((order(version), Cause { change: version.change.clone()?, evidence }))
     }
 
     fn bindings_of(
@@ -210,28 +267,37 @@ impl Asked<'_> {
         }
     }
 
-    /// The last change up to `time` after which `binding` no longer gave it.
+    /// The last version up to `time` after which `binding` no longer gave it.
     ///
     /// It is exact where what it had given and what it gives now were seen.
-    fn lost<'o>(
+    fn taken<'o>(
         &self,
         objects: &'o Objects,
         binding: &ObjectKey,
         time: Time,
-    ) -> Option<((Time, &'o str), Cause)> {
+    ) -> Option<Taken<'o>> {
         let touched = touched_objects(objects, binding);
-        let versions = touched.iter().flat_map(|key| objects.history(key));
-        let made = versions.filter(|version| version.from <= time && version.change.is_some());
-        let taking = made.filter(|version| {
+        let versions = touched.into_iter().flat_map(|key| {
+            let history = objects.history(&key).iter();
+            history.map(move |version| (key.clone(), version))
+        });
+        let made = versions.filter(|(_, it)| it.from <= time && it.change.is_some());
+        let taking = made.filter(|(_, version)| {
             self.given(objects, binding, version.from) == Given::No
                 && self.given(objects, binding, version.from.plus(-1)) != Given::No
         });
-        let last = taking.max_by_key(|version| order(version))?;
-        let had = self.given(objects, binding, last.from.plus(-1));
-        let is_exact = had == Given::Yes && last.content.is_whole();
-        let evidence = if is_exact { Evidence::Exact } else { Evidence::Derived };
-        Some((order(last), Cause { change: last.change.clone()?, evidence }))
+        let (key, version) = taking.max_by_key(|(_, version)| order(version))?;
+        let had = self.given(objects, binding, version.from.plus(-1));
+        let is_exact = had == Given::Yes && version.content.is_whole();
+        Some(Taken { key, version, is_exact })
     }
+}
+
+/// The version of an object after which something was no longer given.
+struct Taken<'a> {
+    key: ObjectKey,
+    version: &'a Version,
+    is_exact: bool,
 }
 
 /// Whether `key` is a binding.
@@ -267,18 +333,6 @@ fn touched_objects(objects: &Objects, binding: &ObjectKey) -> BTreeSet<ObjectKey
     let history = objects.history(binding).iter();
     let roles = history.filter_map(|version| role_key(binding, &version.content));
     roles.chain([binding.clone()]).collect()
-}
-
-/// The latest change of the deciding binding or its role: what the authorizer itself named. What a write
-/// without a body did is not known, so it is not exact.
-fn deciding_change(objects: &Objects, access: &Access) -> Option<Cause> {
-    let named = [access.decided_by.as_deref(), access.decided_role.as_deref()];
-    let keys = named.into_iter().flatten();
-    let keys = keys.filter_map(|path| ObjectKey::parse(access.cluster.as_deref(), path));
-    let versions = keys.filter_map(|key| latest_version(objects, &key, access.time));
-    let last = versions.max_by_key(|version| order(version))?;
-    let evidence = if last.content.is_whole() { Evidence::Exact } else { Evidence::Derived };
-    Some(Cause { change: last.change.clone()?, evidence })
 }
 
 /// The latest version of one object up to `time` that a change made.
