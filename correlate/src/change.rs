@@ -329,7 +329,7 @@ fn essence(kind: ChangeKind, json: &Json) -> Value {
 }
 
 /// Where the parts of an object that decide stand.
-fn essential(kind: ChangeKind) -> &'static [&'static str] {
+pub(crate) fn essential(kind: ChangeKind) -> &'static [&'static str] {
     match kind {
         ChangeKind::Role | ChangeKind::ClusterRole => &["/rules"],
         ChangeKind::RoleBinding | ChangeKind::ClusterRoleBinding => &["/subjects", "/roleRef"],

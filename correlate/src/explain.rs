@@ -70,6 +70,12 @@ fn some<'a>(row: &'a Fields, column: &str) -> Option<&'a str> {
     Some(text(row, column)).filter(|text| !text.is_empty())
 }
 
+/// The texts of a list; empty where it is null.
+fn list<'a>(row: &'a Fields, column: &str) -> Vec<&'a str> {
+    let items = row.get(column).and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).collect()
+}
+
 fn number(row: &Fields, column: &str) -> Option<i64> {
     row.get(column).and_then(Value::as_i64)
 }

@@ -1,10 +1,13 @@
 //! A change in one sentence, and the permissions that it gave or took.
 
+mod difference;
+
 use std::collections::BTreeSet;
 
 use durward_schemas::Time;
 use durward_schemas::values::{ChangeAction, ChangeKind};
 
+use crate::body;
 use crate::rbac::{SubjectKey, permissions};
 use crate::state::objects::{Content, ObjectKey, Objects};
 use crate::state::policy::{is_binding, role_key, rules_at};
@@ -58,7 +61,28 @@ pub(crate) fn of(
         ChangeKind::Role | ChangeKind::ClusterRole => {
             role(objects, actor, done, key, content, from)
         }
-        _ => Told { summary: format!("{actor} {done} {}", readable(key)), ..Told::default() },
+        ChangeKind::CertificateApproval if action == ChangeAction::Update => {
+            let done = judgement(content).unwrap_or(done);
+            Told { summary: format!("{actor} {done} {}", readable(key)), ..Told::default() }
+        }
+        _ => {
+            let before = objects.before(key, from).map(|version| &version.content);
+            let different = before.map(|before| difference::of(kind, before, content));
+            let summary =
+                format!("{actor} {done} {}{}", readable(key), different.unwrap_or_default());
+            Told { summary, ..Told::default() }
+        }
+    }
+}
+
+/// What the last condition of a `CertificateSigningRequest` says that was done to it.
+fn judgement(content: &Content) -> Option<&'static str> {
+    let json = body::value(content.known().map(|seen| &seen.json));
+    let last = json.pointer("/status/conditions")?.as_array()?.last()?;
+    match last.get("type")?.as_str()? {
+        "Approved" => Some("approved"),
+        "Denied" => Some("denied"),
+        _ => None,
     }
 }
 
@@ -75,14 +99,24 @@ fn binding(
     let subjects: BTreeSet<SubjectKey> = had.subjects.union(&has.subjects).cloned().collect();
     let role = has.role.or(had.role).map_or_else(|| "a role".to_owned(), |role| readable(&role));
     let names = named(subjects.iter().map(SubjectKey::sentence));
-    let summary = if subjects.is_empty() {
-        format!("{actor} {done} {}", readable(key))
-    } else {
+    let new: Vec<_> = has.subjects.difference(&had.subjects).map(SubjectKey::sentence).collect();
+    let old: Vec<_> = had.subjects.difference(&has.subjects).map(SubjectKey::sentence).collect();
+    let (gained, lost) = (!new.is_empty(), !old.is_empty());
+    let both_seen = before.and_then(Content::seen).is_some() && content.seen().is_some();
+    let mut summary = format!("{actor} {done} {}", readable(key));
+    if both_seen && (gained || lost) {
+        // Of a binding that was seen before and after, what differs is said.
+        let gives = (gained).then(|| format!("now gives {role} to {}", named(new.into_iter())));
+        let takes = (lost).then(|| format!("no longer to {}", named(old.into_iter())));
+        let parts: Vec<_> = gives.into_iter().chain(takes).collect();
+        summary = format!(
+            "{summary}: it {}",
+            if gained { parts.join(", ") } else { format!("gives {role} {}", parts.join(", ")) }
+        );
+    } else if !subjects.is_empty() {
         let gives = if done == "deleted" { "which gave" } else { "which gives" };
-        format!("{actor} {done} {}, {gives} {role} to {names}", readable(key))
-    };
-    let gained = has.subjects.difference(&had.subjects).next().is_some();
-    let lost = had.subjects.difference(&has.subjects).next().is_some();
+        summary = format!("{summary}, {gives} {role} to {names}");
+    }
     Told {
         summary,
         grants_added: if gained { listed(has.permissions) } else { Vec::new() },

@@ -5,6 +5,9 @@ use durward_schemas::tables::Access;
 use durward_schemas::time::{DAY, HOUR, MINUTE, SECOND};
 use durward_schemas::values::{Decision, IdentityKind};
 
+/// Groups that somebody acts in, as many as a sentence names.
+const MOST_GROUPS: usize = 4;
+
 /// `ServiceAccount shop/cart`, `user alice`, `node node-3`.
 pub(crate) fn identity(kind: IdentityKind, name: Option<&str>) -> String {
     let identity = Identity { kind, realm: None, name: name.map(Into::into) };
@@ -26,6 +29,16 @@ pub(crate) fn who(row: &Access) -> String {
     let mut who = identity(row.identity_kind, row.identity.as_deref());
     if let Some(other) = &row.impersonated_identity {
         who = format!("{who} as {}", kubernetes(other));
+        let groups = row.impersonated_groups.as_deref().unwrap_or_default();
+        // Whoever impersonates is put into it without asking.
+        let groups: Vec<_> =
+            groups.iter().filter(|group| *group != "system:authenticated").collect();
+        let named: Vec<_> = groups.iter().take(MOST_GROUPS).map(|group| group.as_str()).collect();
+        if !named.is_empty() {
+            let more = groups.len() - named.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            who = format!("{who} of {}{more}", named.join(", "));
+        }
     }
     match (&row.pod, &row.workload, &row.workload_kind) {
         (Some(pod), Some(workload), Some(kind)) => format!("{who}, pod {pod} of {kind} {workload}"),

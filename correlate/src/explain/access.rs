@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::explain::{Ask, Fields, Line, beginning, line, literal, number, some, span, text};
+use crate::explain::{Ask, Fields, Line, beginning, line, list, literal, number, some, span, text};
 use crate::query::QueryError;
 
 /// As many accesses of one finding as are explained one by one.
@@ -89,23 +89,32 @@ async fn one(lake: &impl Ask, access: Fields) -> Result<Explanation, QueryError>
         .map(|id| format!("SELECT service, name, kind, time, duration_ns FROM spans WHERE trace_id = {} ORDER BY time LIMIT 20", literal(id)));
     let change = some(&access, "change_id")
         .map(|id| format!("SELECT * FROM changes WHERE change_id = {}", literal(id)));
-    let known = "SELECT count(*) AS grants, min(recorded_time) AS since FROM grants_versions";
+    let known = policy_known(&access);
+    let allowing = some(&access, "impersonation_change_id")
+        .map(|id| format!("SELECT summary, time FROM changes WHERE change_id = {}", literal(id)));
     let ask = |sql: Option<String>| async move {
         match sql {
             Some(sql) => lake.ask(&sql).await,
             None => Ok(Vec::new()),
         }
     };
-    let (chain, spans, change, findings, known) = futures::try_join!(
+    let requests = some(&access, "credential_id").and_then(requests_of);
+    let (allowing, requests, chain, spans, change, findings, known) = futures::try_join!(
+        ask(allowing),
+        ask(requests),
         ask(chain),
         ask(spans),
         ask(change),
         lake.ask(&findings),
-        lake.ask(known),
+        lake.ask(&known),
     )?;
     let mut lines = vec![line("who", who(&access)), line("credential", credential(&access))];
     lines.extend(mintings(&access, &chain).map(|text| line("lineage", text)));
+    lines.extend(requests.iter().map(|row| {
+        line("certificate", format!("{} at {}", text(row, "summary"), text(row, "time")))
+    }));
     lines.push(decided(&access));
+    lines.extend(impersonation(&access, allowing.first()).map(|text| line("impersonates", text)));
     lines.extend(changed(&access, known.first()));
     lines.extend(trace(&access, spans.len()).map(|text| line("trace", text)));
     lines.push(line("seen from", seen_from(&access)));
@@ -118,6 +127,30 @@ async fn one(lake: &impl Ask, access: Fields) -> Result<Explanation, QueryError>
     let title = title(&access);
     let facts = json!({ "access": access, "lineage": chain, "change": change.first(), "spans": spans, "findings": findings });
     Ok(Explanation { title, lines, facts, parts: Vec::new() })
+}
+
+/// Who asked for a client certificate and who approved it, where it was signed under our eyes.
+fn requests_of(id: &str) -> Option<String> {
+    id.starts_with("X509SHA256=").then(|| {
+        format!(
+            "SELECT c.summary, c.time FROM changes c JOIN accesses a ON a.object_name = c.name \
+             AND a.cluster IS NOT DISTINCT FROM c.cluster WHERE c.kind = 'certificate_approval' \
+             AND a.judged AND a.issued_credential_id = {} ORDER BY c.time LIMIT 10",
+            literal(id)
+        )
+    })
+}
+
+/// Since when policy of the cluster of `access` was seen, by the time of what showed it.
+fn policy_known(access: &Fields) -> String {
+    let cluster = some(access, "cluster").map_or_else(|| "NULL".to_owned(), literal);
+    format!(
+        "SELECT count(*) AS seen, min(time) AS since FROM ( \
+         SELECT time FROM objects WHERE kind IN ('Role', 'ClusterRole', 'RoleBinding', 'ClusterRoleBinding') \
+         AND cluster IS NOT DISTINCT FROM {cluster} UNION ALL \
+         SELECT time FROM changes WHERE kind IN ('role', 'cluster_role', 'role_binding', 'cluster_role_binding') \
+         AND cluster IS NOT DISTINCT FROM {cluster})"
+    )
 }
 
 /// All credentials that lead to `id`; the walk is bounded by the number of joins.
@@ -174,6 +207,14 @@ fn who(access: &Fields) -> String {
     }
     if let Some(other) = some(access, "impersonated_identity") {
         told = format!("{told}, impersonating {other}");
+        let groups = list(access, "impersonated_groups");
+        if !groups.is_empty() {
+            told = format!("{told} of groups {}", groups.join(", "));
+        }
+    }
+    if let Some(other) = some(access, "on_behalf_of") {
+        let grade = text(access, "on_behalf_of_evidence");
+        told = format!("{told}, on behalf of {other} ({grade})");
     }
     if let Some(pod) = some(access, "pod") {
         told = format!("{told}, pod {pod}");
@@ -231,6 +272,20 @@ fn decided(access: &Fields) -> Line {
     line(about, text(access, "decision_explained"))
 }
 
+/// What let it act as another, and who gave that.
+fn impersonation(access: &Fields, given: Option<&Fields>) -> Option<String> {
+    let other = some(access, "impersonated_identity")?;
+    let Some(by) = some(access, "impersonation_decided_by") else {
+        let is_allowed = text(access, "decision") == "allow";
+        return is_allowed
+            .then(|| format!("{other}: by what is unknown, no binding that was seen gives it"));
+    };
+    let since =
+        given.map(|row| format!(", since {} at {}", text(row, "summary"), text(row, "time")));
+    let since = since.unwrap_or_else(|| ", since before we looked".to_owned());
+    Some(format!("{other}: possible by {by}{since} (derived)"))
+}
+
 fn changed(access: &Fields, known: Option<&Fields>) -> Option<Line> {
     if let Some(summary) = some(access, "change_summary") {
         let ago = number(access, "seconds_since_change").map(span).unwrap_or_default();
@@ -250,7 +305,7 @@ fn changed(access: &Fields, known: Option<&Fields>) -> Option<Line> {
     if !is_refused || !is_of_bindings || text(access, "decided_by") == "authentication" {
         return None;
     }
-    let seen = known.filter(|row| number(row, "grants").unwrap_or_default() > 0);
+    let seen = known.filter(|row| number(row, "seen").unwrap_or_default() > 0);
     let told = match seen {
         Some(row) => format!(
             "nothing that was seen took such a permission away; unknown before {}, when policy was first seen",

@@ -35,10 +35,7 @@ pub async fn who(lake: &impl Ask, id: &str) -> Result<Option<Portrait>, QueryErr
     let credentials = format!(
         "SELECT * FROM token_lineage WHERE identity = {name} ORDER BY last_used_time DESC NULLS LAST LIMIT {MOST_SHOWN}"
     );
-    let grants = format!(
-        "SELECT binding, role, namespace, count(*) AS permissions, min(valid_from) AS since FROM grants \
-         WHERE subject = {name} AND valid_to IS NULL GROUP BY binding, role, namespace ORDER BY binding LIMIT 20"
-    );
+    let grants = grants_of(&identity);
     let denials = format!(
         "SELECT verb, resource, subresource, object_namespace, object_name, request_uri, count(*) AS times, max(time) AS last_time, max(decision_explained) AS why \
          FROM denials WHERE identity = {name} GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY last_time DESC LIMIT {MOST_SHOWN}"
@@ -67,7 +64,7 @@ pub async fn who(lake: &impl Ask, id: &str) -> Result<Option<Portrait>, QueryErr
     if grants.is_empty() {
         lines.push(line(
             "may",
-            "unknown: no binding that names it was seen; its groups may have some",
+            "unknown: no binding that names it, or a group that it was seen in, was seen",
         ));
     }
     lines.extend(grants.iter().map(|row| line("may", grant(row))));
@@ -78,6 +75,25 @@ pub async fn who(lake: &impl Ask, id: &str) -> Result<Option<Portrait>, QueryErr
         "grants": grants, "denials": denials, "findings": findings, "addresses": addresses,
     });
     Ok(Some(Portrait { identity, lines, facts }))
+}
+
+/// What bindings give to an identity and to the groups that it was seen in, or that every `ServiceAccount` is in.
+/// <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/>
+fn grants_of(identity: &str) -> String {
+    let account = identity.strip_prefix("system:serviceaccount:");
+    let namespace = account.and_then(|account| account.split_once(':')).map(|(space, _)| space);
+    let implied = namespace.map_or_else(String::new, |namespace| {
+        let of_namespace = literal(&format!("system:serviceaccounts:{namespace}"));
+        format!(" OR subject IN ('system:authenticated', 'system:serviceaccounts', {of_namespace})")
+    });
+    let name = literal(identity);
+    format!(
+        "SELECT binding, role, namespace, CASE WHEN subject_kind = 'group' THEN subject END AS member_of, \
+         count(*) AS permissions, min(valid_from) AS since FROM grants WHERE valid_to IS NULL AND \
+         (subject_kind <> 'group' AND subject = {name} OR subject_kind = 'group' AND \
+          (subject IN (SELECT unnest(groups) FROM accesses WHERE judged AND identity = {name}){implied})) \
+         GROUP BY 1, 2, 3, 4 ORDER BY member_of NULLS FIRST, binding LIMIT 20"
+    )
 }
 
 /// The identity that `id` names, or whose pod or credential it is.
@@ -155,8 +171,10 @@ fn grant(row: &Fields) -> String {
         .map_or_else(|| "everywhere".to_owned(), |namespace| format!("in {namespace}"));
     let since = some(row, "since")
         .map_or_else(|| "since before we looked".to_owned(), |since| format!("since {since}"));
+    let group =
+        some(row, "member_of").map(|group| format!(", as a member of {group}")).unwrap_or_default();
     format!(
-        "{} permissions {place} by {} of {}, {since}",
+        "{} permissions {place} by {} of {}{group}, {since}",
         number(row, "permissions").unwrap_or_default(),
         text(row, "binding"),
         text(row, "role")
