@@ -89,7 +89,7 @@ fn refusals_lead_to_the_policy_and_its_change() {
                 None,
                 Some("bob"),
                 Some("derived"),
-                "refused: rbac_access_denied_matched_policy[none], perhaps since bob changed AuthorizationPolicy shop/orders-allow",
+                "refused: rbac_access_denied_matched_policy[none], perhaps since bob changed AuthorizationPolicy shop/orders-allow: spec.rules[0].from[0].source.principals[0] from shop.test/ns/batch/sa/report to shop.test/ns/web/sa/frontend",
             ),
             row(
                 "deny",

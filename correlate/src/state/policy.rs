@@ -105,7 +105,7 @@ impl Policy {
                     Given::Unknown => unknown = Some(binding.clone()),
                     Given::No => {
                         let taken = asked.taken(objects, binding, access.time);
-                        lost.extend(taken.and_then(|taken| self.lost(objects, taken)));
+                        lost.extend(taken.and_then(|taken| self.lost(objects, &taken)));
                     }
                 }
             }
@@ -215,7 +215,7 @@ impl Policy {
     fn lost<'a>(
         &'a self,
         objects: &'a Objects,
-        taken: Taken<'a>,
+        taken: &Taken<'a>,
     ) -> Option<((Time, &'a str), Cause)> {
         let author = self.aggregation.author(objects, &taken.key, taken.version);
         let version = author.map_or(taken.version, |(_, version)| version);

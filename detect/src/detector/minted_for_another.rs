@@ -88,7 +88,7 @@ impl Detector for MintedForAnother {
         let ago =
             row.credential_issued_time.map(|issued| sentence::duration(row.time.since(issued)));
         let ago = ago.map(|ago| format!(" {ago} before")).unwrap_or_default();
-        let (noun, proof, minted) = match (row.credential_kind, row.pod.is_some()) {
+        let (noun, proof, done) = match (row.credential_kind, row.pod.is_some()) {
             (Some(CredentialKind::ClientCertificate), _) => {
                 ("Certificate", "a certificate", "asked for")
             }
@@ -98,9 +98,7 @@ impl Detector for MintedForAnother {
         vec![Hit {
             anchor: credential.to_string(),
             title: format!("{noun} minted for another identity is used"),
-            reason: format!(
-                "{who} {deed} from {place} with {proof} that {minter} had {minted}{ago}"
-            ),
+            reason: format!("{who} {deed} from {place} with {proof} that {minter} had {done}{ago}"),
             severity_id,
             techniques: vec!["T1528".into(), "T1550.001".into()],
             next_step: format!(

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use x509_parser::pem::Pem;
 
+use crate::hex::hex;
 use crate::redact::decode_base64;
 
 /// What the answer says of the credential.
@@ -100,13 +101,12 @@ fn certificate(event: &Map<String, Value>) -> Option<Issued> {
     let encoded = body("responseObject").or_else(|| body("requestObject"))?;
     let text = decode_base64(encoded)?;
     let leaf = Pem::iter_from_buffer(&text).find_map(Result::ok)?;
-    let digest = Sha256::digest(&leaf.contents);
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&Sha256::digest(&leaf.contents));
     let parsed = leaf.parse_x509().ok()?;
     let mut common = parsed.subject().iter_common_name();
     let seconds = parsed.validity().not_after.timestamp();
     Some(Issued {
-        id: Some(CredentialId(format!("X509SHA256={hex}"))),
+        id: Some(CredentialId(format!("X509SHA256={digest}"))),
         to: common.next().and_then(|name| name.as_str().ok()).map(str::to_owned),
         expires: Some(Time(seconds.saturating_mul(1_000_000))),
         ..Issued::default()
