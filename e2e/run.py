@@ -337,7 +337,7 @@ def missing():
     """Builds what is missing, if it can; returns what is still missing."""
     if shutil.which("go"):
         subprocess.run([HERE / "lab/build"], check=True)
-    return [name for name in PROGRAMS if not (lab.BIN / name).exists()]
+    return [name for name in PROGRAMS if not lab.program(name).exists()]
 
 
 def main():

@@ -1,14 +1,15 @@
 //! What a judged access or a listed object adds to the state, and whom that news concerns.
 
+mod pods;
+
 use std::collections::BTreeSet;
 
 use durward_schemas::Time;
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::Turn;
-use durward_schemas::tables::{Access, Change, Object, Workload};
+use durward_schemas::tables::{Access, Change, Object};
 use durward_schemas::values::{ChangeAction, ChangeKind, Decision, Edge, Outcome, Provider};
 
-use crate::body::{Body, Pod};
 use crate::change::{Made, changes, effective, is_kept, kind_of, told_again};
 use crate::correlator::State;
 use crate::resolve::{is_aggregation, told};
@@ -19,7 +20,7 @@ use crate::state::grants::Moment;
 use crate::state::mesh_policy::{is_decided_by_mesh, is_mesh_policy};
 use crate::state::objects::{Content, ObjectKey, Version};
 use crate::state::policy::is_binding;
-use crate::state::workloads::{Cause, Place, account_of};
+use crate::state::workloads::Cause;
 
 /// Held accesses whose edge may look different after this row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +55,7 @@ pub(crate) fn access(state: &mut State, access: &mut Access, turn: &mut Turn) ->
     if access.decision != Decision::Deny && access.outcome == Outcome::Success {
         minting(state, access, turn, &mut news);
         configuration(state, access, turn, &mut news);
-        pods(state, access, turn, &mut news);
+        pods::pods(state, access, turn, &mut news);
         let process = attested::process(access, cause_of(access));
         if let Some(row) = process.and_then(|process| state.workloads.process(process)) {
             let holder = row.workload.as_deref().unwrap_or_default();
@@ -73,26 +74,9 @@ pub(crate) fn beside(state: &mut State, access: &Access, turn: &mut Turn) -> Vec
     let mut news = Vec::new();
     if access.provider == Provider::Spire && access.outcome == Outcome::Success {
         minting(state, access, turn, &mut news);
-        attested_pod(state, access, turn, &mut news);
+        pods::attested_pod(state, access, turn, &mut news);
     }
     news
-}
-
-fn attested_pod(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News>) {
-    let Some((pod, namespace)) = attested::pod(access).zip(access.namespace.clone()) else {
-        return;
-    };
-    let place = (access.cluster.clone(), namespace);
-    let rows = state.workloads.attested(&place, &pod, cause_of(access));
-    if let Some(row) = rows {
-        news.push(of_holders(state, std::slice::from_ref(&row)));
-        news.push(News {
-            edge: Edge::Workload,
-            positions: state.recent.of_namespace(&place),
-            reason: "its pod was attested",
-        });
-        turn.workloads.push(row);
-    }
 }
 
 fn cause_of(access: &Access) -> Cause {
@@ -337,93 +321,6 @@ fn is_policy(key: &ObjectKey) -> bool {
     is_binding(key) || matches!(key.kind.as_str(), "Role" | "ClusterRole")
 }
 
-fn pods(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<News>) {
-    let Some(namespace) = access.object_namespace.clone() else { return };
-    let place: Place = (access.cluster.clone(), namespace);
-    let cause = cause_of(access);
-    let verb = access.verb.as_deref().unwrap_or_default();
-    let resource = access.resource.as_deref().unwrap_or_default();
-    let (rows, is_news) = match (resource, access.subresource.as_deref(), verb) {
-        ("pods", None, "create") => created_pod(state, &place, access, cause),
-        ("pods", None, "delete") => {
-            let gone = access
-                .object_name
-                .as_deref()
-                .and_then(|pod| state.workloads.gone(&place, pod, cause));
-            let positions = state.recent.unauthenticated_since(cause.time);
-            news.push(News { edge: Edge::Actor, positions, reason: ENDED });
-            (gone.into_iter().collect(), false)
-        }
-        (
-            "replicasets" | "jobs" | "replicationcontrollers",
-            None,
-            "create" | "update" | "patch",
-        ) => {
-            let body = access.response_object.as_ref().or(access.request_object.as_ref());
-            let Some(body) = body.and_then(Body::read) else { return };
-            let kind = body.kind.clone().unwrap_or_else(|| singular(resource).to_owned());
-            (state.workloads.owner(&place, &kind, &body.metadata, cause), true)
-        }
-        _ => return,
-    };
-    news.push(of_holders(state, &rows));
-    turn.workloads.extend(rows);
-    if is_news {
-        let positions = state.recent.of_namespace(&place);
-        news.push(News {
-            edge: Edge::Workload,
-            positions,
-            reason: "the owner of its pod was seen",
-        });
-    }
-}
-
-/// Accesses that name no pod, by those who run as the `ServiceAccount` of a pod or got a session for it.
-fn of_holders(state: &State, pods: &[Workload]) -> News {
-    let mut positions = Vec::new();
-    let mut seen = BTreeSet::new();
-    for pod in pods {
-        let account = account_of(pod);
-        if let Some(account) = account.as_ref().filter(|account| !seen.contains(*account)) {
-            positions.extend(state.recent.of_account(account));
-            for principal in state.cloud_identities.of_account(account) {
-                positions.extend(state.recent.of_principal(principal));
-            }
-            seen.insert(account.clone());
-        }
-        positions.extend(pod.pod_uid.iter().flat_map(|uid| state.recent.of_pod(uid)));
-        for id in state.credentials.held_by(pod.pod_uid.as_deref(), account.as_ref()) {
-            positions.extend(state.recent.of_credential(&id));
-        }
-    }
-    News { edge: Edge::Workload, positions, reason: "the workload of its ServiceAccount was seen" }
-}
-
-fn created_pod(
-    state: &mut State,
-    place: &Place,
-    access: &Access,
-    cause: Cause,
-) -> (Vec<Workload>, bool) {
-    let answered = access.response_object.as_ref().and_then(Pod::read);
-    let answered = answered.filter(|pod| pod.metadata.uid.is_some());
-    if let Some(pod) = answered {
-        return (state.workloads.pod(place, &pod, cause).into_iter().collect(), true);
-    }
-    // Without the answer the new pod's name and UID are not known, only for whom it was made.
-    let sent = access.request_object.as_ref().and_then(Pod::read);
-    let owner = sent.as_ref().and_then(|pod| pod.metadata.controller());
-    (Vec::new(), owner.is_some_and(|owner| state.workloads.pods_are_made_for(place, owner)))
-}
-
-fn singular(resource: &str) -> &'static str {
-    match resource {
-        "replicasets" => "ReplicaSet",
-        "jobs" => "Job",
-        _ => "ReplicationController",
-    }
-}
-
 /// Takes an object that somebody listed.
 pub(crate) fn object(state: &mut State, object: &Object, turn: &mut Turn) -> Vec<News> {
     let mut news = Vec::new();
@@ -434,39 +331,16 @@ pub(crate) fn object(state: &mut State, object: &Object, turn: &mut Turn) -> Vec
     };
     if let Some(namespace) = &object.namespace {
         let place = (object.cluster.clone(), namespace.clone());
-        let rows = listed_pod_or_owner(state, &place, object, cause);
-        news.push(of_holders(state, &rows));
+        let (rows, names) = pods::listed_pod_or_owner(state, &place, object, cause);
+        news.push(pods::of_holders(state, &rows));
         turn.workloads.extend(rows);
-        let positions = state.recent.of_namespace(&place);
-        news.push(News {
-            edge: Edge::Workload,
-            positions,
-            reason: "the owner of its pod was listed",
-        });
+        news.push(pods::of_pods(state, &place, &names, "the owner of its pod was listed"));
     }
     if is_kept(&object.kind) {
         listed_configuration(state, object, turn, &mut news);
     }
     state.listed_since(object.cluster.as_deref(), &object.kind, object.time);
     news
-}
-
-fn listed_pod_or_owner(
-    state: &mut State,
-    place: &Place,
-    object: &Object,
-    cause: Cause,
-) -> Vec<Workload> {
-    if object.kind == "Pod" {
-        let pod = Pod::read(&object.object);
-        pod.and_then(|pod| state.workloads.pod(place, &pod, cause)).into_iter().collect()
-    } else if matches!(object.kind.as_str(), "ReplicaSet" | "Job" | "ReplicationController")
-        && let Some(body) = Body::read(&object.object)
-    {
-        state.workloads.owner(place, &object.kind, &body.metadata, cause)
-    } else {
-        Vec::new()
-    }
 }
 
 fn listed_configuration(state: &mut State, object: &Object, turn: &mut Turn, news: &mut Vec<News>) {

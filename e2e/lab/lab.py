@@ -16,7 +16,14 @@ import urllib.parse
 HERE = pathlib.Path(__file__).resolve().parent
 LAB = pathlib.Path(os.environ.get("DURWARD_LAB") or pathlib.Path.home() / ".cache/durward-lab")
 BIN = LAB / "bin"
-VERSION = "v1.34.4"
+RELEASE = os.environ.get("DURWARD_KUBERNETES") or "1.34"
+VERSION = {"1.30": "v1.30.14", "1.34": "v1.34.4", "1.37": "v1.37.2"}[RELEASE]
+
+
+def program(name):
+    """A program; of the control plane, the one of the release of Kubernetes that DURWARD_KUBERNETES names."""
+    is_release = name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    return (BIN / RELEASE if is_release and RELEASE != "1.34" else BIN) / name
 
 
 def run_dir():

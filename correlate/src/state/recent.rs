@@ -10,11 +10,11 @@ use durward_schemas::Time;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::{CredentialId, LogPosition, RequestKey};
 use durward_schemas::tables::Access;
-use durward_schemas::values::{IdentityKind, Provider};
+use durward_schemas::values::{Evidence, IdentityKind, Provider};
 
 use crate::state::cloud_identity::principal_of;
 use crate::state::spans::{SpanKey, prefix};
-use crate::state::workloads::Account;
+use crate::state::workloads::{Account, Place, prefixes};
 use crate::unauthenticated::is_unauthenticated;
 
 /// Accesses in the order of the log, with indexes by what evidence names; these are only looked up, so that
@@ -25,7 +25,7 @@ pub(crate) struct Recent {
     by_request: HashMap<RequestKey, LogPosition>,
     by_credential: Index<CredentialId>,
     by_audit_id: Index<String>,
-    by_namespace: Index<(Option<String>, String)>,
+    by_pod_name: Index<PodName>,
     by_pod: Index<String>,
     by_account: Index<Account>,
     by_principal: Index<String>,
@@ -37,6 +37,9 @@ pub(crate) struct Recent {
 
 /// Where requests come from: cluster, address, user agent.
 pub(crate) type Client = (Option<String>, String, String);
+
+/// The name of a pod, or what may be the name of its owner: all before one of its hyphens.
+type PodName = (Place, String);
 
 /// Positions by what accesses name.
 type Index<K> = HashMap<K, BTreeSet<LogPosition>>;
@@ -66,8 +69,8 @@ impl Recent {
         if let Some(id) = &access.source_event_id {
             self.by_audit_id.entry(prefix(id).to_owned()).or_default().insert(position);
         }
-        if let Some(place) = pod_place(access) {
-            self.by_namespace.entry(place).or_default().insert(position);
+        for name in pod_names(access) {
+            self.by_pod_name.entry(name).or_default().insert(position);
         }
         if let Some(uid) = foreign_pod(access) {
             self.by_pod.entry(uid.to_owned()).or_default().insert(position);
@@ -124,9 +127,10 @@ impl Recent {
         self.by_audit_id.get(prefix(id)).into_iter().flatten().copied().collect()
     }
 
-    /// Accesses by pods of a namespace.
-    pub(crate) fn of_namespace(&self, place: &(Option<String>, String)) -> Vec<LogPosition> {
-        self.by_namespace.get(place).into_iter().flatten().copied().collect()
+    /// Accesses by the pod of this name, or by pods that may have been made for an owner of this name.
+    pub(crate) fn of_pod_name(&self, place: &Place, name: &str) -> Vec<LogPosition> {
+        let key = (place.clone(), name.to_owned());
+        self.by_pod_name.get(&key).into_iter().flatten().copied().collect()
     }
 
     /// Accesses outside Kubernetes by the pod with this UID.
@@ -134,9 +138,10 @@ impl Recent {
         self.by_pod.get(uid).into_iter().flatten().copied().collect()
     }
 
-    /// Accesses outside Kubernetes by a `ServiceAccount`.
+    /// Accesses by a `ServiceAccount` of which no object told the workload.
     pub(crate) fn of_account(&self, account: &Account) -> Vec<LogPosition> {
-        self.by_account.get(account).into_iter().flatten().copied().collect()
+        let positions = self.by_account.get(account).into_iter().flatten().copied();
+        positions.filter(|position| self.is_open(*position)).collect()
     }
 
     /// Accesses by a principal of a cloud, or by who shows a SPIFFE ID.
@@ -182,6 +187,12 @@ impl Recent {
         self.rows.get(&position)
     }
 
+    /// Whether a pod of its `ServiceAccount` may still say whose access it was.
+    fn is_open(&self, position: LogPosition) -> bool {
+        let evidence = self.get(position).and_then(|held| held.access.workload_evidence);
+        evidence != Some(Evidence::Exact)
+    }
+
     /// Everything, for a checkpoint.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Held> {
         self.rows.values()
@@ -201,8 +212,8 @@ impl Recent {
         if let Some(id) = &access.source_event_id {
             remove(&mut self.by_audit_id, &prefix(id).to_owned(), position);
         }
-        if let Some(place) = pod_place(access) {
-            remove(&mut self.by_namespace, &place, position);
+        for name in pod_names(access) {
+            remove(&mut self.by_pod_name, &name, position);
         }
         if let Some(uid) = foreign_pod(access) {
             remove(&mut self.by_pod, &uid.to_owned(), position);
@@ -241,14 +252,23 @@ pub(crate) fn pod_place(access: &Access) -> Option<(Option<String>, String)> {
     Some((access.cluster.clone(), access.namespace.clone()?))
 }
 
-/// The `ServiceAccount` that acted outside Kubernetes: in a mesh, in Vault, towards a cloud.
-/// Tokens that are shown to an API server name their pod, or are too old to be of any.
+/// The `ServiceAccount` that one workload may run as: it acted in a mesh, in Vault, towards a cloud, or the
+/// API server names its pod. Tokens that name none are too old to be of any.
 pub(crate) fn account_of(access: &Access) -> Option<Account> {
-    if access.provider == Provider::Kubernetes {
+    if access.provider == Provider::Kubernetes && access.pod.is_none() {
         return None;
     }
     let place = (access.cluster.clone(), access.namespace.clone()?);
     Some((place, access.service_account.clone()?))
+}
+
+/// The name of the pod that acted, and of owners that it may have.
+fn pod_names(access: &Access) -> Vec<PodName> {
+    let Some((place, pod)) = pod_place(access).zip(access.pod.as_deref()) else {
+        return Vec::new();
+    };
+    let names = std::iter::once(pod).chain(prefixes(pod));
+    names.map(|name| (place.clone(), name.to_owned())).collect()
 }
 
 /// The UID of the pod that acted outside Kubernetes, where no cluster need be known: UIDs are unique.

@@ -191,6 +191,12 @@ impl Workloads {
         rows
     }
 
+    /// What the pods that controllers make for `owner` belong to, if any are.
+    pub(crate) fn top_of(&self, place: &Place, owner: &str) -> Option<(String, String)> {
+        let known = self.owners.get(place)?.get(owner).filter(|known| known.has_pods)?;
+        known.above.clone().or_else(|| Some((known.kind.clone(), owner.to_owned())))
+    }
+
     /// A pod is gone; its last version. One of its name that was made later lives on.
     pub(crate) fn gone(&mut self, place: &Place, pod: &str, cause: Cause) -> Option<Workload> {
         let alive = |uid: &&String| {
@@ -337,7 +343,7 @@ pub(crate) fn account_of(row: &Workload) -> Option<Account> {
 }
 
 /// `a-b-c` -> `a-b`, `a`: the longest first.
-fn prefixes(name: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn prefixes(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(name.rsplit_once('-'), |(prefix, _)| prefix.rsplit_once('-'))
         .map(|(prefix, _)| prefix)
 }
