@@ -33,7 +33,7 @@ pub(crate) fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
         }
         Verb::Who(args) => runtime()?.block_on(explain::who(&data_dir_of(data_dir)?, &args)),
         Verb::Doctor(args) => runtime()?.block_on(doctor::doctor(&data_dir_of(data_dir)?, &args)),
-        Verb::Config(verb) => config::config(&verb),
+        Verb::Config(verb) => config::config(data_dir_of(data_dir).ok().as_deref(), &verb),
         Verb::Rules(verb) => rules::rules(&verb),
         Verb::Reference { of } => {
             crate::out::lock().write_all(reference::page(of).as_bytes())?;

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 
 use crate::cli::DemoArgs;
 use crate::commands::serve::stopped;
-use crate::config::{Config, Exemption};
+use crate::config::{Config, Exemption, Loaded, Settings};
 use crate::data_dir::readable_lake;
 use crate::failure::Failure;
 use crate::render::{self, Output};
@@ -65,7 +65,8 @@ pub(crate) async fn demo(data_dir: Option<PathBuf>, args: &DemoArgs) -> Result<E
     let secret = temporary.path().join("slack-webhook-url");
     std::fs::write(&secret, format!("http://{slack}/services/T0/B0/demo"))?;
     let config = config(&cluster, secret);
-    let server = Server::open(&data, &config).await?;
+    let loaded = Loaded { config, ..Loaded::default() };
+    let server = Server::open(&data, Settings::of(&loaded, Some(&data))?).await?;
     let addresses = server.addresses.clone();
     let last_alert = Arc::clone(&server.last_alert);
     say(&format!(

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::ServeArgs;
-use crate::config;
+use crate::config::{self, Settings};
 use crate::failure::Failure;
 use crate::render::Output;
 use crate::server::{Addresses, Server};
@@ -14,7 +14,8 @@ use crate::server::{Addresses, Server};
 /// Serves.
 pub(crate) async fn serve(data_dir: &Path, args: &ServeArgs) -> Result<ExitCode, Failure> {
     let loaded = config::load(args.config.as_deref(), &args.set)?;
-    let server = Server::open(data_dir, &loaded.config).await?;
+    let settings = Settings::of(&loaded, Some(data_dir))?;
+    let server = Server::open(data_dir, settings).await?;
     tell(&server.addresses, args.output);
     server.run(stopped()).await?;
     Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@ mod architecture;
 mod attestation;
 mod cli;
 mod clouds;
+mod configured;
 mod crash;
 mod formats;
 mod guides;

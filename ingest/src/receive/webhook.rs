@@ -19,7 +19,7 @@ use futures::StreamExt;
 use tokio::net::TcpListener;
 
 use super::serve;
-use super::tls::{TlsError, TlsSettings};
+use super::tls::DoorTls;
 use crate::format::{Format, Reading};
 use crate::intake::{Delivery, Intake};
 use crate::log::Refusal;
@@ -40,7 +40,7 @@ pub struct WebhookSettings {
     /// The source that its rows are booked under.
     pub source: String,
     /// TLS, required where the door is open to more than this machine.
-    pub tls: Option<TlsSettings>,
+    pub tls: Option<DoorTls>,
 }
 
 #[derive(Clone)]
@@ -55,11 +55,11 @@ pub async fn serve(
     settings: WebhookSettings,
     intake: Intake,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), TlsError> {
+) {
     let connections = intake.settings().connections;
     let door = Door { source: settings.source, intake };
     let app = Router::new().route("/v1/k8s-audit/{cluster}", post(receive)).with_state(door);
-    serve::serve(listener, settings.tls.as_ref(), app, connections, shutdown).await
+    serve::serve(listener, settings.tls, app, connections, shutdown).await;
 }
 
 /// Why a batch was not taken.
