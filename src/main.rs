@@ -14,6 +14,7 @@ mod failure;
 mod metrics;
 mod out;
 mod pipeline;
+mod reload;
 mod render;
 mod rule_files;
 mod server;

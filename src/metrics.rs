@@ -22,6 +22,8 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("durward_findings_total", "counter", "New versions of findings by severity."),
     ("durward_incidents_total", "counter", "New versions of incidents."),
     ("durward_notify_total", "counter", "Attempts to tell somebody by outcome."),
+    ("durward_config_reloads_total", "counter", "Times that SIGHUP was followed, or refused."),
+    ("durward_config_last_reload_successful", "gauge", "0 after a reload that was refused."),
     ("durward_log_position", "gauge", "Last position of the log that was taken."),
     ("durward_log_end_position", "gauge", "Next position of the log."),
     ("durward_log_bytes", "gauge", "Bytes of the log on disk."),
@@ -55,6 +57,13 @@ impl Metrics {
             self.add("durward_notify_total", &format!("outcome=\"{}\"", delivery.outcome), 1);
         }
         self.set("durward_log_position", "", turn.last_position);
+    }
+
+    /// Counts one reading of the configuration while the server runs.
+    pub(crate) fn reloaded(&self, is_accepted: bool) {
+        let outcome = if is_accepted { "accepted" } else { "refused" };
+        self.add("durward_config_reloads_total", &format!("outcome=\"{outcome}\""), 1);
+        self.set("durward_config_last_reload_successful", "", is_accepted.into());
     }
 
     /// Sets a gauge.

@@ -23,6 +23,7 @@ use crate::data_dir::DataDir;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::pipeline::{Care, Pipeline, Telling};
+use crate::reload::Reload;
 use crate::store::Store;
 use crate::{clock, deliver, web};
 
@@ -56,6 +57,7 @@ pub(crate) struct Server {
     helpers: JoinSet<()>,
     closing: watch::Sender<bool>,
     ready: Arc<AtomicBool>,
+    reload: Option<Reload>,
 }
 
 impl Server {
@@ -98,6 +100,7 @@ impl Server {
         let intake = Intake::new(log.appender(), keys, Arc::clone(&clock), reading);
         let ready = Arc::new(AtomicBool::new(true));
         let (closing, closed) = watch::channel(false);
+        let reload = Reload::of(&log, &metrics, &config, &detection, &settings.tls);
         let admin = admin::router(Admin { metrics, ready: Arc::clone(&ready) });
         let web = web::router(lake, upload::router(intake.clone(), &token));
         let doors = doors(listeners, &config, &settings.tls, &intake, web, admin, &closed);
@@ -106,7 +109,24 @@ impl Server {
         if let (Some(outbox), Some(route)) = (outbox, route) {
             helpers.spawn(deliver::run(outbox, Arc::new(route), clock, pipeline.deliveries()));
         }
-        Ok(Self { addresses, intake, last_alert, pipeline, log, doors, helpers, closing, ready })
+        let reload = Some(reload);
+        Ok(Self {
+            addresses,
+            intake,
+            last_alert,
+            pipeline,
+            log,
+            doors,
+            helpers,
+            closing,
+            ready,
+            reload,
+        })
+    }
+
+    /// What changes a part of the configuration while the server runs; once.
+    pub(crate) fn reload(&mut self) -> Option<Reload> {
+        self.reload.take()
     }
 
     /// Runs until `stop`; then says that it is not ready, closes the doors, and takes what is in the log.

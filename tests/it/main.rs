@@ -17,6 +17,7 @@ mod program;
 mod quiet;
 mod readers;
 mod recordings;
+mod reload;
 mod scenarios;
 mod serve;
 mod story;
