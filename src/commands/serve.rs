@@ -49,7 +49,7 @@ async fn reload_at(mut hangups: Signal, reload: Option<Reload>, data_dir: &Path,
             Err(failure) => refused(&failure, args.output),
         });
     }
-    std::future::pending().await;
+    std::future::pending::<()>().await;
 }
 
 /// Where nobody reads standard error any more, there is nobody to tell.
