@@ -4,12 +4,14 @@
 //! same position on. Certificates are shown from the next connection on.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use durward_ingest::Log;
 use durward_schemas::record::Content;
 
 use crate::config::{self, Config, DoorFiles, Settings};
+use crate::data_dir::write_silences;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 
@@ -21,6 +23,8 @@ pub(crate) struct Reload {
     started: Config,
     detection: durward_detect::Settings,
     tls: DoorFiles,
+    /// Where `doctor` finds the silences.
+    silences: PathBuf,
 }
 
 impl Reload {
@@ -30,8 +34,10 @@ impl Reload {
         config: &Config,
         detection: &durward_detect::Settings,
         tls: &DoorFiles,
+        silences: PathBuf,
     ) -> Self {
         Self {
+            silences,
             log: Arc::clone(log),
             metrics: Arc::clone(metrics),
             started: config.clone(),
@@ -48,6 +54,7 @@ impl Reload {
         let Settings { config, detection, tls, .. } = settings;
         if detection != self.detection {
             self.log.append(vec![Content::Settings(detection.logged())]).await?;
+            write_silences(&self.silences, &detection.exemptions)?;
             self.detection = detection;
         }
         for (door, new) in [

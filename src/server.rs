@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin};
 use crate::config::{Config, Door, DoorFiles, Settings};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, write_silences};
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::pipeline::{Care, Pipeline, Telling};
@@ -74,18 +74,23 @@ impl Server {
             Some(_) => Some(Arc::new(Mutex::new(Outbox::open(&dir.outbox(), pace)?))),
             None => None,
         };
-        let lake = dir.lake();
+        let (lake, silences) = (dir.lake(), dir.silences());
         let store = Store::open(dir, Arc::clone(&clock)).await?;
         let log = Arc::clone(&store.log);
         let telling = outbox.clone().map(|outbox| Telling { outbox, muted_from: None });
         let mut pipeline = Pipeline::open(store, telling).await?;
         // What operators say holds from here on, also when the log is replayed.
         log.append(vec![Content::Settings(detection.logged())]).await?;
-        let metrics = Arc::new(Metrics::default());
+        write_silences(&silences, &detection.exemptions)?;
+        let metrics = Arc::new(Metrics::new());
+        metrics.sizes(&pipeline.sizes());
         let last_alert = LastAlert::default();
         let (counted, last) = (Arc::clone(&metrics), Arc::clone(&last_alert));
-        pipeline.observe(Box::new(move |turn, judged, owed| {
+        pipeline.observe(Box::new(move |turn, judged, owed, sizes| {
             counted.turn(turn, judged);
+            if let Some(sizes) = sizes {
+                counted.sizes(&sizes);
+            }
             if let Some(alert) = owed.last() {
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(alert.clone());
             }
@@ -100,8 +105,9 @@ impl Server {
         let intake = Intake::new(log.appender(), keys, Arc::clone(&clock), reading);
         let ready = Arc::new(AtomicBool::new(true));
         let (closing, closed) = watch::channel(false);
-        let reload = Reload::of(&log, &metrics, &config, &detection, &settings.tls);
-        let admin = admin::router(Admin { metrics, ready: Arc::clone(&ready) });
+        let reload = Reload::of(&log, &metrics, &config, &detection, &settings.tls, silences);
+        let admin =
+            admin::router(Admin { metrics, log: Arc::clone(&log), ready: Arc::clone(&ready) });
         let web = web::router(lake, upload::router(intake.clone(), &token));
         let doors = doors(listeners, &config, &settings.tls, &intake, web, admin, &closed);
         let mut helpers = JoinSet::new();

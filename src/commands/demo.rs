@@ -94,7 +94,7 @@ pub(crate) async fn demo(data_dir: Option<PathBuf>, args: &DemoArgs) -> Result<E
     }
     say(&next(&data, &addresses, args.keep, started))?;
     if args.keep {
-        stopped().await;
+        stopped()?.await;
     }
     drop(stop);
     running.await??;

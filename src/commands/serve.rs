@@ -16,12 +16,13 @@ use crate::server::{Addresses, Server};
 
 /// Serves.
 pub(crate) async fn serve(data_dir: &Path, args: &ServeArgs) -> Result<ExitCode, Failure> {
-    // From here on SIGHUP is no end, however early it comes.
+    // From here on SIGHUP is no end, and the others end well, however early they come.
     let hangups = signal(SignalKind::hangup())?;
+    let stopped = stopped()?;
     let mut server = Server::open(data_dir, settings(data_dir, args)?).await?;
     let reload = server.reload();
     tell(&ready(&server.addresses, args.output));
-    let serving = server.run(stopped());
+    let serving = server.run(stopped);
     tokio::select! {
         ran = serving => ran?,
         () = reload_at(hangups, reload, data_dir, args) => {}
@@ -89,17 +90,20 @@ fn refused(failure: &Failure, output: Output) -> String {
 }
 
 /// SIGTERM or SIGINT: drain and end well. A second SIGINT ends at once.
-pub(crate) async fn stopped() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-    tokio::spawn(async {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(crate::failure::Code::Interrupted as i32);
+///
+/// From the call on no such signal ends the program by itself, whenever the future is waited for.
+pub(crate) fn stopped() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    });
+        tokio::spawn(async move {
+            if interrupt.recv().await.is_some() {
+                std::process::exit(crate::failure::Code::Interrupted as i32);
+            }
+        });
+    })
 }

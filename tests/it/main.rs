@@ -4,6 +4,7 @@ mod alone;
 mod annotated;
 mod architecture;
 mod attestation;
+mod books;
 mod cli;
 mod clouds;
 mod configured;
