@@ -1,11 +1,12 @@
 //! How a command fails: what is wrong, what to do, and the exit code that says whose matter it is.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use durward_correlate::query::{Fault, QueryError};
 
-use crate::out;
+use crate::{hint, out};
 
 /// Exit codes, as the reference documents them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,13 @@ impl Failure {
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// With commands that name `data_dir`, if they have to.
+    pub(crate) fn about(mut self, data_dir: &Path) -> Self {
+        self.hint = self.hint.map(|text| hint::complete(&text, data_dir));
+        self.more = self.more.into_iter().map(|failure| failure.about(data_dir)).collect();
         self
     }
 

@@ -11,6 +11,7 @@ mod config;
 mod data_dir;
 mod deliver;
 mod failure;
+mod hint;
 mod metrics;
 mod out;
 mod pipeline;

@@ -7,14 +7,15 @@ use std::process::ExitCode;
 
 use durward_correlate::doctor;
 use durward_correlate::explain::Fields;
-use durward_correlate::query::Limits;
 use durward_detect::{Exemption, escape, rule};
 use serde_json::Value;
 
 use crate::cli::DoctorArgs;
 use crate::clock;
+use crate::commands::query::limits;
 use crate::data_dir::{Rebuilt, readable_lake, rebuilt, silences};
 use crate::failure::Failure;
+use crate::hint;
 use crate::render::Output;
 use crate::sql::Lake;
 
@@ -27,7 +28,7 @@ pub(crate) async fn doctor(data_dir: &Path, args: &DoctorArgs) -> Result<ExitCod
         crate::out::lock().write_all(AUDIT_POLICY.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
+    let lake = Lake { dir: readable_lake(data_dir)?, limits: limits(args.limits) };
     let (sources, mut advice) = doctor::examine(&lake).await?;
     advice.extend(silent_rules(&lake).await?);
     advice.extend(wide_silences(data_dir));
@@ -51,7 +52,7 @@ pub(crate) async fn doctor(data_dir: &Path, args: &DoctorArgs) -> Result<ExitCod
             "  {} {}\n      {}",
             if said.lacks { "!" } else { "-" },
             escape::visible(&said.finding),
-            said.advice
+            hint::complete(said.advice, data_dir)
         )?;
     }
     Ok(ExitCode::SUCCESS)

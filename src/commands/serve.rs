@@ -1,6 +1,5 @@
 //! `durward serve`: all doors open, until a signal; SIGHUP reads the configuration again.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::ServeArgs;
 use crate::config::{self, Settings};
 use crate::failure::Failure;
+use crate::out;
 use crate::reload::Reload;
 use crate::render::Output;
 use crate::server::{Addresses, Server};
@@ -21,7 +21,7 @@ pub(crate) async fn serve(data_dir: &Path, args: &ServeArgs) -> Result<ExitCode,
     let stopped = stopped()?;
     let mut server = Server::open(data_dir, settings(data_dir, args)?).await?;
     let reload = server.reload();
-    tell(&ready(&server.addresses, args.output));
+    out::say(&ready(&server.addresses, args.output));
     let serving = server.run(stopped);
     tokio::select! {
         ran = serving => ran?,
@@ -45,17 +45,12 @@ async fn reload_at(mut hangups: Signal, reload: Option<Reload>, data_dir: &Path,
             Err(failure) => Err(failure),
         };
         reload.count(reloaded.is_ok());
-        tell(&match reloaded {
+        out::say(&match reloaded {
             Ok(later) => taken(&later, args.output),
             Err(failure) => refused(&failure, args.output),
         });
     }
     std::future::pending::<()>().await;
-}
-
-/// Where nobody reads standard error any more, there is nobody to tell.
-fn tell(text: &str) {
-    let _unread = writeln!(std::io::stderr(), "{text}");
 }
 
 /// One line when all doors are open.

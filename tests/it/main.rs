@@ -8,6 +8,7 @@ mod books;
 mod cli;
 mod clouds;
 mod configured;
+mod contract;
 mod crash;
 mod formats;
 mod guides;
