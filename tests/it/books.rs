@@ -38,8 +38,11 @@ async fn every_metric_lives_from_the_start() {
     let described: Vec<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     assert!(described.len() >= 12, "{text}");
+    let page = format!("{}/docs/reference/metrics.md", env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(page).expect("a page");
     for name in &described {
         assert!(!samples(&text, name).is_empty(), "{name} has no sample: {text}");
+        assert!(page.contains(&format!("| `{name}` |")), "docs/reference/metrics.md lacks {name}");
     }
     for (name, expected) in [
         ("durward_ingest_events_total", 3),
