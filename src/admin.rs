@@ -7,13 +7,16 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use durward_ingest::Log;
 
 use crate::metrics::Metrics;
 
 /// What the admin door shows.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Admin {
     pub(crate) metrics: Arc<Metrics>,
+    /// Whose size is read when it is asked for.
+    pub(crate) log: Arc<Log>,
     /// False before the doors are open, and as soon as the program was told to stop.
     pub(crate) ready: Arc<AtomicBool>,
 }
@@ -24,8 +27,15 @@ pub(crate) fn router(admin: Admin) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/healthz", get(ready))
-        .route("/metrics", get(|State(admin): State<Admin>| async move { admin.metrics.text() }))
+        .route("/metrics", get(metrics))
         .with_state(admin)
+}
+
+async fn metrics(State(admin): State<Admin>) -> String {
+    admin.metrics.set("durward_log_end_position", "", admin.log.end());
+    let bytes = i64::try_from(admin.log.bytes()).unwrap_or(i64::MAX);
+    admin.metrics.set("durward_log_bytes", "", bytes);
+    admin.metrics.text()
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {

@@ -165,6 +165,8 @@ pub(crate) struct LimitArgs {
 pub(crate) enum FindingsVerb {
     /// List the latest findings, the gravest first
     List {
+        #[command(flatten)]
+        limits: LimitArgs,
         /// How to print them
         #[arg(short, long, value_enum, default_value_t = Output::Table)]
         output: Output,
@@ -174,6 +176,8 @@ pub(crate) enum FindingsVerb {
     },
     /// Show one finding with its evidence
     Show {
+        #[command(flatten)]
+        limits: LimitArgs,
         /// Its id, or the beginning of it
         id: String,
         /// How to print it
@@ -184,6 +188,8 @@ pub(crate) enum FindingsVerb {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// Event id, request key, audit id, finding id or incident id, or the beginning of it
     pub(crate) id: String,
     /// Show each column of an access with the field that it was read from
@@ -196,6 +202,8 @@ pub(crate) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct WhoArgs {
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// An identity: namespace/name of a ServiceAccount, a user name, a pod, a credential id
     pub(crate) id: String,
     /// How to print it
@@ -205,6 +213,8 @@ pub(crate) struct WhoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// Print the audit policy that leaves nothing out that Durward needs, and nothing else
     #[arg(long)]
     pub(crate) audit_policy: bool,

@@ -13,15 +13,25 @@ mod rules;
 mod serve;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cli::{CommandLine, Verb};
 use crate::failure::Failure;
+use crate::hint;
 
 /// Runs what was typed.
 pub(crate) fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
     let data_dir = command_line.data_dir;
-    match command_line.verb {
+    let named = data_dir.clone().or_else(hint::default_data_dir);
+    verb(data_dir, command_line.verb).map_err(|failure| match named {
+        Some(data_dir) => failure.about(&data_dir),
+        None => failure,
+    })
+}
+
+fn verb(data_dir: Option<PathBuf>, verb: Verb) -> Result<ExitCode, Failure> {
+    match verb {
         Verb::SqlWorker => Ok(query::worker()),
         Verb::Demo(args) => runtime()?.block_on(demo::demo(data_dir, &args)),
         Verb::Query(args) => runtime()?.block_on(query::query(&data_dir_of(data_dir)?, &args)),
@@ -33,7 +43,7 @@ pub(crate) fn run(command_line: CommandLine) -> Result<ExitCode, Failure> {
         }
         Verb::Who(args) => runtime()?.block_on(explain::who(&data_dir_of(data_dir)?, &args)),
         Verb::Doctor(args) => runtime()?.block_on(doctor::doctor(&data_dir_of(data_dir)?, &args)),
-        Verb::Config(verb) => config::config(&verb),
+        Verb::Config(verb) => config::config(data_dir_of(data_dir).ok().as_deref(), &verb),
         Verb::Rules(verb) => rules::rules(&verb),
         Verb::Reference { of } => {
             crate::out::lock().write_all(reference::page(of).as_bytes())?;
@@ -51,17 +61,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// Where data is kept: as named, else beside other programs' state.
-fn data_dir_of(named: Option<std::path::PathBuf>) -> Result<std::path::PathBuf, Failure> {
-    if let Some(named) = named {
-        return Ok(named);
-    }
-    let under = |name: &str, tail: &str| {
-        std::env::var_os(name).map(|dir| std::path::PathBuf::from(dir).join(tail))
-    };
-    under("XDG_STATE_HOME", "durward").or_else(|| under("HOME", ".local/state/durward")).ok_or_else(
-        || {
-            Failure::usage("no data directory was named")
-                .hint("name one with --data-dir or DURWARD_DATA_DIR")
-        },
-    )
+fn data_dir_of(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    named.or_else(hint::default_data_dir).ok_or_else(|| {
+        Failure::usage("no data directory was named")
+            .hint("name one with --data-dir or DURWARD_DATA_DIR")
+    })
 }

@@ -3,9 +3,12 @@
 //! Defaults, then the file, then `--set`. Secrets are never values, always files.
 
 mod exemption;
+mod problem;
+mod settings;
 mod suggest;
+mod value;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,10 +16,10 @@ use std::time::Duration;
 use durward_detect::alert::Pace;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+pub(crate) use settings::{DoorFiles, Settings, route};
 
 use crate::cli;
 use crate::failure::{Code, Failure};
-use crate::rule_files;
 
 /// The whole configuration; every key has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,29 +188,32 @@ pub(crate) struct Exemption {
 }
 
 /// A configuration, and where each value came from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Loaded {
     pub config: Config,
     /// `listen.audit.address` -> `file` or `--set`; what is not here is a default.
     pub origins: BTreeMap<String, &'static str>,
+    /// The file and its text.
+    pub file: Option<(PathBuf, String)>,
 }
 
 /// The schema of the file.
 pub(crate) const SCHEMA: &str = include_str!("config/schema.json");
 
-/// Defaults, then `file`, then `sets`.
+/// Defaults, then `file`, then `sets`. What the values mean is for [`Settings::of`] to say.
 pub(crate) fn load(file: Option<&Path>, sets: &[String]) -> Result<Loaded, Failure> {
     let mut origins = BTreeMap::new();
     let mut value = plain(&Config::default());
+    let mut read = None;
     if let Some(path) = file {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::new(Code::Config, anyhow::anyhow!("reading {}: {error}", path.display()))
         })?;
         let typed = parse(path, &text)?;
         let given: Value = serde_saphyr::from_str(&text).unwrap_or_default();
-        exemption::check(&typed, Some((path, &text)))?;
         note(&given, "", "file", &mut origins);
         value = plain(&typed);
+        read = Some((path.to_owned(), text));
     }
     for set in sets {
         let (key, text) = set.split_once('=').ok_or_else(|| {
@@ -221,9 +227,14 @@ pub(crate) fn load(file: Option<&Path>, sets: &[String]) -> Result<Loaded, Failu
         Failure::new(Code::Config, anyhow::anyhow!("--set: {error}"))
             .hint("`durward config show` lists the keys")
     })?;
-    exemption::check(&config, None)?;
-    check(&config)?;
-    Ok(Loaded { config, origins })
+    Ok(Loaded { config, origins, file: read })
+}
+
+/// Refuses values that mean nothing; nothing that they name is opened.
+pub(crate) fn check_values(loaded: &Loaded) -> Result<(), Failure> {
+    let mut problems = problem::Problems::of(loaded);
+    value::check(&loaded.config, &mut problems);
+    problems.end()
 }
 
 /// The file, strictly: an unknown key is an error with its line and a suggestion.
@@ -242,95 +253,23 @@ fn parse(path: &Path, text: &str) -> Result<Config, Failure> {
     })
 }
 
-fn check(config: &Config) -> Result<(), Failure> {
-    let wrong = |message: String, hint: &str| {
-        Err(Failure::new(Code::Config, anyhow::anyhow!("{message}")).hint(hint))
-    };
-    if config.version != 1 {
-        return wrong(format!("version: {} is not known", config.version), "write version: 1");
-    }
-    let mut issuers = BTreeSet::new();
-    for (name, cluster) in &config.clusters {
-        if !cluster.issuer.starts_with("https://") || !issuers.insert(&cluster.issuer) {
-            return wrong(
-                format!("clusters.{name}.issuer: {} is no issuer of its own", cluster.issuer),
-                "write what `kubectl get --raw /.well-known/openid-configuration` shows as issuer",
-            );
-        }
-    }
-    if let Err(reason) = config.retention() {
-        return wrong(format!("retention: {reason}"), "write a number of days, such as 90d");
-    }
-    if let Err(reason) = config.pace() {
-        return wrong(format!("slack.{reason}"), "write a duration, such as 30s, 5m or 4h");
-    }
-    let doors = &config.listen;
-    for (name, door) in
-        [("audit", &doors.audit), ("otlp_grpc", &doors.otlp_grpc), ("otlp_http", &doors.otlp_http)]
-    {
-        let client_ca = door.tls.as_ref().and_then(|tls| tls.client_ca_file.as_ref());
-        if !door.address.ip().is_loopback() && client_ca.is_none() {
-            return wrong(
-                format!(
-                    "listen.{name}: {} is not on loopback and has no client certificates",
-                    door.address
-                ),
-                "whoever reaches this door can write history: set tls.cert_file, tls.key_file and tls.client_ca_file",
-            );
-        }
-    }
-    for (name, door) in [("web", &doors.web), ("admin", &doors.admin)] {
-        if !door.address.ip().is_loopback() {
-            return wrong(
-                format!(
-                    "listen.{name}: {} is not on loopback, and this door has no authentication",
-                    door.address
-                ),
-                "keep it on 127.0.0.1 and put an authenticating proxy before it",
-            );
-        }
-    }
-    Ok(())
-}
-
 impl Config {
     /// How long rows are kept.
     pub(crate) fn retention(&self) -> Result<Option<Duration>, String> {
         self.retention.as_deref().map(cli::duration).transpose()
     }
 
-    /// When people are told.
-    pub(crate) fn pace(&self) -> Result<Pace, String> {
-        let micros = |key: &str, text: &str| {
-            let duration = cli::duration(text).map_err(|reason| format!("{key}: {reason}"))?;
-            Ok::<i64, String>(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+    /// When people are told; else the key that is wrong, and why.
+    pub(crate) fn pace(&self) -> Result<Pace, (&'static str, String)> {
+        let micros = |key: &'static str, text: &str| {
+            let duration = cli::duration(text).map_err(|reason| (key, reason))?;
+            Ok(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
         };
         Ok(Pace {
-            group_wait: micros("group_wait", &self.slack.group_wait)?,
-            group_interval: micros("group_interval", &self.slack.group_interval)?,
-            repeat_after: micros("repeat_interval", &self.slack.repeat_interval)?,
+            group_wait: micros("slack.group_wait", &self.slack.group_wait)?,
+            group_interval: micros("slack.group_interval", &self.slack.group_interval)?,
+            repeat_after: micros("slack.repeat_interval", &self.slack.repeat_interval)?,
             ..Pace::default()
-        })
-    }
-
-    /// What detection is told; the files of rules are read.
-    pub(crate) fn detection(&self) -> Result<durward_detect::Settings, Failure> {
-        let rules = rule_files::read(&self.detect.rules)?;
-        durward_detect::check_rules(&rules).map_err(|error| {
-            Failure::new(Code::Config, error).hint("`durward rules lint FILE` checks a rule")
-        })?;
-        let exemptions = self.detect.exemptions.iter().map(|exemption| durward_detect::Exemption {
-            of: exemption.of.clone(),
-            identity: exemption.identity.clone(),
-            cluster: exemption.cluster.clone(),
-            until: exemption.until.as_deref().and_then(exemption::until),
-            reason: exemption.reason.clone(),
-        });
-        Ok(durward_detect::Settings {
-            token_issuers: self.detect.token_issuers.clone(),
-            exemptions: exemptions.collect(),
-            rules,
-            ..durward_detect::Settings::default()
         })
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use durward_detect::Exemption;
 use durward_schemas::crash;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ use crate::failure::Failure;
 /// | 2 | columns were added to `accesses`, `findings_versions` and `source_counters`, and edges to `amendments` |
 const FORMAT: u32 = 2;
 const REBUILT: &str = "rebuilt.json";
+const SILENCES: &str = "silences.json";
 
 /// What `format.json` says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -83,6 +85,11 @@ impl DataDir {
         self.path.join("outbox")
     }
 
+    /// Where the silences in force are remembered, for `doctor`.
+    pub(crate) fn silences(&self) -> PathBuf {
+        self.path.join(SILENCES)
+    }
+
     /// Remembers that the state was made anew, for `doctor`.
     pub(crate) fn write_rebuilt(&self, rebuilt: &Rebuilt) -> std::io::Result<()> {
         let text = serde_json::to_vec(rebuilt)?;
@@ -105,6 +112,17 @@ pub(crate) fn readable_lake(path: &Path) -> Result<PathBuf, Failure> {
 pub(crate) fn rebuilt(path: &Path) -> Option<Rebuilt> {
     let text = std::fs::read(path.join(REBUILT)).ok()?;
     serde_json::from_slice(&text).ok()
+}
+
+/// The silences that were configured when the directory was served last.
+pub(crate) fn silences(path: &Path) -> Vec<Exemption> {
+    let text = std::fs::read(path.join(SILENCES)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// Remembers silences in `path`, for `doctor`.
+pub(crate) fn write_silences(path: &Path, silences: &[Exemption]) -> std::io::Result<()> {
+    write_durably(path, &[&serde_json::to_vec(silences)?])
 }
 
 fn lake(path: &Path) -> PathBuf {

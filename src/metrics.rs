@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Mutex;
 
+use durward_correlate::correlator::Sizes;
 use durward_correlate::lake::Judged;
 use durward_schemas::record::Turn;
-use durward_schemas::values::severity;
+use durward_schemas::values::{Edge, severity};
 
 /// Counters and gauges by name and labels.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Metrics {
     values: Mutex<BTreeMap<(&'static str, String), i64>>,
 }
+
+/// What can come of an attempt to tell somebody.
+const OUTCOMES: &[&str] = &["delivered", "refused", "retry"];
 
 /// Names with their kind and meaning, in the order in which they are shown.
 const NAMES: &[(&str, &str, &str)] = &[
@@ -22,6 +26,8 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("durward_findings_total", "counter", "New versions of findings by severity."),
     ("durward_incidents_total", "counter", "New versions of incidents."),
     ("durward_notify_total", "counter", "Attempts to tell somebody by outcome."),
+    ("durward_config_reloads_total", "counter", "Times that SIGHUP was followed, or refused."),
+    ("durward_config_last_reload_successful", "gauge", "0 after a reload that was refused."),
     ("durward_log_position", "gauge", "Last position of the log that was taken."),
     ("durward_log_end_position", "gauge", "Next position of the log."),
     ("durward_log_bytes", "gauge", "Bytes of the log on disk."),
@@ -29,6 +35,44 @@ const NAMES: &[(&str, &str, &str)] = &[
 ];
 
 impl Metrics {
+    /// Every sample that there can be, from the start: what was never counted is zero, and not absent.
+    pub(crate) fn new() -> Self {
+        let metrics = Self { values: Mutex::default() };
+        let label = |name: &'static str, key: &str, values: &[&str]| {
+            for value in values {
+                metrics.set(name, &format!("{key}=\"{value}\""), 0);
+            }
+        };
+        label("durward_ingest_events_total", "outcome", &["accepted", "duplicate", "rejected"]);
+        let edges: Vec<&str> = Edge::ALL.iter().map(|edge| edge.as_str()).collect();
+        label("durward_correlate_amendments_total", "edge", &edges);
+        let severities = severity::INFORMATIONAL..=severity::CRITICAL;
+        let severities: Vec<&str> = severities.map(severity::name).collect();
+        label("durward_findings_total", "severity", &severities);
+        label("durward_notify_total", "outcome", OUTCOMES);
+        label("durward_config_reloads_total", "outcome", &["accepted", "refused"]);
+        for name in [
+            "durward_incidents_total",
+            "durward_log_position",
+            "durward_log_end_position",
+            "durward_log_bytes",
+        ] {
+            metrics.set(name, "", 0);
+        }
+        metrics.set("durward_config_last_reload_successful", "", 1);
+        let version = concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"");
+        metrics.set("durward_build_info", version, 1);
+        metrics
+    }
+
+    /// How much the state holds.
+    pub(crate) fn sizes(&self, sizes: &Sizes) {
+        for (kind, size) in sizes {
+            let size = i64::try_from(*size).unwrap_or(i64::MAX);
+            self.set("durward_state_entries", &format!("kind=\"{kind}\""), size);
+        }
+    }
+
     /// Counts one turn.
     pub(crate) fn turn(&self, turn: &Turn, judged: &Judged) {
         let signals = turn.spans.len() + turn.logs.len() + turn.metrics.len();
@@ -54,7 +98,17 @@ impl Metrics {
         for delivery in &judged.deliveries {
             self.add("durward_notify_total", &format!("outcome=\"{}\"", delivery.outcome), 1);
         }
-        self.set("durward_log_position", "", turn.last_position);
+        // A delivery is no record of the log.
+        if turn.last_position > 0 {
+            self.set("durward_log_position", "", turn.last_position);
+        }
+    }
+
+    /// Counts one reading of the configuration while the server runs.
+    pub(crate) fn reloaded(&self, is_accepted: bool) {
+        let outcome = if is_accepted { "accepted" } else { "refused" };
+        self.add("durward_config_reloads_total", &format!("outcome=\"{outcome}\""), 1);
+        self.set("durward_config_last_reload_successful", "", is_accepted.into());
     }
 
     /// Sets a gauge.

@@ -12,6 +12,11 @@ pub(crate) fn lock() -> Out<io::StdoutLock<'static>> {
     Out(io::stdout().lock())
 }
 
+/// Says a line on standard error, if anybody still reads it.
+pub(crate) fn say(text: &str) {
+    let _unread = writeln!(io::stderr(), "{text}");
+}
+
 /// A writer that tells a closed pipe from every other failure.
 pub(crate) struct Out<W>(W);
 

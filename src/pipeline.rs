@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use durward_correlate::Correlator;
+use durward_correlate::correlator::Sizes;
 use durward_correlate::deduplicate::Older;
 use durward_correlate::lake::{Judged, Lake};
 use durward_detect::Detection;
@@ -28,8 +29,8 @@ const MOST_WAIT: Duration = Duration::from_secs(2);
 /// So many rows are committed without waiting.
 const MOST_PENDING: usize = 20_000;
 
-/// What one turn of the loop reports to those who count.
-pub(crate) type Observer = Box<dyn FnMut(&Turn, &Judged, &[Alert]) + Send>;
+/// What one turn of the loop reports to those who count; at a tick also how much the state holds.
+pub(crate) type Observer = Box<dyn FnMut(&Turn, &Judged, &[Alert], Option<Sizes>) + Send>;
 
 /// What the lake's care needs to know.
 pub(crate) struct Care {
@@ -89,6 +90,11 @@ impl Pipeline {
 
     pub(crate) fn observe(&mut self, observer: Observer) {
         self.observer = Some(observer);
+    }
+
+    /// How much the state holds.
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.correlator.sizes()
     }
 
     /// From now on the lake is compacted and old rows are dropped, every hour.
@@ -151,7 +157,8 @@ impl Pipeline {
         self.lake.stage(&turn, &judged);
         self.reached = turn.last_position;
         if let Some(observer) = &mut self.observer {
-            observer(&turn, &judged, &judgement.owed);
+            let sizes = turn.is_tick.then(|| self.correlator.sizes());
+            observer(&turn, &judged, &judgement.owed, sizes);
         }
         if self.lake.pending() > 0 {
             self.waiting_since.get_or_insert_with(Instant::now);
@@ -169,7 +176,7 @@ impl Pipeline {
         let turn = Turn::default();
         self.lake.stage(&turn, &judged);
         if let Some(observer) = &mut self.observer {
-            observer(&turn, &judged, &[]);
+            observer(&turn, &judged, &[], None);
         }
         self.waiting_since.get_or_insert_with(Instant::now);
     }

@@ -1,28 +1,29 @@
 //! One process tree with all its doors: what `serve` runs and `demo` shows.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use axum::Router;
-use durward_detect::alert::{Alert, Outbox, SlackRoute};
+use durward_detect::alert::{Alert, Outbox};
 use durward_ingest::receive::webhook::WebhookSettings;
-use durward_ingest::receive::{OtlpSettings, TlsSettings, otlp_grpc, otlp_http, upload, webhook};
-use durward_ingest::{Intake, IntakeSettings, Keys, Log, Network};
+use durward_ingest::receive::{DoorTls, OtlpSettings, otlp_grpc, otlp_http, upload, webhook};
+use durward_ingest::{Intake, IntakeSettings, Keys, Log};
 use durward_schemas::record::Content;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin};
-use crate::config::{Config, Door, Tls};
-use crate::data_dir::DataDir;
-use crate::failure::{Code, Failure};
+use crate::config::{Config, Door, DoorFiles, Settings};
+use crate::data_dir::{DataDir, write_silences};
+use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::pipeline::{Care, Pipeline, Telling};
+use crate::reload::Reload;
 use crate::store::Store;
 use crate::{clock, deliver, web};
 
@@ -56,17 +57,14 @@ pub(crate) struct Server {
     helpers: JoinSet<()>,
     closing: watch::Sender<bool>,
     ready: Arc<AtomicBool>,
+    reload: Option<Reload>,
 }
 
 impl Server {
     /// Takes the directory, opens every door, and starts what runs beside the loop.
-    pub(crate) async fn open(path: &Path, config: &Config) -> Result<Self, Failure> {
-        let pace =
-            config.pace().map_err(|reason| Failure::new(Code::Config, anyhow::anyhow!(reason)))?;
-        let detection = config.detection()?;
-        let route = route(config)?;
-        let networks = networks(config)?;
-        let listeners = Listeners::bind(config).await?;
+    pub(crate) async fn open(path: &Path, settings: Settings) -> Result<Self, Failure> {
+        let Settings { config, pace, detection, route, .. } = settings;
+        let listeners = Listeners::bind(&config).await?;
         let addresses = listeners.addresses()?;
         let dir = DataDir::take(path)?;
         let clock = clock::system();
@@ -76,56 +74,88 @@ impl Server {
             Some(_) => Some(Arc::new(Mutex::new(Outbox::open(&dir.outbox(), pace)?))),
             None => None,
         };
-        let lake = dir.lake();
+        let (lake, silences) = (dir.lake(), dir.silences());
         let store = Store::open(dir, Arc::clone(&clock)).await?;
         let log = Arc::clone(&store.log);
         let telling = outbox.clone().map(|outbox| Telling { outbox, muted_from: None });
         let mut pipeline = Pipeline::open(store, telling).await?;
         // What operators say holds from here on, also when the log is replayed.
         log.append(vec![Content::Settings(detection.logged())]).await?;
-        let metrics = Arc::new(Metrics::default());
+        write_silences(&silences, &detection.exemptions)?;
+        let metrics = Arc::new(Metrics::new());
+        metrics.sizes(&pipeline.sizes());
         let last_alert = LastAlert::default();
         let (counted, last) = (Arc::clone(&metrics), Arc::clone(&last_alert));
-        pipeline.observe(Box::new(move |turn, judged, owed| {
+        pipeline.observe(Box::new(move |turn, judged, owed, sizes| {
             counted.turn(turn, judged);
+            if let Some(sizes) = sizes {
+                counted.sizes(&sizes);
+            }
             if let Some(alert) = owed.last() {
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(alert.clone());
             }
         }));
-        pipeline
-            .care(Care { clock: Arc::clone(&clock), retention: config.retention().ok().flatten() });
-        let settings = IntakeSettings {
+        pipeline.care(Care { clock: Arc::clone(&clock), retention: settings.retention });
+        let reading = IntakeSettings {
             default_cluster: config.default_cluster.clone(),
-            issuers: issuers(config),
-            trusted_proxies: networks,
+            issuers: settings.issuers,
+            trusted_proxies: settings.trusted_proxies,
             ..IntakeSettings::default()
         };
-        let intake = Intake::new(log.appender(), keys, Arc::clone(&clock), settings);
+        let intake = Intake::new(log.appender(), keys, Arc::clone(&clock), reading);
         let ready = Arc::new(AtomicBool::new(true));
         let (closing, closed) = watch::channel(false);
-        let admin = admin::router(Admin { metrics, ready: Arc::clone(&ready) });
+        let reload = Reload::of(&log, &metrics, &config, &detection, &settings.tls, silences);
+        let admin =
+            admin::router(Admin { metrics, log: Arc::clone(&log), ready: Arc::clone(&ready) });
         let web = web::router(lake, upload::router(intake.clone(), &token));
-        let doors = doors(listeners, config, &intake, web, admin, &closed);
+        let doors = doors(listeners, &config, &settings.tls, &intake, web, admin, &closed);
         let mut helpers = JoinSet::new();
         helpers.spawn(tick(Arc::clone(&log)));
         if let (Some(outbox), Some(route)) = (outbox, route) {
             helpers.spawn(deliver::run(outbox, Arc::new(route), clock, pipeline.deliveries()));
         }
-        Ok(Self { addresses, intake, last_alert, pipeline, log, doors, helpers, closing, ready })
+        let reload = Some(reload);
+        Ok(Self {
+            addresses,
+            intake,
+            last_alert,
+            pipeline,
+            log,
+            doors,
+            helpers,
+            closing,
+            ready,
+            reload,
+        })
+    }
+
+    /// What changes a part of the configuration while the server runs; once.
+    pub(crate) fn reload(&mut self) -> Option<Reload> {
+        self.reload.take()
     }
 
     /// Runs until `stop`; then says that it is not ready, closes the doors, and takes what is in the log.
+    ///
+    /// # Errors
+    /// If the loop fails, or a door ended before it was told to.
     pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let (ready, closing, mut doors, log) = (self.ready, self.closing, self.doors, self.log);
-        let stop = async move {
+        let mut broken = Ok(());
+        let stop = async {
             tokio::select! {
                 () = stop => {}
-                Some(ended) = doors.join_next() => report(ended),
+                Some(ended) = doors.join_next() => {
+                    broken = ended_well(ended)
+                        .and_then(|()| Err(anyhow::anyhow!("a door closed before it was told to")));
+                }
             }
             ready.store(false, Ordering::Relaxed);
             closing.send_replace(true);
             while let Some(ended) = doors.join_next().await {
-                report(ended);
+                if let Err(error) = ended_well(ended) {
+                    tracing::error!(error = format!("{error:#}"), "a door ended badly");
+                }
             }
             // What the doors brought since the last tick is counted by one more.
             tick_once(&log).await;
@@ -135,19 +165,13 @@ impl Server {
             ran = self.pipeline.catch_up().await;
         }
         self.helpers.shutdown().await;
-        ran
+        ran.and(broken)
     }
 }
 
-/// A door that ends before it is told to is an error, and ends the program in good order.
-fn report(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) {
-    match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::error!(error = format!("{error:#}"), "a door could not be held open");
-        }
-        Err(error) => tracing::error!(%error, "a door ended"),
-    }
+/// How a door ended.
+fn ended_well(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Result<()> {
+    ended.context("holding a door open")?
 }
 
 /// Every door is taken before anything else is touched, so that a port in use costs nothing.
@@ -194,6 +218,7 @@ async fn bind(name: &str, door: &Door) -> Result<TcpListener, Failure> {
 fn doors(
     listeners: Listeners,
     config: &Config,
+    tls: &DoorFiles,
     intake: &Intake,
     web: Router,
     admin: Router,
@@ -201,15 +226,24 @@ fn doors(
 ) -> JoinSet<anyhow::Result<()>> {
     let mut doors = JoinSet::new();
     let listen = &config.listen;
-    let audit = WebhookSettings { source: "audit".into(), tls: tls(listen.audit.tls.as_ref()) };
+    let audit = WebhookSettings { source: "audit".into(), tls: tls.audit.clone() };
     let serving = webhook::serve(listeners.audit, audit, intake.clone(), wait(closed.clone()));
-    doors.spawn(async move { Ok(serving.await?) });
-    let grpc = otlp("otlp_grpc", &listen.otlp_grpc);
+    doors.spawn(async move {
+        serving.await;
+        Ok(())
+    });
+    let grpc = otlp("otlp_grpc", &listen.otlp_grpc, tls.otlp_grpc.clone());
     let serving = otlp_grpc::serve(listeners.otlp_grpc, grpc, intake.clone(), wait(closed.clone()));
-    doors.spawn(async move { Ok(serving.await?) });
-    let http = otlp("otlp_http", &listen.otlp_http);
+    doors.spawn(async move {
+        serving.await;
+        Ok(())
+    });
+    let http = otlp("otlp_http", &listen.otlp_http, tls.otlp_http.clone());
     let serving = otlp_http::serve(listeners.otlp_http, http, intake.clone(), wait(closed.clone()));
-    doors.spawn(async move { Ok(serving.await?) });
+    doors.spawn(async move {
+        serving.await;
+        Ok(())
+    });
     for (listener, router) in [(listeners.web, web), (listeners.admin, admin)] {
         let closed = wait(closed.clone());
         doors.spawn(async move {
@@ -219,21 +253,13 @@ fn doors(
     doors
 }
 
-fn otlp(name: &str, door: &Door) -> OtlpSettings {
+fn otlp(name: &str, door: &Door, tls: Option<DoorTls>) -> OtlpSettings {
     OtlpSettings {
         source: name.into(),
         cluster: door.cluster.clone(),
         client_clusters: door.client_clusters.clone(),
-        tls: tls(door.tls.as_ref()),
+        tls,
     }
-}
-
-fn tls(tls: Option<&Tls>) -> Option<TlsSettings> {
-    tls.map(|tls| TlsSettings {
-        certificate: tls.cert_file.clone(),
-        key: tls.key_file.clone(),
-        client_ca: tls.client_ca_file.clone(),
-    })
 }
 
 async fn wait(mut closed: watch::Receiver<bool>) {
@@ -255,28 +281,4 @@ async fn tick_once(log: &Log) {
     if let Err(error) = log.append(vec![Content::Tick]).await {
         tracing::warn!(%error, "the log took no tick");
     }
-}
-
-/// The way to people that is configured.
-pub(crate) fn route(config: &Config) -> Result<Option<SlackRoute>, Failure> {
-    let Some(file) = &config.slack.webhook_url_file else { return Ok(None) };
-    let route = SlackRoute::from_file("slack", file);
-    Ok(Some(route.map_err(|error| {
-        Failure::new(Code::Config, error)
-            .hint("slack.webhook_url_file names a file that holds nothing but the webhook's URL")
-    })?))
-}
-
-/// Clouds name issuers without the scheme.
-fn issuers(config: &Config) -> BTreeMap<String, String> {
-    let bare =
-        |issuer: &str| issuer.trim_start_matches("https://").trim_end_matches('/').to_owned();
-    config.clusters.iter().map(|(name, cluster)| (bare(&cluster.issuer), name.clone())).collect()
-}
-
-fn networks(config: &Config) -> Result<Vec<Network>, Failure> {
-    let parsed = config.trusted_proxies.iter().map(|text| text.parse::<Network>());
-    parsed.collect::<Result<_, _>>().map_err(|error| {
-        Failure::new(Code::Config, error).hint("trusted_proxies: write ranges such as 10.0.0.0/8")
-    })
 }

@@ -13,7 +13,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use durward_correlate::query::{Fault, Limits, QueryError};
+use durward_correlate::query::{Answer, Fault, Limits, QueryError};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -61,6 +61,13 @@ async fn query(State(web): State<Web>, headers: HeaderMap, body: Bytes) -> Respo
     if let Err(reason) = from_here(&headers) {
         return refuse(StatusCode::FORBIDDEN, reason, None);
     }
+    let Some(output) = wanted(&headers) else {
+        return refuse(
+            StatusCode::NOT_ACCEPTABLE,
+            "none of what Accept names is offered",
+            Some("ask for application/json, application/x-ndjson, text/csv or text/plain"),
+        );
+    };
     let asked: Asked = match serde_json::from_slice(&body) {
         Ok(asked) => asked,
         Err(error) => {
@@ -89,16 +96,68 @@ async fn query(State(web): State<Web>, headers: HeaderMap, body: Bytes) -> Respo
         );
     };
     match sql::question(&web.lake, &asked.sql, limits).await {
-        Ok(answer) => {
-            let mut bytes = Vec::new();
-            match render::answer(&answer, Output::Json, &mut bytes) {
-                Ok(()) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
-                Err(error) => {
-                    refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}"), None)
-                }
-            }
-        }
+        Ok(answer) => answered(&answer, output),
         Err(error) => failed(&error),
+    }
+}
+
+/// The media type of each output.
+const MEDIA_TYPES: [(&str, Output); 4] = [
+    ("application/json", Output::Json),
+    ("application/x-ndjson", Output::Ndjson),
+    ("text/csv", Output::Csv),
+    ("text/plain", Output::Table),
+];
+
+/// What the client likes best of what is offered; JSON where it does not say.
+/// <https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1>
+fn wanted(headers: &HeaderMap) -> Option<Output> {
+    let named = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let named = named.collect::<Vec<_>>().join(",");
+    if named.trim().is_empty() {
+        return Some(Output::Json);
+    }
+    let ranges: Vec<(&str, f32)> = named.split(',').map(range).collect();
+    // The most exact range that covers a type says how much it is liked.
+    let liked = |media: &str| {
+        let group =
+            media.split_once('/').map_or_else(String::new, |(group, _)| format!("{group}/*"));
+        [media, &group, "*/*"].into_iter().find_map(|wanted| {
+            let same = |(name, _): &&(&str, f32)| name.eq_ignore_ascii_case(wanted);
+            ranges.iter().position(|range| same(&range))
+        })
+    };
+    let offered = MEDIA_TYPES.iter().filter_map(|(media, output)| {
+        let at = liked(media)?;
+        let (_, quality) = ranges.get(at)?;
+        (*quality > 0.0).then_some((*quality, at, *output))
+    });
+    // Of what is liked as much as another, what is named first; of one range, what is offered first.
+    let best = offered.reduce(|best, other| {
+        let is_better = other.0 > best.0 || (other.0 >= best.0 && other.1 < best.1);
+        if is_better { other } else { best }
+    });
+    best.map(|(_, _, output)| output)
+}
+
+/// A media range of `Accept`, and how much it is liked.
+fn range(text: &str) -> (&str, f32) {
+    let mut parts = text.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok());
+    (name, quality.unwrap_or(1.0))
+}
+
+fn answered(answer: &Answer, output: Output) -> Response {
+    let media = MEDIA_TYPES.iter().find(|(_, other)| *other == output).map(|(media, _)| *media);
+    let media = match media.unwrap_or("application/json") {
+        text if text.starts_with("text/") => format!("{text}; charset=utf-8"),
+        other => other.to_owned(),
+    };
+    let mut bytes = Vec::new();
+    match render::answer(answer, output, &mut bytes) {
+        Ok(()) => ([(header::CONTENT_TYPE, media)], bytes).into_response(),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}"), None),
     }
 }
 
@@ -141,4 +200,31 @@ fn is_loopback(host: &str) -> bool {
     let name = name.trim_start_matches('[').trim_end_matches(']');
     name == "localhost"
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: what clients write into `Accept`.
+    /// Guarantees: the most exact range decides, then the quality, then the order; what is not offered is no JSON.
+    #[test]
+    fn accept_is_honoured() {
+        let check = |accept: Option<&str>, expected: Option<Output>| {
+            let value = accept.map(|text| text.parse().expect("a header"));
+            let headers = value.map(|value| (header::ACCEPT, value)).into_iter().collect();
+            assert_eq!(wanted(&headers), expected, "{accept:?}");
+        };
+        check(None, Some(Output::Json));
+        check(Some("*/*"), Some(Output::Json));
+        check(Some("application/*"), Some(Output::Json));
+        check(Some("text/*"), Some(Output::Csv));
+        check(Some("Text/CSV; header=present"), Some(Output::Csv));
+        check(Some("application/x-ndjson"), Some(Output::Ndjson));
+        check(Some("text/plain, */*;q=0.1"), Some(Output::Table));
+        check(Some("text/csv;q=0.5, application/x-ndjson;q=0.9"), Some(Output::Ndjson));
+        check(Some("application/json;q=0, */*"), Some(Output::Ndjson));
+        check(Some("application/xml"), None);
+        check(Some("application/json;q=0"), None);
+    }
 }

@@ -16,6 +16,7 @@ use crate::correlator::{Correlator, Settings, State};
 use crate::deduplicate::Window;
 use crate::state::objects::{Content, ObjectKey, Version};
 use crate::state::recent::Held;
+use crate::state::sources::Known;
 use crate::state::spans::SpanFact;
 use crate::state::workloads::{KnownPod, Owner};
 
@@ -116,7 +117,8 @@ struct Rest {
     owners: Vec<SavedOwner>,
     spans: Vec<SavedSpan>,
     amended: Vec<Vec<(String, i64)>>,
-    last: Vec<(String, i64)>,
+    #[serde(default)]
+    sources: Known,
     listed: Vec<(Option<String>, String, i64)>,
 }
 
@@ -179,7 +181,6 @@ impl Rest {
         let amended = state.recent.iter().map(|held| {
             held.amended.iter().map(|(edge, count)| ((*edge).to_owned(), *count)).collect()
         });
-        let last = state.sources.parts().1.iter().map(|(source, time)| (source.clone(), time.0));
         let listed = state.listed.iter();
         Self {
             ids_forgotten: state.ids.has_forgotten(),
@@ -189,7 +190,7 @@ impl Rest {
             owners: owners.collect(),
             spans: state.spans.iter().map(saved_span).collect(),
             amended: amended.collect(),
-            last: last.collect(),
+            sources: state.sources.parts().1.clone(),
             listed: listed
                 .map(|((cluster, kind), time)| (cluster.clone(), kind.clone(), time.0))
                 .collect(),
@@ -211,9 +212,7 @@ impl Rest {
         for saved in self.spans {
             state.spans.restore(read_span(saved));
         }
-        for (source, time) in self.last {
-            state.sources.restore_last(source, Time(time));
-        }
+        state.sources.restore_known(self.sources);
         for (cluster, kind, time) in self.listed {
             state.listed.insert((cluster, kind), Time(time));
         }

@@ -11,6 +11,7 @@ use durward_schemas::values::{Edge, Provider};
 
 use crate::advance::{self, News};
 use crate::deduplicate::{Lookup, Older, Window, event_hash, lookup, reject_hash, request_hash};
+use crate::losses;
 use crate::relay;
 use crate::resolve::{EDGES, columns, evidence, resolve};
 use crate::state::cloud_identity::CloudIdentities;
@@ -20,7 +21,7 @@ use crate::state::grants::Grants;
 use crate::state::objects::Objects;
 use crate::state::policy::Policy;
 use crate::state::recent::Recent;
-use crate::state::sources::{Fate, Sources};
+use crate::state::sources::{Fate, Sourced, Sources};
 use crate::state::spans::Spans;
 use crate::state::workloads::Workloads;
 
@@ -135,33 +136,29 @@ impl Correlator {
                 }
             }
             Content::Logs(rows) => {
-                let new = |row: &durward_schemas::tables::Log| (row.event_id.clone(), row.time);
-                self.plain(rows, older, new, |row| &row.source, |turn| &mut turn.logs, &mut turn);
-                turn.logs.iter().for_each(|log| self.state.sources.lost(log));
+                self.plain(rows, older, |row| &row.event_id, |turn| &mut turn.logs, &mut turn);
+                for log in &turn.logs {
+                    self.state.sources.lost(log, losses::of_log(log));
+                }
             }
             Content::Metrics(rows) => {
-                let new = |row: &durward_schemas::tables::Metric| (row.event_id.clone(), row.time);
-                self.plain(
-                    rows,
-                    older,
-                    new,
-                    |row| &row.source,
-                    |turn| &mut turn.metrics,
-                    &mut turn,
-                );
+                self.plain(rows, older, |row| &row.event_id, |turn| &mut turn.metrics, &mut turn);
+                turn.metrics.iter().for_each(|row| self.state.sources.lost_by_metric(row));
             }
             Content::Rejects(rows) => {
                 for row in rows {
                     self.reject(row, older, &mut turn);
                 }
             }
-            Content::Received(receipt) => self.state.sources.received(&receipt),
+            Content::Received(receipt) => {
+                self.state.sources.received(&receipt, record.ingest_time);
+            }
             Content::Tick => {
                 turn.source_counters =
                     self.state.sources.tick(record.ingest_time, record.first_position);
             }
             Content::Settings(settings) => turn.settings = Some(settings),
-            Content::EndOfSource(_) => {}
+            Content::EndOfSource(source) => self.state.sources.ended(&source),
         }
         turn
     }
@@ -184,9 +181,9 @@ impl Correlator {
 
     fn access(&mut self, mut row: Access, older: &Older, turn: &mut Turn) {
         if !self.is_new(event_hash(&row.event_id), row.event_id.as_str(), older) {
-            return self.duplicate(&row.source, row.time, turn);
+            return self.duplicate(&row, turn);
         }
-        self.state.sources.count(&row.source, row.time, Fate::Accepted);
+        self.state.sources.count(&row, Fate::Accepted);
         if row.is_deciding() {
             let first =
                 self.state.judged.insert(request_hash(&row.request_key), self.settings.most_ids);
@@ -268,9 +265,9 @@ impl Correlator {
 
     fn object(&mut self, row: Object, older: &Older, turn: &mut Turn) {
         if !self.is_new(event_hash(&row.event_id), row.event_id.as_str(), older) {
-            return self.duplicate(&row.source, row.time, turn);
+            return self.duplicate(&row, turn);
         }
-        self.state.sources.count(&row.source, row.time, Fate::Accepted);
+        self.state.sources.count(&row, Fate::Accepted);
         let news = advance::object(&mut self.state, &row, turn);
         self.amend(news, row.log_position, row.ingest_time, turn);
         turn.objects.push(row);
@@ -278,9 +275,10 @@ impl Correlator {
 
     fn span(&mut self, row: Span, older: &Older, turn: &mut Turn) {
         if !self.is_new(event_hash(&row.event_id), row.event_id.as_str(), older) {
-            return self.duplicate(&row.source, row.time, turn);
+            return self.duplicate(&row, turn);
         }
-        self.state.sources.count(&row.source, row.time, Fate::Accepted);
+        self.state.sources.count(&row, Fate::Accepted);
+        self.state.sources.lost(&row, losses::of_span(&row));
         if let Some(joins) = self.state.spans.add(&row, self.settings.most_spans) {
             let recent = &self.state.recent;
             let mut positions = recent.of_claimed_span(&joins.key);
@@ -298,29 +296,28 @@ impl Correlator {
 
     fn reject(&mut self, row: Reject, older: &Older, turn: &mut Turn) {
         if !self.is_new(reject_hash(&row.reject_id), row.reject_id.as_str(), older) {
-            return self.duplicate(&row.source, row.time, turn);
+            return self.duplicate(&row, turn);
         }
-        self.state.sources.count(&row.source, row.time, Fate::Rejected);
+        self.state.sources.count(&row, Fate::Rejected);
         turn.rejects.push(row);
     }
 
     /// Rows that only have to be new.
-    fn plain<R>(
+    fn plain<R: Sourced>(
         &mut self,
         rows: Vec<R>,
         older: &Older,
-        key: impl Fn(&R) -> (EventId, Time),
-        source: impl Fn(&R) -> &String,
+        id: impl Fn(&R) -> &EventId,
         into: impl Fn(&mut Turn) -> &mut Vec<R>,
         turn: &mut Turn,
     ) {
         for row in rows {
-            let (id, time) = key(&row);
-            if self.is_new(event_hash(&id), id.as_str(), older) {
-                self.state.sources.count(source(&row), time, Fate::Accepted);
+            let id = id(&row);
+            if self.is_new(event_hash(id), id.as_str(), older) {
+                self.state.sources.count(&row, Fate::Accepted);
                 into(turn).push(row);
             } else {
-                self.duplicate(source(&row), time, turn);
+                self.duplicate(&row, turn);
             }
         }
     }
@@ -329,9 +326,9 @@ impl Correlator {
         !older.ids.contains(id) && self.state.ids.insert(hash, self.settings.most_ids)
     }
 
-    fn duplicate(&mut self, source: &str, time: Time, turn: &mut Turn) {
+    fn duplicate(&mut self, row: &impl Sourced, turn: &mut Turn) {
         turn.duplicates += 1;
-        self.state.sources.count(source, time, Fate::Duplicate);
+        self.state.sources.count(row, Fate::Duplicate);
     }
 
     /// Resolves again what the news concerns; what came out different is amended.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::query::QueryError;
 
-pub use self::access::{Explanation, explain};
+pub use self::access::{Candidate, Explanation, Found, candidates, explain};
 pub use self::who::{Portrait, who};
 
 /// One row of an answer.
@@ -22,16 +22,15 @@ pub trait Ask {
     fn ask(&self, sql: &str) -> impl Future<Output = Result<Vec<Fields>, QueryError>> + Send;
 }
 
-/// The stored row of an access, by the beginning of its event id or request key, or its audit id;
+/// The stored row of an access, by its event id, its request key or its audit id;
 /// the judged stage comes first.
 ///
 /// # Errors
 /// If the question cannot be answered.
 pub async fn stored(lake: &impl Ask, id: &str) -> Result<Option<Fields>, QueryError> {
     let sql = format!(
-        "SELECT * FROM accesses WHERE event_id LIKE {0} OR request_key LIKE {0} OR source_event_id = {1} \
+        "SELECT * FROM accesses WHERE event_id = {0} OR request_key = {0} OR source_event_id = {0} \
          ORDER BY judged DESC, time LIMIT 1",
-        beginning(id),
         literal(id)
     );
     Ok(lake.ask(&sql).await?.into_iter().next())

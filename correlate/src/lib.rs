@@ -18,6 +18,7 @@ pub mod deduplicate;
 pub mod doctor;
 pub mod explain;
 pub mod lake;
+mod losses;
 pub mod query;
 mod rbac;
 mod relay;

@@ -1,12 +1,12 @@
--- One row for each source: what it brought since the start, and whether it still brings.
+-- One row for each source, format and cluster: what it brought since the start, and whether it still brings.
 WITH totals AS (
     SELECT
-        source, max(kind) AS kind, max(cluster) AS cluster, sum(accepted) AS accepted,
+        source, kind, cluster, sum(accepted) AS accepted,
         sum(duplicates) AS duplicates, sum(rejected) AS rejected, sum(bytes) AS bytes,
         max(watermark) AS watermark, sum(lost_estimate) AS lost_estimate, max(last_time) AS last_time,
         max(time) AS moved_time
     FROM source_counters
-    GROUP BY source
+    GROUP BY source, kind, cluster
 ),
 last_tick AS (SELECT max(time) AS time FROM source_counters)
 SELECT

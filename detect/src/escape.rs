@@ -3,15 +3,19 @@
 //! One function for each place where text is shown. Nothing is dropped: what is dangerous becomes
 //! visible, so that whoever reads it sees that somebody tried.
 
-/// For terminals and plain text: control, format and bidirectional characters become `\u{..}`.
+/// For terminals and plain text: control, format and bidirectional characters become `\n`,
+/// `\t` or `\u{..}`.
 #[must_use]
 pub fn visible(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_hidden(c) {
-            safe.extend(c.escape_unicode());
-        } else {
-            safe.push(c);
+        match c {
+            // Ends of lines and tabs are everyday text: as everybody writes them.
+            '\n' => safe.push_str("\\n"),
+            '\r' => safe.push_str("\\r"),
+            '\t' => safe.push_str("\\t"),
+            c if is_hidden(c) => safe.extend(c.escape_unicode()),
+            c => safe.push(c),
         }
     }
     safe

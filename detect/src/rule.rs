@@ -113,6 +113,13 @@ pub fn listed() -> Vec<Listed> {
     load(&[]).unwrap_or_default().into_iter().map(list).collect()
 }
 
+/// The ids of the rules in a file, as `findings.rule_id` has them; none of a file that cannot be used.
+#[must_use]
+pub fn ids(file: &RuleFile) -> Vec<String> {
+    let rules = read(file, &mut Vec::new()).unwrap_or_default();
+    rules.into_iter().map(|rule| rule.id).collect()
+}
+
 /// A log that rules can be written for, for people who write one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {

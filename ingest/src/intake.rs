@@ -31,6 +31,9 @@ pub struct IntakeSettings {
     pub request_bytes: usize,
     /// How long an OTLP sender waits for its answer at most.
     pub settle_within: Duration,
+    /// How long the audit webhook takes over a batch at most: the API server gives up after 30 s, and an answer
+    /// after that is not heard.
+    pub webhook_within: Duration,
     /// How long a busy OTLP sender is asked to wait.
     pub retry_after: Duration,
     /// Connections of one door at most.
@@ -46,6 +49,7 @@ impl Default for IntakeSettings {
             inflight_bytes: 256 << 20,
             request_bytes: 64 << 20,
             settle_within: Duration::from_millis(1800),
+            webhook_within: Duration::from_secs(25),
             retry_after: Duration::from_secs(2),
             connections: 1024,
         }

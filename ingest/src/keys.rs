@@ -52,6 +52,22 @@ impl Keys {
         Ok(Self::from_bytes(&open_key(&dir, "redaction")?, open_key(&dir, "reject")?))
     }
 
+    /// Whether the keys that are there under `data_dir` can be used; makes none.
+    ///
+    /// # Errors
+    /// The first that cannot be read, or is no key.
+    pub fn check(data_dir: &Path) -> Result<(), KeysError> {
+        let dir = data_dir.join("keys");
+        ["redaction", "reject", "upload"].into_iter().try_for_each(|name| {
+            let path = dir.join(name);
+            match fs::read_to_string(&path) {
+                Ok(text) => parse_keys(&text, path).map(|_first| ()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(source) => Err(KeysError::File { path, source }),
+            }
+        })
+    }
+
     /// What whoever sends files to a running server must show: only who may read the data directory
     /// knows it.
     pub fn upload_token(data_dir: &Path) -> Result<String, KeysError> {
@@ -97,6 +113,11 @@ fn open_key(dir: &Path, name: &str) -> Result<[u8; KEY_BYTES], KeysError> {
         }
         Err(error) => return Err(failed(error)),
     };
+    parse_keys(&text, path)
+}
+
+/// The first of the keys in a file, all of which must be keys.
+fn parse_keys(text: &str, path: PathBuf) -> Result<[u8; KEY_BYTES], KeysError> {
     let mut keys = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(parse_key);
     let first = keys.next().flatten();
     first.filter(|_| keys.all(|key| key.is_some())).ok_or(KeysError::NotAKey { path })

@@ -14,8 +14,7 @@ use durward_schemas::{Clock, Time};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use crate::receive::TlsError;
-use crate::receive::TlsSettings;
+use crate::receive::{DoorTls, TlsSettings};
 use crate::{Context, Intake, IntakeSettings, Keys, Log, LogSettings, Reading};
 
 /// One HTTP or gRPC request as it was sent.
@@ -182,15 +181,14 @@ impl Open {
         serve: impl FnOnce(TcpListener, Intake, Pin<Box<dyn Future<Output = ()> + Send>>) -> F,
     ) -> Self
     where
-        F: Future<Output = Result<(), TlsError>> + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
     {
         let (dir, log, intake) = intake(log, settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (close, closed) = tokio::sync::oneshot::channel::<()>();
         let closed = Box::pin(async move { closed.await.unwrap() });
-        let serving = serve(listener, intake.clone(), closed);
-        let served = tokio::spawn(async move { serving.await.unwrap() });
+        let served = tokio::spawn(serve(listener, intake.clone(), closed));
         Self { dir, log, intake, address, close, served }
     }
 
@@ -276,7 +274,12 @@ pub(crate) fn authority() -> Authority {
 
 impl Authority {
     /// A door that lets in only who has a certificate of this authority.
-    pub(crate) fn door(&self) -> TlsSettings {
+    pub(crate) fn door(&self) -> DoorTls {
+        DoorTls::load(&self.files()).unwrap()
+    }
+
+    /// The files of [`Authority::door`].
+    pub(crate) fn files(&self) -> TlsSettings {
         let path = |name: &str| self.dir.path().join(name);
         TlsSettings {
             certificate: path("tls.pem"),

@@ -15,4 +15,4 @@ pub mod upload;
 pub mod webhook;
 
 pub use otlp::OtlpSettings;
-pub use tls::{TlsError, TlsSettings};
+pub use tls::{DoorTls, TlsError, TlsSettings};

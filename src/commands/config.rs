@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use crate::cli::ConfigVerb;
-use crate::config;
+use crate::config::{self, Settings};
 use crate::failure::Failure;
 
 /// Does one of the three.
-pub(crate) fn config(verb: &ConfigVerb) -> Result<ExitCode, Failure> {
+pub(crate) fn config(data_dir: Option<&Path>, verb: &ConfigVerb) -> Result<ExitCode, Failure> {
     match verb {
         ConfigVerb::Check { file } => {
-            config::load(Some(file), &[])?;
+            Settings::of(&config::load(Some(file), &[])?, data_dir)?;
             writeln!(crate::out::lock(), "{}: ok", file.display())?;
         }
         ConfigVerb::Show { config, set } => {
@@ -28,6 +28,7 @@ pub(crate) fn config(verb: &ConfigVerb) -> Result<ExitCode, Failure> {
 /// Every value as `key: value`, with where it came from.
 fn shown(file: Option<&Path>, sets: &[String]) -> Result<String, Failure> {
     let loaded = config::load(file, sets)?;
+    config::check_values(&loaded)?;
     let value: Value = serde_json::to_value(&loaded.config).unwrap_or_default();
     let mut leaves = Vec::new();
     config::leaves(&value, "", &mut leaves);

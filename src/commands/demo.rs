@@ -16,12 +16,14 @@ use durward_fixtures::{Door, Scenario};
 use durward_ingest::{Format, read, send};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use crate::cli::DemoArgs;
 use crate::commands::serve::stopped;
-use crate::config::{Config, Exemption};
+use crate::config::{Config, Exemption, Loaded, Settings};
 use crate::data_dir::readable_lake;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::render::{self, Output};
 use crate::server::{Addresses, Server};
 use crate::sql::{self, Lake};
@@ -53,19 +55,58 @@ const QUESTIONS: [(&str, &str); 3] = [
 /// Messages that the built-in receiver took.
 type Received = Arc<Mutex<Vec<Value>>>;
 
-/// Runs it.
+/// Runs it. Whoever stops it finds nothing left of it, but in a directory that they named.
 pub(crate) async fn demo(data_dir: Option<PathBuf>, args: &DemoArgs) -> Result<ExitCode, Failure> {
-    let started = Instant::now();
+    let interrupted = stopped()?;
+    tokio::pin!(interrupted);
     let temporary = tempfile::tempdir()?;
-    let data = data_dir.unwrap_or_else(|| temporary.path().join("data"));
+    let mut running = JoinSet::new();
+    let shown = tokio::select! {
+        shown = show(&mut running, data_dir, temporary.path(), args) => Some(shown),
+        () = &mut interrupted => None,
+    };
+    let is_whole = matches!(shown, Some(Ok(_)));
+    if args.keep && is_whole {
+        interrupted.await;
+    }
+    // The server stops when nobody shows it any more; then its directory can go.
+    let shown = shown.transpose().map(|shown| shown.map(|shown| shown.is_told));
+    while let Some(ran) = running.join_next().await {
+        ran??;
+    }
+    temporary.close()?;
+    match shown? {
+        None => Ok(ExitCode::from(Code::Interrupted as u8)),
+        Some(true) => Ok(ExitCode::SUCCESS),
+        Some(false) => Err(Failure::io("the demo's incident was not told in time")
+            .hint("run it again with -v and look at the log")),
+    }
+}
+
+/// What was shown; the server runs as long as this is held.
+struct Shown {
+    _stop: oneshot::Sender<()>,
+    is_told: bool,
+}
+
+/// Starts the server, tells the story, and shows what came of it.
+async fn show(
+    running: &mut JoinSet<anyhow::Result<()>>,
+    data_dir: Option<PathBuf>,
+    temporary: &Path,
+    args: &DemoArgs,
+) -> Result<Shown, Failure> {
+    let started = Instant::now();
+    let data = data_dir.unwrap_or_else(|| temporary.join("data"));
     let scenario =
         durward_fixtures::scenario(STORY).context("the demo's story is part of the program")?;
     let cluster = scenario.expectation()?.cluster;
     let (slack, received) = receiver().await?;
-    let secret = temporary.path().join("slack-webhook-url");
+    let secret = temporary.join("slack-webhook-url");
     std::fs::write(&secret, format!("http://{slack}/services/T0/B0/demo"))?;
     let config = config(&cluster, secret);
-    let server = Server::open(&data, &config).await?;
+    let loaded = Loaded { config, ..Loaded::default() };
+    let server = Server::open(&data, Settings::of(&loaded, Some(&data))?).await?;
     let addresses = server.addresses.clone();
     let last_alert = Arc::clone(&server.last_alert);
     say(&format!(
@@ -73,8 +114,8 @@ pub(crate) async fn demo(data_dir: Option<PathBuf>, args: &DemoArgs) -> Result<E
         doors(&addresses)
     ))?;
     seed(&server, scenario, &cluster).await?;
-    let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
-    let running = tokio::spawn(server.run(async {
+    let (stop, stopping) = oneshot::channel::<()>();
+    running.spawn(server.run(async {
         let _dropped = stopping.await;
     }));
     say(&format!("2. A recorded story comes in through the doors: {}", scenario.title()))?;
@@ -92,16 +133,7 @@ pub(crate) async fn demo(data_dir: Option<PathBuf>, args: &DemoArgs) -> Result<E
         ask(&lake.dir, question, statement).await?;
     }
     say(&next(&data, &addresses, args.keep, started))?;
-    if args.keep {
-        stopped().await;
-    }
-    drop(stop);
-    running.await??;
-    if message.is_none() {
-        return Err(Failure::io("the demo's incident was not told in time")
-            .hint("run it again with -v and look at the log"));
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(Shown { _stop: stop, is_told: message.is_some() })
 }
 
 fn say(text: &str) -> Result<(), Failure> {
@@ -213,7 +245,7 @@ async fn told(received: &Received) -> Option<Value> {
 async fn incident(lake: &Lake, alert: Option<&Alert>) -> Result<(), Failure> {
     let Some(alert) = alert else { return say("   none was opened") };
     let id = alert.incident_id.as_str();
-    let Some(found) = explain::explain(lake, id).await? else { return Ok(()) };
+    let explain::Found::One(found) = explain::explain(lake, id).await? else { return Ok(()) };
     let Some(first) = found.parts.first() else { return Ok(()) };
     say(&super::explain::explanation(first, 3))
 }

@@ -6,13 +6,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use durward_correlate::doctor;
-use durward_correlate::query::Limits;
-use durward_detect::{escape, rule};
+use durward_correlate::explain::Fields;
+use durward_detect::{Exemption, escape, rule};
 use serde_json::Value;
 
 use crate::cli::DoctorArgs;
-use crate::data_dir::{Rebuilt, readable_lake, rebuilt};
+use crate::clock;
+use crate::commands::query::limits;
+use crate::data_dir::{Rebuilt, readable_lake, rebuilt, silences};
 use crate::failure::Failure;
+use crate::hint;
 use crate::render::Output;
 use crate::sql::Lake;
 
@@ -25,9 +28,10 @@ pub(crate) async fn doctor(data_dir: &Path, args: &DoctorArgs) -> Result<ExitCod
         crate::out::lock().write_all(AUDIT_POLICY.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
+    let lake = Lake { dir: readable_lake(data_dir)?, limits: limits(args.limits) };
     let (sources, mut advice) = doctor::examine(&lake).await?;
     advice.extend(silent_rules(&lake).await?);
+    advice.extend(wide_silences(data_dir));
     advice.extend(rebuilt(data_dir).map(|rebuilt| lost(&rebuilt)));
     let mut out = crate::out::lock();
     if args.output != Output::Table {
@@ -36,20 +40,7 @@ pub(crate) async fn doctor(data_dir: &Path, args: &DoctorArgs) -> Result<ExitCod
     }
     writeln!(out, "Sources")?;
     for source in &sources {
-        let text =
-            |column: &str| source.get(column).and_then(Value::as_str).unwrap_or("-").to_owned();
-        let count = |column: &str| source.get(column).and_then(Value::as_i64).unwrap_or_default();
-        let line = format!(
-            "{} ({}): {}, {} accepted, {} duplicates, {} rejected, last event {}",
-            text("source"),
-            text("kind"),
-            text("state"),
-            count("accepted"),
-            count("duplicates"),
-            count("rejected"),
-            text("last_time")
-        );
-        writeln!(out, "  {}", escape::visible(&line))?;
+        writeln!(out, "  {}", escape::visible(&shown(source)))?;
     }
     writeln!(out, "\nWhat is missing")?;
     if advice.iter().all(|said| !said.lacks) {
@@ -61,10 +52,52 @@ pub(crate) async fn doctor(data_dir: &Path, args: &DoctorArgs) -> Result<ExitCod
             "  {} {}\n      {}",
             if said.lacks { "!" } else { "-" },
             escape::visible(&said.finding),
-            said.advice
+            hint::complete(said.advice, data_dir)
         )?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// One source in a line.
+fn shown(source: &Fields) -> String {
+    let text = |column: &str| source.get(column).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let count = |column: &str| source.get(column).and_then(Value::as_i64).unwrap_or_default();
+    let cluster = source.get("cluster").and_then(Value::as_str);
+    let of = cluster.map(|cluster| format!(", cluster {cluster}")).unwrap_or_default();
+    let lost = match count("lost_estimate") {
+        0 => String::new(),
+        lost => format!(", {lost} lost"),
+    };
+    format!(
+        "{} ({}{of}): {}, {} accepted, {} duplicates, {} rejected{lost}, last event {}",
+        text("source"),
+        text("kind"),
+        text("state"),
+        count("accepted"),
+        count("duplicates"),
+        count("rejected"),
+        text("last_time")
+    )
+}
+
+/// Silences that are in force and cover more than one identity.
+fn wide_silences(data_dir: &Path) -> Vec<doctor::Advice> {
+    let now = (clock::system())();
+    let in_force = |silence: &Exemption| silence.until.is_none_or(|until| now < until);
+    let wide = silences(data_dir).into_iter().filter(|one| one.identity.is_none() && in_force(one));
+    wide.map(|silence| {
+        let end = silence.until.map_or_else(|| "for ever".to_owned(), |end| format!("until {end}"));
+        let of = silence.cluster.map(|cluster| format!(" of cluster {cluster}")).unwrap_or_default();
+        doctor::Advice {
+            lacks: true,
+            finding: format!(
+                "{} is silenced for every identity{of}, {end}: {}",
+                silence.of, silence.reason
+            ),
+            advice: "name the identity that it was learned about in detect.exemptions: what anybody else does is told to nobody either",
+        }
+    })
+    .collect()
 }
 
 /// What follows from a state that had to be made anew.
@@ -84,22 +117,30 @@ fn lost(rebuilt: &Rebuilt) -> doctor::Advice {
 /// together.
 async fn silent_rules(lake: &Lake) -> Result<Vec<doctor::Advice>, Failure> {
     let seen = doctor::bodies(lake).await?;
-    let mut silent: BTreeMap<(BTreeSet<String>, i64), Vec<String>> = BTreeMap::new();
-    for need in rule::needs() {
+    let clusters: BTreeSet<Option<String>> = seen.iter().map(|seen| seen.cluster.clone()).collect();
+    let mut silent: BTreeMap<(Option<String>, BTreeSet<String>, i64), Vec<String>> =
+        BTreeMap::new();
+    for (cluster, need) in
+        clusters.iter().flat_map(|of| rule::needs().into_iter().map(move |need| (of, need)))
+    {
         let wanted = |seen: &&doctor::Bodies| {
             let is_of = |set: &BTreeSet<String>, text| set.is_empty() || set.contains(text);
-            is_of(&need.resources, &seen.resource) && is_of(&need.verbs, &seen.verb)
+            seen.cluster == *cluster
+                && is_of(&need.resources, &seen.resource)
+                && is_of(&need.verbs, &seen.verb)
         };
         let requests: i64 = seen.iter().filter(wanted).map(|seen| seen.requests).sum();
         let with_body: i64 = seen.iter().filter(wanted).map(|seen| seen.with_body).sum();
         if requests > 0 && with_body == 0 {
-            silent.entry((need.resources, requests)).or_default().push(need.rule_id);
+            let key = (cluster.clone(), need.resources, requests);
+            silent.entry(key).or_default().push(need.rule_id);
         }
     }
-    let told = silent.into_iter().map(|((resources, requests), rules)| doctor::Advice {
+    let told = silent.into_iter().map(|((cluster, resources, requests), rules)| doctor::Advice {
         lacks: true,
         finding: format!(
-            "{} can never fire: of {requests} requests to {} not one came with its body",
+            "{}{} can never fire: of {requests} requests to {} not one came with its body",
+            doctor::Place { source: None, cluster }.prefix(),
             rules.join(", "),
             resources.into_iter().collect::<Vec<_>>().join(", ")
         ),

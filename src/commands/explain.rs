@@ -5,13 +5,13 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use durward_correlate::explain::{self, Explanation, Line};
-use durward_correlate::query::Limits;
+use durward_correlate::explain::{self, Candidate, Explanation, Fields, Found, Line};
 use durward_detect::escape;
 use durward_ingest::Format;
 use serde_json::{Value, json};
 
 use crate::cli::{ExplainArgs, WhoArgs};
+use crate::commands::query::limits;
 use crate::data_dir::readable_lake;
 use crate::failure::Failure;
 use crate::render::Output;
@@ -22,15 +22,17 @@ const MOST_SHOWN: usize = 120;
 
 /// Explains an access, a finding or an incident.
 pub(crate) async fn explain(data_dir: &Path, args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
+    let lake = Lake { dir: readable_lake(data_dir)?, limits: limits(args.limits) };
     if args.mapping {
         return mapping(&lake, args).await;
     }
-    let Some(found) = explain::explain(&lake, &args.id).await? else {
-        return Err(nothing(
-            &args.id,
-            "event id, request key, audit id, finding id or incident id",
-        ));
+    let found = match explain::explain(&lake, &args.id).await? {
+        Found::One(found) => found,
+        Found::Several(candidates) => return Err(several(&args.id, &candidates)),
+        Found::Nothing => {
+            let kinds = "event id, request key, audit id, finding id or incident id";
+            return Err(nothing(&args.id, kinds));
+        }
     };
     let mut out = crate::out::lock();
     if args.output == Output::Table {
@@ -41,11 +43,24 @@ pub(crate) async fn explain(data_dir: &Path, args: &ExplainArgs) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
+/// The row of an access that is meant by an id, or by the beginning of one.
+async fn row_of(lake: &Lake, id: &str) -> Result<Fields, Failure> {
+    if let Some(row) = explain::stored(lake, id).await? {
+        return Ok(row);
+    }
+    let mut candidates = explain::candidates(lake, id).await?;
+    candidates.retain(|candidate| candidate.kind == "access");
+    let row = match candidates.as_slice() {
+        [] => None,
+        [candidate] => explain::stored(lake, &candidate.id).await?,
+        several => return Err(self::several(id, several)),
+    };
+    row.ok_or_else(|| nothing(id, "event id, request key or audit id of an access"))
+}
+
 /// Shows where each column of an access comes from.
 async fn mapping(lake: &Lake, args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    let Some(row) = explain::stored(lake, &args.id).await? else {
-        return Err(nothing(&args.id, "event id, request key or audit id of an access"));
-    };
+    let row = row_of(lake, &args.id).await?;
     let format = row.get("format").and_then(Value::as_str).unwrap_or_default();
     let mapping = format.parse().map(Format::mapping).unwrap_or_default();
     let mut out = crate::out::lock();
@@ -74,7 +89,7 @@ async fn mapping(lake: &Lake, args: &ExplainArgs) -> Result<ExitCode, Failure> {
 
 /// Says who an identity is.
 pub(crate) async fn who(data_dir: &Path, args: &WhoArgs) -> Result<ExitCode, Failure> {
-    let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
+    let lake = Lake { dir: readable_lake(data_dir)?, limits: limits(args.limits) };
     let Some(found) = explain::who(&lake, &args.id).await? else {
         return Err(nothing(
             &args.id,
@@ -90,8 +105,18 @@ pub(crate) async fn who(data_dir: &Path, args: &WhoArgs) -> Result<ExitCode, Fai
     Ok(ExitCode::SUCCESS)
 }
 
+/// What begins alike is listed, and none of it is picked.
+fn several(id: &str, candidates: &[Candidate]) -> Failure {
+    let line = |one: &Candidate| {
+        format!("\n  {:<9} {}  {}  {}", one.kind, one.id, one.time, escape::visible(&one.title))
+    };
+    let lines: String = candidates.iter().map(line).collect();
+    Failure::usage(format!("more than one id begins with {}:{lines}", escape::visible(id)))
+        .hint("write more of the one that is meant")
+}
+
 fn nothing(id: &str, kinds: &str) -> Failure {
-    Failure::usage(format!("nothing is known of {id}"))
+    Failure::usage(format!("nothing is known of {}", escape::visible(id)))
         .hint(format!("name one: {kinds}; `durward findings list` and `durward query` show some"))
 }
 

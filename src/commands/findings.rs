@@ -8,6 +8,7 @@ use durward_correlate::query::Limits;
 use serde_json::Value;
 
 use crate::cli::{ExplainArgs, FindingsVerb, Severity};
+use crate::commands::query::limits;
 use crate::data_dir::readable_lake;
 use crate::failure::Failure;
 use crate::render::{self, Output};
@@ -19,32 +20,37 @@ const LIST: &str = "SELECT time, severity_id, state, title, identity, reason, fi
 /// Lists or shows.
 pub(crate) async fn findings(data_dir: &Path, verb: FindingsVerb) -> Result<ExitCode, Failure> {
     match verb {
-        FindingsVerb::List { output, fail_on } => list(data_dir, output, fail_on).await,
-        FindingsVerb::Show { id, output } => {
-            super::explain::explain(data_dir, &ExplainArgs { id, mapping: false, output }).await
+        FindingsVerb::List { limits, output, fail_on } => {
+            list(data_dir, self::limits(limits), output, fail_on).await
+        }
+        FindingsVerb::Show { limits, id, output } => {
+            let args = ExplainArgs { limits, id, mapping: false, output };
+            super::explain::explain(data_dir, &args).await
         }
     }
 }
 
 async fn list(
     data_dir: &Path,
+    limits: Limits,
     output: Output,
     fail_on: Option<Severity>,
 ) -> Result<ExitCode, Failure> {
     let lake = readable_lake(data_dir)?;
-    let answer = sql::question(&lake, LIST, Limits::default()).await?;
+    let answer = sql::question(&lake, LIST, limits).await?;
     render::answer(&answer, output, crate::out::lock())?;
-    verdict(&lake, fail_on, "").await
+    verdict(&lake, limits, fail_on, "").await
 }
 
 /// Exit code 1 where findings of `fail_on` or above match `condition`.
 pub(crate) async fn verdict(
     lake: &Path,
+    limits: Limits,
     fail_on: Option<Severity>,
     condition: &str,
 ) -> Result<ExitCode, Failure> {
     let Some(least) = fail_on else { return Ok(ExitCode::SUCCESS) };
-    let lake = Lake { dir: lake.to_owned(), limits: Limits::default() };
+    let lake = Lake { dir: lake.to_owned(), limits };
     let sql = format!(
         "SELECT count(*) AS n FROM findings WHERE state <> 'withdrawn' AND severity_id >= {} {condition}",
         least as i64

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use durward_correlate::explain::{Ask, Fields};
 use durward_correlate::query::Limits;
 use durward_detect::alert::{Outbox, Pace};
+use durward_detect::escape;
 use durward_ingest::intake::{Intake, IntakeSettings};
 use durward_ingest::receive::files::{FileSettings, Ingested, Progress, ingest as read_files};
 use durward_ingest::receive::upload::Asked;
@@ -15,17 +16,91 @@ use durward_ingest::{Keys, send};
 use durward_schemas::Time;
 use durward_schemas::record::Content;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::IngestArgs;
 use crate::clock;
 use crate::commands::findings::verdict;
 use crate::data_dir::{DataDir, readable_lake};
 use crate::failure::Failure;
+use crate::hint;
 use crate::pipeline::{Pipeline, Telling};
 use crate::render::Output;
 use crate::sql::Lake;
 use crate::store::Store;
+
+/// What is read of a call, in the order in which it is told.
+const TABLES: [&str; 6] = ["accesses", "objects", "spans", "logs", "metrics", "rejects"];
+
+/// What one call brought, or one file of it.
+struct Counts {
+    head: Vec<(&'static str, Value)>,
+    read: Map<String, Value>,
+    judged: Vec<(&'static str, Value)>,
+}
+
+impl Counts {
+    /// A file as the server that took it told of it: it is judged later.
+    fn sent(path: &Path, told: &Value) -> Self {
+        let head = vec![
+            ("path", json!(path.display().to_string())),
+            ("files", told["files"].clone()),
+            ("bytes", told["bytes"].clone()),
+        ];
+        let read = told["read"].as_object().cloned().unwrap_or_default();
+        Self { head, read, judged: Vec::new() }
+    }
+
+    fn object(&self) -> Value {
+        let named = |(name, value): &(&str, Value)| ((*name).to_owned(), value.clone());
+        let mut object: Map<String, Value> = self.head.iter().map(named).collect();
+        object.insert("read".to_owned(), Value::Object(self.read.clone()));
+        object.extend(self.judged.iter().map(named));
+        Value::Object(object)
+    }
+
+    /// Column and value, without nesting.
+    fn columns(&self) -> Vec<(&str, String)> {
+        let text = |value: &Value| match value {
+            Value::String(text) => escape::csv(text),
+            other => other.to_string(),
+        };
+        let head = self.head.iter().map(|(name, value)| (*name, text(value)));
+        let read = TABLES
+            .iter()
+            .map(|table| (*table, self.read.get(*table).map(text).unwrap_or_default()));
+        let judged = self.judged.iter().map(|(name, value)| (*name, text(value)));
+        head.chain(read).chain(judged).collect()
+    }
+}
+
+/// For programs: an object or, of several files, an array; an object a line; or a row a line.
+fn print(counts: &[Counts], output: Output) -> Result<(), Failure> {
+    let mut out = crate::out::lock();
+    match (output, counts) {
+        (Output::Table, _) => {}
+        (Output::Json, [one]) => writeln!(out, "{}", one.object())?,
+        (Output::Json, several) => {
+            let several: Vec<Value> = several.iter().map(Counts::object).collect();
+            writeln!(out, "{}", Value::Array(several))?;
+        }
+        (Output::Ndjson, lines) => {
+            for one in lines {
+                writeln!(out, "{}", one.object())?;
+            }
+        }
+        (Output::Csv, rows) => {
+            for (at, row) in rows.iter().enumerate() {
+                let (names, values): (Vec<&str>, Vec<String>) = row.columns().into_iter().unzip();
+                if at == 0 {
+                    writeln!(out, "{}", names.join(","))?;
+                }
+                writeln!(out, "{}", values.join(","))?;
+            }
+        }
+    }
+    Ok(())
+}
 
 /// Takes the files.
 pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode, Failure> {
@@ -71,8 +146,8 @@ pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode
     drop(pipeline);
     let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
     let counted = counted(&lake, before).await?;
-    tell(&taken, &counted, args.output)?;
-    verdict(&lake.dir, args.fail_on, &format!("AND log_position >= {before}")).await
+    tell(&taken, &counted, args.output, data_dir)?;
+    verdict(&lake.dir, lake.limits, args.fail_on, &format!("AND log_position >= {before}")).await
 }
 
 /// Sends the files to the server that holds the directory, snapshots of state first.
@@ -85,19 +160,34 @@ async fn send_to(url: &str, data_dir: &Path, args: &IngestArgs) -> Result<ExitCo
         format: Some(args.format.clone()).filter(|format| format != "auto"),
         as_of: args.as_of.clone(),
     };
-    let mut out = crate::out::lock();
+    let mut sent = Vec::new();
     for path in send::in_order(&args.paths)? {
         let told = send::file(url, &token, &asked, &path).await.map_err(|error| {
             Failure::io(format!("{:#}", anyhow::Error::from(error)))
                 .hint("--to takes the web door of the server that holds this --data-dir: `durward serve` says its address as it starts")
         })?;
+        let told: Value = serde_json::from_str(&told)?;
         if args.output == Output::Table {
-            writeln!(out, "{}: all durable: {told}", path.display())?;
-        } else {
-            writeln!(out, "{told}")?;
+            show_sent(&path, &told)?;
+        }
+        sent.push(Counts::sent(&path, &told));
+    }
+    print(&sent, args.output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A file that a server took, as people read it.
+fn show_sent(path: &Path, told: &Value) -> Result<(), Failure> {
+    let mut out = crate::out::lock();
+    let bytes = told["bytes"].as_i64().unwrap_or_default();
+    writeln!(out, "{}: {bytes} bytes, all durable", escape::visible(&path.display().to_string()))?;
+    for table in TABLES {
+        let rows = told["read"][table].as_i64().unwrap_or_default();
+        if rows > 0 {
+            writeln!(out, "  {rows:>9} {table} read")?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn settings(args: &IngestArgs) -> Result<FileSettings, Failure> {
@@ -145,40 +235,38 @@ async fn counted(lake: &Lake, before: i64) -> Result<Vec<Fields>, Failure> {
     Ok(lake.ask(&sql).await?)
 }
 
-fn tell(taken: &Ingested, counted: &[Fields], output: Output) -> Result<(), Failure> {
+fn tell(
+    taken: &Ingested,
+    counted: &[Fields],
+    output: Output,
+    data_dir: &Path,
+) -> Result<(), Failure> {
     let sum = |column: &str| -> i64 {
         counted.iter().filter_map(|row| row.get(column).and_then(Value::as_i64)).sum()
     };
     let (accepted, duplicates, rejected) = (sum("accepted"), sum("duplicates"), sum("rejected"));
-    let read = [
-        ("accesses", taken.accesses),
-        ("objects", taken.objects),
-        ("spans", taken.spans),
-        ("logs", taken.logs),
-        ("metrics", taken.metrics),
-        ("rejects", taken.rejects),
-    ];
-    let mut out = crate::out::lock();
+    let read =
+        [taken.accesses, taken.objects, taken.spans, taken.logs, taken.metrics, taken.rejects];
     if output != Output::Table {
-        let read: serde_json::Map<String, Value> =
-            read.iter().map(|(table, rows)| ((*table).to_owned(), json!(rows))).collect();
-        let told = json!({
-            "files": taken.files, "bytes": taken.bytes, "read": read,
-            "accepted": accepted, "duplicates": duplicates, "rejected": rejected,
-        });
-        writeln!(out, "{told}")?;
-        return Ok(());
+        let read = TABLES.iter().zip(read);
+        let read = read.map(|(table, rows)| ((*table).to_owned(), json!(rows))).collect();
+        let judged = [("accepted", accepted), ("duplicates", duplicates), ("rejected", rejected)];
+        let counts = Counts {
+            head: vec![("files", json!(taken.files)), ("bytes", json!(taken.bytes))],
+            read,
+            judged: judged.map(|(name, count)| (name, json!(count))).to_vec(),
+        };
+        return print(&[counts], output);
     }
+    let mut out = crate::out::lock();
     writeln!(out, "{} files, {} bytes", taken.files, taken.bytes)?;
-    for (table, rows) in read.iter().filter(|(_, rows)| *rows > 0) {
+    for (table, rows) in TABLES.iter().zip(read).filter(|(_, rows)| *rows > 0) {
         writeln!(out, "  {rows:>9} {table} read")?;
     }
     writeln!(out, "  {accepted:>9} new, {duplicates} duplicates, {rejected} new rejects")?;
     if rejected > 0 {
-        writeln!(
-            out,
-            "look at rejects: durward query \"SELECT reason, detail, hint, position, head FROM rejects\""
-        )?;
+        let look = "look at rejects: durward query \"SELECT reason, detail, hint, position, head FROM rejects\"";
+        writeln!(out, "{}", hint::complete(look, data_dir))?;
     }
     Ok(())
 }

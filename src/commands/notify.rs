@@ -7,13 +7,18 @@ use durward_detect::alert::Alert;
 
 use crate::cli::NotifyVerb;
 use crate::failure::{Code, Failure};
-use crate::{clock, config, server};
+use crate::{clock, config};
 
 /// Sends a test message by every route.
 pub(crate) async fn notify(verb: &NotifyVerb) -> Result<ExitCode, Failure> {
     let NotifyVerb::Test { config, set } = verb;
     let loaded = config::load(config.as_deref(), set)?;
-    let Some(route) = server::route(&loaded.config)? else {
+    config::check_values(&loaded)?;
+    let route = config::route(&loaded.config).map_err(|error| {
+        Failure::new(Code::Config, error)
+            .hint("slack.webhook_url_file names a file that holds nothing but the webhook's URL")
+    })?;
+    let Some(route) = route else {
         return Err(Failure::new(Code::Config, anyhow::anyhow!("no route is configured"))
             .hint("set slack.webhook_url_file: docs/how-to/slack.md"));
     };

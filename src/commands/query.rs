@@ -8,7 +8,7 @@ use durward_correlate::query::{Limits, work};
 use crate::cli::{LimitArgs, QueryArgs};
 use crate::data_dir::readable_lake;
 use crate::failure::Failure;
-use crate::{render, sql};
+use crate::{out, render, sql};
 
 /// Asks and prints.
 pub(crate) async fn query(data_dir: &Path, args: &QueryArgs) -> Result<ExitCode, Failure> {
@@ -27,7 +27,7 @@ pub(crate) fn worker() -> ExitCode {
     match work(std::io::stdin(), std::io::BufWriter::new(std::io::stdout())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", serde_json::to_string(&error).unwrap_or_default());
+            out::say(&serde_json::to_string(&error).unwrap_or_default());
             ExitCode::FAILURE
         }
     }

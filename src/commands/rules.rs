@@ -8,7 +8,7 @@ use durward_detect::check_rules;
 
 use crate::cli::RulesVerb;
 use crate::failure::{Code, Failure};
-use crate::rule_files;
+use crate::{out, rule_files};
 
 /// Lists or checks.
 pub(crate) fn rules(verb: &RulesVerb) -> Result<ExitCode, Failure> {
@@ -32,7 +32,7 @@ fn lint(paths: &[PathBuf]) -> Result<ExitCode, Failure> {
     let files = rule_files::read(paths)?;
     let warnings = check_rules(&files).map_err(|error| Failure::new(Code::Usage, error))?;
     for warning in &warnings {
-        eprintln!("warning: {}:{}: {}", warning.file, warning.line, warning.message);
+        out::say(&format!("warning: {}:{}: {}", warning.file, warning.line, warning.message));
     }
     writeln!(crate::out::lock(), "{} rules ok", files.len())?;
     Ok(ExitCode::SUCCESS)

@@ -1,12 +1,10 @@
 //! What is silenced: whether it can be, and until when.
 
-use std::path::Path;
-
+use durward_detect::RuleFile;
 use durward_schemas::Time;
 
+use super::problem::Problems;
 use super::{Config, Exemption};
-use crate::failure::{Code, Failure};
-use crate::rule_files;
 
 /// Detectors that are no rules: `detect/src/detector`.
 const DETECTORS: &[&str] = &[
@@ -26,49 +24,39 @@ pub(super) fn until(text: &str) -> Option<Time> {
         .or_else(|| is_date.then(|| Time::parse(&format!("{text}T00:00:00Z"))).flatten())
 }
 
-/// Refuses what would silence nothing, or for ever against what is written. `file` is where it was read from.
-pub(super) fn check(config: &Config, file: Option<(&Path, &str)>) -> Result<(), Failure> {
+/// Refuses what would silence nothing, or for ever against what is written.
+pub(super) fn check(config: &Config, rules: &[RuleFile], problems: &mut Problems) {
     let exemptions = &config.detect.exemptions;
-    for exemption in exemptions {
-        let text = exemption.until.as_deref().filter(|text| until(text).is_none());
-        if let Some(text) = text {
-            let message = format!("detect.exemptions: until: {text} is no date and no time");
-            return Err(refused(&message, file, "until", text).hint(
+    let known = if exemptions.is_empty() { Vec::new() } else { names(rules) };
+    for Exemption { of, until: end, .. } in exemptions {
+        if let Some(text) = end.as_deref().filter(|text| until(text).is_none()) {
+            problems.add(
+                "detect.exemptions.until",
+                Some(text),
+                &format!("{text} is no date and no time"),
                 "write 2026-12-31, or 2026-12-31T18:00:00Z; leave it out to silence for ever",
-            ));
+            );
+        }
+        if !known.contains(of) {
+            let hint = nearest(of, &known).map_or_else(
+                || "`durward rules list` shows all".to_owned(),
+                |name| format!("did you mean {name}?"),
+            );
+            let message = format!("{of} is no detector and no rule");
+            problems.add("detect.exemptions.of", Some(of), &message, &hint);
         }
     }
-    let known = if exemptions.is_empty() { Vec::new() } else { names(config) };
-    let unknown = |exemption: &&Exemption| !known.contains(&exemption.of);
-    let Some(Exemption { of, .. }) = exemptions.iter().find(unknown) else { return Ok(()) };
-    let message = format!("detect.exemptions: of: {of} is no detector and no rule");
+}
+
+fn nearest<'a>(of: &str, known: &'a [String]) -> Option<&'a String> {
     let near = |name: &String| strsim::jaro_winkler(of, name);
     let nearest = known.iter().max_by(|a, b| near(a).total_cmp(&near(b)));
-    let nearest = nearest.filter(|name| near(name) > 0.7);
-    let hint = nearest.map_or("`durward rules list` shows all".to_owned(), |name| {
-        format!("did you mean {name}?")
-    });
-    Err(refused(&message, file, "of", of).hint(hint))
+    nearest.filter(|name| near(name) > 0.7)
 }
 
-fn refused(message: &str, file: Option<(&Path, &str)>, key: &str, value: &str) -> Failure {
-    let holds = |line: &str| {
-        line.split_once(&format!("{key}:")).is_some_and(|(_, rest)| rest.contains(value))
-    };
-    let place = file.and_then(|(path, text)| {
-        let line = text.lines().position(holds)? + 1;
-        Some(format!("{}:{line}: ", path.display()))
-    });
-    Failure::new(Code::Config, anyhow::anyhow!("{}{message}", place.unwrap_or_default()))
-}
-
-/// Everything that can be silenced. Rule files that cannot be read are refused elsewhere.
-fn names(config: &Config) -> Vec<String> {
+/// Everything that can be silenced.
+fn names(rules: &[RuleFile]) -> Vec<String> {
     let built_in = durward_detect::rule::listed().into_iter().map(|rule| rule.id);
-    let files = rule_files::read(&config.detect.rules).unwrap_or_default();
-    let id = |line: &str| {
-        line.trim().strip_prefix("id:").map(|id| id.trim().trim_matches(['"', '\'']).to_owned())
-    };
-    let own = files.iter().flat_map(|file| file.text.lines().filter_map(id).collect::<Vec<_>>());
+    let own = rules.iter().flat_map(durward_detect::rule::ids);
     DETECTORS.iter().map(|name| (*name).to_owned()).chain(built_in).chain(own).collect()
 }

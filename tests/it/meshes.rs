@@ -245,14 +245,16 @@ fn doctor_explains_each_source() {
     take("api-server", "kube-audit", event.to_string());
     let said = place.run(&["doctor"]).out;
     for expected in [
-        "! sidecars: 1 accesses of the mesh, and none of them names its peer",
-        "! spire-server: 1 SVIDs were minted, and the log says none of their serial numbers",
-        "! api-server: 1 events are from after they were received",
+        "! sidecars (cluster shop): 1 accesses of the mesh, and none of them names its peer",
+        "! spire-server (cluster shop): 1 SVIDs were minted, and the log says none of their serial numbers",
+        "! api-server (cluster shop): 1 events are from after they were received",
     ] {
         assert!(said.contains(expected), "{said}");
     }
     assert!(
-        !said.contains("sidecars: 1 events") && !said.contains("GKE") && !said.contains("AWS"),
+        !said.contains("sidecars (cluster shop): 1 events")
+            && !said.contains("GKE")
+            && !said.contains("AWS"),
         "{said}"
     );
 }

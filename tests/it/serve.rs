@@ -3,8 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use durward_fixtures::Door;
@@ -17,6 +17,8 @@ use crate::story::{recordings, unpacked};
 pub(crate) struct Running {
     child: Child,
     doors: Value,
+    /// What it said on standard error since it was ready.
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Running {
@@ -38,12 +40,39 @@ impl Running {
             .stdout(Stdio::null())
             .spawn()
             .expect("it starts");
-        let lines = BufReader::new(child.stderr.take().expect("its words")).lines();
+        let mut lines = BufReader::new(child.stderr.take().expect("its words")).lines();
         let mut ready = lines
+            .by_ref()
             .map_while(Result::ok)
             .filter_map(|line| serde_json::from_str::<Value>(&line).ok());
         let doors = ready.find(|line| line["ready"] == true).expect("it is ready");
-        Self { child, doors }
+        let said = Arc::<Mutex<Vec<String>>>::default();
+        let hear = Arc::clone(&said);
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| hear.lock().expect("words").push(line));
+        });
+        Self { child, doors, said }
+    }
+
+    /// What it says on standard error after a SIGHUP.
+    pub(crate) fn reload(&self) -> Value {
+        let before = self.said.lock().expect("words").len();
+        self.signal("-HUP");
+        let mut told = None;
+        eventually("an answer to SIGHUP", || {
+            let said = self.said.lock().expect("words");
+            let lines = said.iter().skip(before);
+            told = lines
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+                .find(|line| line["reloaded"].is_boolean());
+            told.is_some()
+        });
+        told.expect("an answer")
+    }
+
+    fn signal(&self, signal: &str) {
+        let killed = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status();
+        assert!(killed.expect("kill").success());
     }
 
     pub(crate) fn url(&self, door: &str, path: &str) -> String {
@@ -51,14 +80,13 @@ impl Running {
     }
 
     pub(crate) fn stop(mut self, signal: &str) -> Option<i32> {
-        let killed = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status();
-        assert!(killed.expect("kill").success());
+        self.signal(signal);
         self.child.wait().expect("it ends").code()
     }
 }
 
 /// Polls until `done`, for at most a minute.
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_mins(1);
     while !done() {
         assert!(Instant::now() < until, "{what} did not come about");
@@ -66,12 +94,12 @@ fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-async fn post(client: &reqwest::Client, url: String, body: String) -> u16 {
+pub(crate) async fn post(client: &reqwest::Client, url: String, body: String) -> u16 {
     let sent = client.post(url).header("content-type", "application/json").body(body).send();
     sent.await.map_or(0, |answer| answer.status().as_u16())
 }
 
-fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     let _installed = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::new()
 }

@@ -7,6 +7,8 @@ use crate::query::QueryError;
 
 /// As many accesses of one finding as are explained one by one.
 const MOST_ACCESSES: usize = 3;
+/// As many things as are named where an id is the beginning of several.
+const MOST_CANDIDATES: usize = 8;
 /// As many mintings as a lineage shows.
 const MOST_MINTINGS: usize = 10;
 
@@ -23,32 +25,100 @@ pub struct Explanation {
     pub parts: Vec<Explanation>,
 }
 
+/// What an id, or the beginning of one, leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing has it.
+    Nothing,
+    /// One thing, explained.
+    One(Box<Explanation>),
+    /// Several begin like that: the first of them.
+    Several(Vec<Candidate>),
+}
+
+/// One of several things whose ids begin alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// `access`, `finding` or `incident`.
+    pub kind: String,
+    /// The whole id.
+    pub id: String,
+    /// When it was.
+    pub time: String,
+    /// What it is, in a few words.
+    pub title: String,
+}
+
 /// Explains an access (event id, request key, audit id), a finding or an incident.
 ///
 /// # Errors
-/// If a question cannot be answered; an id that nothing has is `None`.
-pub async fn explain(lake: &impl Ask, id: &str) -> Result<Option<Explanation>, QueryError> {
+/// If a question cannot be answered.
+pub async fn explain(lake: &impl Ask, id: &str) -> Result<Found, QueryError> {
+    if let Some(found) = access(lake, id).await? {
+        return Ok(Found::One(Box::new(found)));
+    }
+    let mut candidates = candidates(lake, id).await?;
+    // A whole id is never the beginning of others only.
+    if candidates.iter().any(|candidate| candidate.id == id) {
+        candidates.retain(|candidate| candidate.id == id);
+    }
+    let [candidate] = candidates.as_slice() else {
+        let is_none = candidates.is_empty();
+        return Ok(if is_none { Found::Nothing } else { Found::Several(candidates) });
+    };
+    let id = literal(&candidate.id);
+    let of = match candidate.kind.as_str() {
+        "access" => {
+            let found = access(lake, &candidate.id).await?;
+            return Ok(found.map_or(Found::Nothing, |found| Found::One(Box::new(found))));
+        }
+        "incident" => format!("incident_id = {id}"),
+        _ => format!("finding_id = {id}"),
+    };
+    let findings =
+        format!("SELECT * FROM findings WHERE {of} ORDER BY severity_id DESC, time LIMIT 10");
+    let findings = lake.ask(&findings).await?;
+    Ok(Found::One(Box::new(judged(lake, findings).await?)))
+}
+
+/// What has ids that begin with `id`: incidents, findings, accesses.
+///
+/// # Errors
+/// If the question cannot be answered.
+pub async fn candidates(lake: &impl Ask, id: &str) -> Result<Vec<Candidate>, QueryError> {
+    let sql = format!(
+        "(SELECT 'incident' AS kind, incident_id AS id, min(time) AS time, min(title) AS title FROM findings \
+          WHERE incident_id LIKE {0} GROUP BY incident_id ORDER BY id LIMIT {MOST_CANDIDATES}) \
+         UNION ALL (SELECT 'finding', finding_id, time, title FROM findings WHERE finding_id LIKE {0} ORDER BY finding_id LIMIT {MOST_CANDIDATES}) \
+         UNION ALL (SELECT 'access', CASE WHEN event_id LIKE {0} THEN event_id ELSE request_key END, time, \
+          concat(coalesce(identity, 'somebody'), ' ', coalesce(verb, '-'), ' ', coalesce(resource, '-')) \
+          FROM accesses WHERE judged AND (event_id LIKE {0} OR request_key LIKE {0}) ORDER BY time LIMIT {MOST_CANDIDATES})",
+        beginning(id)
+    );
+    let rows = lake.ask(&sql).await?;
+    let owned = |row: &Fields, column: &str| text(row, column).to_owned();
+    let mut candidates: Vec<Candidate> = rows
+        .iter()
+        .map(|row| Candidate {
+            kind: owned(row, "kind"),
+            id: owned(row, "id"),
+            time: owned(row, "time"),
+            title: owned(row, "title"),
+        })
+        .collect();
+    candidates.sort_by(|a, b| (&b.kind, &a.time, &a.id).cmp(&(&a.kind, &b.time, &b.id)));
+    candidates.truncate(MOST_CANDIDATES);
+    Ok(candidates)
+}
+
+/// The access that has exactly this id.
+async fn access(lake: &impl Ask, id: &str) -> Result<Option<Explanation>, QueryError> {
     let accesses = format!(
         "SELECT * FROM correlated_events WHERE event_id = {0} OR request_key = {0} OR source_event_id = {0} \
          ORDER BY time LIMIT {MOST_ACCESSES}",
         literal(id)
     );
-    if let Some(found) = accesses_explained(lake, &accesses).await?.pop() {
-        return Ok(Some(found));
-    }
-    let findings = format!(
-        "SELECT * FROM findings WHERE finding_id LIKE {0} OR incident_id LIKE {0} ORDER BY severity_id DESC, time LIMIT 10",
-        beginning(id)
-    );
-    let findings = lake.ask(&findings).await?;
-    if findings.is_empty() {
-        let prefix = format!(
-            "SELECT * FROM correlated_events WHERE event_id LIKE {0} OR request_key LIKE {0} ORDER BY time LIMIT 1",
-            beginning(id)
-        );
-        return Ok(accesses_explained(lake, &prefix).await?.pop());
-    }
-    judged(lake, findings).await.map(Some)
+    Ok(accesses_explained(lake, &accesses).await?.pop())
 }
 
 /// Findings with the accesses that they judge.

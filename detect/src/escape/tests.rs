@@ -17,7 +17,7 @@ fn hostile_texts_lose_their_power() {
     );
     check(visible, "payments\u{202e}gnp.exe", r"payments\u{202e}gnp.exe");
     check(visible, "a\0b\u{200b}\u{feff}c", r"a\u{0}b\u{200b}\u{feff}c");
-    check(visible, "two\nlines", r"two\u{a}lines");
+    check(visible, "two\nlines\tand\r", r"two\nlines\tand\r");
     check(
         mrkdwn,
         "<!channel> urgent <https://evil.example|click>",

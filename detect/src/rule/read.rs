@@ -1,6 +1,8 @@
 //! One rule file -> rules, or the first line that is wrong.
 
-use rsigma_eval::compile_rule;
+use std::ops::Range;
+
+use rsigma_eval::{EvalError, compile_rule};
 use rsigma_parser::{
     Detection, DetectionItem, SigmaRule, SigmaString, SigmaValue, parse_sigma_yaml,
 };
@@ -14,8 +16,9 @@ pub(crate) fn read(
     file: &RuleFile,
     warnings: &mut Vec<RuleWarning>,
 ) -> Result<Vec<Rule>, RuleError> {
-    let text = Text { file };
-    let parsed = parse_sigma_yaml(&file.text).map_err(|error| text.error(1, &error))?;
+    let text = Text { file, lines: 0..usize::MAX };
+    let parsed = parse_sigma_yaml(&file.text)
+        .map_err(|error| text.error(text.line_in(&error.to_string()), &error))?;
     if let Some(problem) = parsed.errors.first() {
         return Err(text.error(text.line_in(problem), problem));
     }
@@ -23,12 +26,37 @@ pub(crate) fn read(
         let problem = "only detection rules are evaluated, no correlations and no filters";
         return Err(text.error(1, &problem));
     }
-    parsed.rules.into_iter().map(|rule| text.rule(rule, warnings)).collect()
+    let documents = documents(&file.text);
+    let is_one_each = documents.len() == parsed.rules.len();
+    let text_of = |at: usize| Text {
+        file,
+        lines: documents.get(at).filter(|_| is_one_each).cloned().unwrap_or(0..usize::MAX),
+    };
+    let rules = parsed.rules.into_iter().enumerate();
+    rules.map(|(at, rule)| text_of(at).rule(rule, warnings)).collect()
 }
 
-/// A file, for messages about it.
+/// The lines of each document of a file that holds anything.
+fn documents(text: &str) -> Vec<Range<usize>> {
+    let ends = text.lines().enumerate().filter(|(_, line)| line.trim_end() == "---");
+    let ends: Vec<usize> = ends.map(|(at, _)| at).chain([text.lines().count()]).collect();
+    let mut from = 0;
+    let mut found = Vec::new();
+    for end in ends {
+        let is_said = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+        if text.lines().take(end).skip(from).any(is_said) {
+            found.push(from..end);
+        }
+        from = end + 1;
+    }
+    found
+}
+
+/// A document of a file, for messages about it.
 struct Text<'a> {
     file: &'a RuleFile,
+    /// Its lines, counted from 0.
+    lines: Range<usize>,
 }
 
 impl Text<'_> {
@@ -45,7 +73,11 @@ impl Text<'_> {
             self.bind(source, detection, warnings)?;
         }
         let matcher = compile_rule(&rule).map_err(|error| {
-            self.error(self.line_of("detection"), &format!("the detection cannot be used: {error}"))
+            let problem = format!("the detection cannot be used: {error}");
+            // What a condition names and nobody defined stands in the condition.
+            let is_named = matches!(error, EvalError::UnknownDetection(_));
+            let key = if is_named { "condition" } else { "detection" };
+            self.error(self.line_of(key), &problem)
         })?;
         let next_step = matcher.custom_attributes.get("next_step").and_then(Value::as_str);
         let id = rule.name.clone().or(rule.id.clone()).unwrap_or_else(|| rule.title.clone());
@@ -136,23 +168,46 @@ impl Text<'_> {
         }
     }
 
-    /// The first line on which `word` stands as a key.
+    /// The first line on which `word` stands as a key: a field in the detection, if it is there.
     fn line_of(&self, word: &str) -> usize {
-        let is_key = |line: &str| {
-            let rest = line.trim_start().trim_start_matches("- ").strip_prefix(word);
-            rest.is_some_and(|rest| rest.starts_with([':', '|', '[']))
-        };
-        self.file.text.lines().position(is_key).map_or(1, |at| at + 1)
+        let from = self.position(0, |line| is_key(line, "detection")).unwrap_or_default();
+        let found = self.position(from, |line| is_key(line, word));
+        found.or_else(|| self.position(0, |line| is_key(line, word))).map_or(1, |at| at + 1)
     }
 
-    /// The line that a message of the YAML reader names.
+    /// The first line that `is_it`, from the line `from` of the document on.
+    fn position(&self, from: usize, is_it: impl Fn(&str) -> bool) -> Option<usize> {
+        let lines = self.file.text.lines().enumerate().take(self.lines.end);
+        let mut lines = lines.skip(self.lines.start.max(from));
+        lines.find(|(_, line)| !line.trim_start().starts_with('#') && is_it(line)).map(|(at, _)| at)
+    }
+
+    /// The line that a message of the reader names, or that has what it quotes.
     fn line_in(&self, message: &str) -> usize {
-        let number = message
+        // What was being read begins where it is wrong; where the reader noticed it may be far below.
+        let told = message.rsplit_once("while parsing").map_or(message, |(_, begun)| begun);
+        let number = told
             .split("line ")
             .nth(1)
             .and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
-        number.unwrap_or_else(|| self.line_of("detection"))
+        let quoted = message.split('\'').nth(1).filter(|word| !word.is_empty());
+        let quoting = || {
+            let word = quoted?;
+            Some(self.position(0, |line| line.contains(word))? + 1)
+        };
+        number.or_else(quoting).unwrap_or(1)
     }
+}
+
+/// Whether `word` is a key of the line, also within braces.
+fn is_key(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let (before, rest) = line.split_at(at);
+        let after = rest.strip_prefix(word).unwrap_or_default();
+        let is_begun =
+            before.chars().all(|c| " -".contains(c)) || before.trim_end().ends_with(['{', ',']);
+        is_begun && after.trim_start_matches(['"', '\'']).starts_with([':', '|', '['])
+    })
 }
 
 /// `attack.t1098.006` -> `T1098.006`.

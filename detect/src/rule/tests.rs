@@ -117,6 +117,30 @@ fn wrong_rules_are_refused_with_their_line() {
     check(&format!("{HEAD}  s:\n    verb: get\n  condition: s\n"), "");
 }
 
+/// Scenario: what is wrong stands in a condition, in braces, behind a description that has the same word, in a
+/// second rule of the file, in a modifier or a level, or where a bracket was opened.
+/// Guarantees: the line is the one where it is wrong.
+#[test]
+fn wrong_lines_are_the_wrong_ones() {
+    let check = |text: &str, line: usize| {
+        let file = RuleFile { name: "mine.yml".into(), text: text.into() };
+        let error = check_rules(&[file]).expect_err(text);
+        assert_eq!(error.line, line, "{error}: {text}");
+    };
+    let good = format!("{HEAD}  s:\n    verb: get\n  condition: s\n");
+    check(&format!("{HEAD}  s:\n    verb: get\n  condition: s and t\n"), 6);
+    check(&format!("{HEAD}  s: {{verb: get, verbs: x}}\n  condition: s\n"), 4);
+    check(
+        &format!("description: |\n  verbs: of old\n{HEAD}  s:\n    verbs: get\n  condition: s\n"),
+        7,
+    );
+    check(&format!("{good}---\n{HEAD}  s:\n    verbs: get\n  condition: s\n"), 12);
+    check(&format!("{good}---\n# none\n{}", good.replace("kubernetes", "nothing")), 10);
+    check(&format!("{HEAD}  s:\n    verb|nonsense: get\n  condition: s\n"), 5);
+    check(&format!("level: hihg\n{good}"), 1);
+    check(&format!("{HEAD}  s:\n    verb: [get\n  condition: s\n"), 5);
+}
+
 /// Scenario: fields and values that public rules misname.
 /// Guarantees: they are read as what they mean, and that is said.
 #[test]

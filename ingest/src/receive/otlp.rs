@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::body::{self, BodyError, Room};
 use super::client::Client;
-use super::tls::TlsSettings;
+use super::tls::DoorTls;
 use crate::format::otlp::{Signal, read_json, read_protobuf};
 use crate::format::{Failure, Format, Reading};
 use crate::intake::{Delivery, Intake};
@@ -27,7 +27,7 @@ pub struct OtlpSettings {
     /// Clusters by a name in the client's certificate, where the door has none of its own.
     pub client_clusters: BTreeMap<String, String>,
     /// TLS, required where the door is open to more than this machine.
-    pub tls: Option<TlsSettings>,
+    pub tls: Option<DoorTls>,
 }
 
 /// What is open.

@@ -19,7 +19,6 @@ use super::body::Room;
 use super::client::Client;
 use super::otlp::{Coding, Door, NotTaken, OtlpSettings, Sent, Taken, never_retries};
 use super::serve;
-use super::tls::TlsError;
 use crate::format::otlp::Signal;
 use crate::intake::Intake;
 
@@ -29,10 +28,10 @@ pub async fn serve(
     settings: OtlpSettings,
     intake: Intake,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), TlsError> {
+) {
     let (tls, connections) = (settings.tls.clone(), intake.settings().connections);
     let app = app(Door::new(settings, intake));
-    serve::serve(listener, tls.as_ref(), app, connections, shutdown).await
+    serve::serve(listener, tls, app, connections, shutdown).await;
 }
 
 fn app(door: Door) -> Router {

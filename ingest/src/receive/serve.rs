@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 use super::client::Client;
-use super::tls::{TlsError, TlsSettings};
+use super::tls::DoorTls;
 
 /// A client that has not said what it wants by then is dropped.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
@@ -31,12 +31,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Serves `app` until `shutdown`, then finishes the requests that are under way.
 pub(super) async fn serve(
     listener: TcpListener,
-    tls: Option<&TlsSettings>,
+    tls: Option<DoorTls>,
     app: Router,
     connections: usize,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), TlsError> {
-    let tls = tls.map(TlsSettings::acceptor).transpose()?;
+) {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
     server
@@ -58,7 +57,7 @@ pub(super) async fn serve(
             app: app.clone(),
             watcher: graceful.watcher(),
         };
-        let tls = tls.clone();
+        let tls = tls.as_ref().map(DoorTls::acceptor);
         tokio::spawn(async move {
             connection.open(stream, tls).await;
             drop(permit);
@@ -68,7 +67,6 @@ pub(super) async fn serve(
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still under way at the end; their senders heard nothing");
     }
-    Ok(())
 }
 
 /// The next connection, when there is room for one.

@@ -1,7 +1,7 @@
 //! TLS for doors: PEM files in, a configuration for the server out.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -10,7 +10,7 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 /// The files of a door's TLS.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSettings {
     /// The certificate of the door, with its chain.
     pub certificate: PathBuf,
@@ -31,6 +31,20 @@ pub enum TlsError {
         /// What is wrong with it.
         source: rustls::pki_types::pem::Error,
     },
+    /// A file holds no certificate.
+    #[error("reading PEM file {path}: there is no certificate in it")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key is that of another certificate.
+    #[error("setting up TLS: the key in {key} is not that of the certificate in {certificate}")]
+    Mismatch {
+        /// The certificate.
+        certificate: PathBuf,
+        /// The key.
+        key: PathBuf,
+    },
     /// The files do not make a server.
     #[error("setting up TLS with certificate {path}")]
     Setup {
@@ -49,36 +63,99 @@ pub enum TlsError {
     },
 }
 
-impl TlsSettings {
-    /// Reads the files.
-    pub(super) fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let setup = |source| TlsError::Setup { path: self.certificate.clone(), source };
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(setup)?;
-        let builder = match &self.client_ca {
-            None => builder.with_no_client_auth(),
-            Some(path) => {
-                let failed = |source| TlsError::ClientCa { path: path.clone(), source };
-                let roots = Arc::new(roots(path, &self.certificate)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
-                builder.with_client_cert_verifier(verifier.build().map_err(failed)?)
-            }
-        };
-        let key = PrivateKeyDer::from_pem_file(&self.key)
-            .map_err(|source| TlsError::Pem { path: self.key.clone(), source })?;
-        let mut config =
-            builder.with_single_cert(certificates(&self.certificate)?, key).map_err(setup)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(TlsAcceptor::from(Arc::new(config)))
+impl TlsError {
+    /// The file that is to be looked at.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Pem { path, .. }
+            | Self::Empty { path }
+            | Self::Setup { path, .. }
+            | Self::ClientCa { path, .. }
+            | Self::Mismatch { key: path, .. } => path,
+        }
     }
 }
 
-fn roots(path: &Path, certificate: &Path) -> Result<RootCertStore, TlsError> {
+/// What a door shows to its clients, read from its files. It can be replaced while the door is open.
+#[derive(Clone)]
+pub struct DoorTls {
+    current: Arc<RwLock<TlsAcceptor>>,
+}
+
+impl std::fmt::Debug for DoorTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DoorTls").finish_non_exhaustive()
+    }
+}
+
+impl DoorTls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn load(files: &TlsSettings) -> Result<Self, Vec<TlsError>> {
+        let roots = files.client_ca.as_deref().map(roots).transpose();
+        let certificates = certificates(&files.certificate);
+        let key = PrivateKeyDer::from_pem_file(&files.key)
+            .map_err(|source| TlsError::Pem { path: files.key.clone(), source });
+        let acceptor = match (roots, certificates, key) {
+            (Ok(roots), Ok(certificates), Ok(key)) => {
+                acceptor(files, roots, certificates, key).map_err(|error| vec![error])?
+            }
+            (roots, certificates, key) => {
+                let wrong = [certificates.err(), key.err(), roots.err()];
+                return Err(wrong.into_iter().flatten().collect());
+            }
+        };
+        Ok(Self { current: Arc::new(RwLock::new(acceptor)) })
+    }
+
+    /// Shows what `other` shows, from the next connection on; those that are open stay as they are.
+    pub fn replace(&self, other: &Self) {
+        let new = other.acceptor();
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
+    }
+
+    /// What the next connection is shown.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn acceptor(
+    files: &TlsSettings,
+    roots: Option<RootCertStore>,
+    certificates: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<TlsAcceptor, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let setup = |source| match source {
+        rustls::Error::InconsistentKeys(_) => {
+            TlsError::Mismatch { certificate: files.certificate.clone(), key: files.key.clone() }
+        }
+        source => TlsError::Setup { path: files.certificate.clone(), source },
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(setup)?;
+    let builder = match (roots, &files.client_ca) {
+        (Some(roots), Some(path)) => {
+            let failed = |source| TlsError::ClientCa { path: path.clone(), source };
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().map_err(failed)?)
+        }
+        _ => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(certificates, key).map_err(setup)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for authority in certificates(path)? {
-        let failed = |source| TlsError::Setup { path: certificate.to_owned(), source };
+        let failed = |source| TlsError::Setup { path: path.to_owned(), source };
         roots.add(authority).map_err(failed)?;
     }
     Ok(roots)
@@ -87,5 +164,6 @@ fn roots(path: &Path, certificate: &Path) -> Result<RootCertStore, TlsError> {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |source| TlsError::Pem { path: path.to_owned(), source };
     let found = CertificateDer::pem_file_iter(path).map_err(failed)?;
-    found.collect::<Result<_, _>>().map_err(failed)
+    let found = found.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    if found.is_empty() { Err(TlsError::Empty { path: path.to_owned() }) } else { Ok(found) }
 }

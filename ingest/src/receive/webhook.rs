@@ -7,7 +7,6 @@
 //! live for four minutes.
 
 use std::future::Future;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -19,7 +18,7 @@ use futures::StreamExt;
 use tokio::net::TcpListener;
 
 use super::serve;
-use super::tls::{TlsError, TlsSettings};
+use super::tls::DoorTls;
 use crate::format::{Format, Reading};
 use crate::intake::{Delivery, Intake};
 use crate::log::Refusal;
@@ -27,8 +26,6 @@ use crate::seal;
 
 /// Room that a batch takes while it is read: it is appended in parts, so a larger one takes no more.
 const ROOM: usize = 2 * seal::MAX_BYTES;
-/// The sender gives up after 30 s; an answer after that is not heard.
-const WITHIN: Duration = Duration::from_secs(25);
 /// Seconds that a busy API server is asked to wait: the kindest value, as measured.
 const RETRY_AFTER: &str = "30";
 /// Names of clusters are no longer than names of DNS.
@@ -40,7 +37,7 @@ pub struct WebhookSettings {
     /// The source that its rows are booked under.
     pub source: String,
     /// TLS, required where the door is open to more than this machine.
-    pub tls: Option<TlsSettings>,
+    pub tls: Option<DoorTls>,
 }
 
 #[derive(Clone)]
@@ -55,11 +52,11 @@ pub async fn serve(
     settings: WebhookSettings,
     intake: Intake,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), TlsError> {
+) {
     let connections = intake.settings().connections;
     let door = Door { source: settings.source, intake };
     let app = Router::new().route("/v1/k8s-audit/{cluster}", post(receive)).with_state(door);
-    serve::serve(listener, settings.tls.as_ref(), app, connections, shutdown).await
+    serve::serve(listener, settings.tls, app, connections, shutdown).await;
 }
 
 /// Why a batch was not taken.
@@ -89,7 +86,8 @@ async fn receive(
         door.intake.refuse(&door.source);
         return busy();
     };
-    let taken = tokio::time::timeout(WITHIN, door.take(&cluster, request.into_body())).await;
+    let within = door.intake.settings().webhook_within;
+    let taken = tokio::time::timeout(within, door.take(&cluster, request.into_body())).await;
     match taken {
         Ok(Ok(())) => StatusCode::OK.into_response(),
         Ok(Err(NotTaken::Broken)) => StatusCode::BAD_REQUEST.into_response(),
