@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use durward_schemas::tables::Access;
+use durward_schemas::values::{Decision, Outcome};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -27,13 +29,21 @@ struct Case {
 }
 
 impl Case {
-    fn holds(&self, rule: &Rule) -> bool {
-        let row = match &self.row {
+    fn access(&self) -> Access {
+        match &self.row {
             Value::Null => testing::row(&self.event),
             columns => testing::row_of_columns(columns),
-        };
+        }
+    }
+
+    fn holds(&self, rule: &Rule) -> bool {
+        self.holds_for(&self.access(), rule)
+    }
+
+    /// Whether the rule holds for `row` with this case's change.
+    fn holds_for(&self, row: &Access, rule: &Rule) -> bool {
         let change = testing::change(&self.change);
-        rule.holds(&RowEvent::of(Seen { row: &row, change: change.as_ref() }))
+        rule.holds(&RowEvent::of(Seen { row, change: change.as_ref() }))
     }
 }
 
@@ -59,6 +69,36 @@ fn rules_hold_for_their_cases_only() {
         }
         for case in &cases.no {
             assert!(!case.holds(&rule), "{} must not hold: {}", rule.id, case.why);
+        }
+    }
+}
+
+/// Scenario: every yes-case of the rules for Kubernetes from a source that sends no decision, with an
+/// answer of success, with a refusal, and the same said by a decision.
+/// Guarantees: an answer of success is enough; what was refused is never allowed.
+#[test]
+fn an_answer_of_success_is_enough() {
+    let rules = load(&[]).expect("the built-in rules are right");
+    for rule in rules.iter().filter(|rule| rule.source.product == "kubernetes") {
+        let text = BUILT_IN.iter().find(|(name, _)| name.strip_suffix(".yml") == Some(&rule.id));
+        let asks = text.is_some_and(|(_, text)| text.contains("allowed: true"));
+        for case in cases(rule).yes {
+            let row = case.access();
+            if row.outcome == Outcome::Failure {
+                continue;
+            }
+            let code = row.status_code.or(Some(200));
+            let told = Access { decision: Decision::Unknown, status_code: code, ..row.clone() };
+            assert!(case.holds_for(&told, rule), "{} without a decision: {}", rule.id, case.why);
+            let refused = Access {
+                decision: Decision::Unknown,
+                outcome: Outcome::Failure,
+                status_code: Some(403),
+                ..row.clone()
+            };
+            let forbidden = Access { decision: Decision::Deny, ..told };
+            assert!(!asks || !case.holds_for(&refused, rule), "{} 403: {}", rule.id, case.why);
+            assert!(!asks || !case.holds_for(&forbidden, rule), "{} forbid: {}", rule.id, case.why);
         }
     }
 }

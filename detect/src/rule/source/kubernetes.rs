@@ -4,7 +4,8 @@
 //! event alone does not say plainly; each says what it is.
 
 use durward_schemas::cell::Json;
-use durward_schemas::values::{Decision, Provider};
+use durward_schemas::tables::Access;
+use durward_schemas::values::{Decision, Outcome, Provider};
 use rsigma_eval::EventValue;
 
 use super::{Beneath, LogSource, Object};
@@ -75,6 +76,8 @@ fields! {
         |event| text(event.row.annotations.as_ref().map(Json::as_str));
     // `success`, or `failure` for a status of 400 and above or a panic: GKE sends no status.
     "outcome" => "outcome", |event| Some(EventValue::Str(event.row.outcome.as_str().into()));
+    // Whether it was let through: the decision says so or, where a source sends none, the answer does.
+    "allowed" => "decision", |event| Some(EventValue::Bool(is_allowed(event.row)));
     // Whether nothing was to be kept, by the URI or by the body.
     "dryRun" => "dry_run", |event| event.row.dry_run.map(EventValue::Bool);
     // `user` is a person or a program with a name of its own; see `identity_kind` of `accesses`.
@@ -106,6 +109,19 @@ fields! {
     // `create`, `update` or `delete`: apply creates what is not there.
     "changes.action" => "action", |event| text(event.action());
     "changes.subjects" => "subjects", |event| list(event.change?.subjects.as_deref());
+}
+
+/// Some exports have no annotations; a request that was answered with success was allowed.
+/// Without an answer nothing is known, but Google's logs say by the status's absence that all went well.
+fn is_allowed(row: &Access) -> bool {
+    match row.decision {
+        Decision::Allow => true,
+        Decision::Unknown => {
+            let is_answered = row.status_code.is_some() || row.format == "gke-audit";
+            is_answered && row.outcome == Outcome::Success
+        }
+        Decision::Deny | Decision::Error => false,
+    }
 }
 
 /// The decision as the annotation spells it.
