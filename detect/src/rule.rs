@@ -8,6 +8,8 @@ mod certificate;
 pub(crate) mod event;
 mod field;
 mod need;
+mod node_path;
+mod patch;
 mod pod_spec;
 mod read;
 pub(crate) mod source;

@@ -61,6 +61,7 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
     ),
     ("node_proxy_command.yml", include_str!("../../rules/node_proxy_command.yml")),
     ("node_proxy_used.yml", include_str!("../../rules/node_proxy_used.yml")),
+    ("pod_less_confined.yml", include_str!("../../rules/pod_less_confined.yml")),
     ("pod_near_node.yml", include_str!("../../rules/pod_near_node.yml")),
     ("pod_opens_node.yml", include_str!("../../rules/pod_opens_node.yml")),
     ("pod_owns_node.yml", include_str!("../../rules/pod_owns_node.yml")),
