@@ -5,6 +5,7 @@
 
 mod built_in;
 mod certificate;
+mod contradiction;
 pub(crate) mod event;
 mod field;
 mod need;

@@ -40,6 +40,11 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
         "csr_approved_for_control_plane.yml",
         include_str!("../../rules/csr_approved_for_control_plane.yml"),
     ),
+    (
+        "csr_created_for_control_plane.yml",
+        include_str!("../../rules/csr_created_for_control_plane.yml"),
+    ),
+    ("csr_created_for_masters.yml", include_str!("../../rules/csr_created_for_masters.yml")),
     ("eks_cluster_admin_granted.yml", include_str!("../../rules/eks_cluster_admin_granted.yml")),
     ("eks_session_tags_disabled.yml", include_str!("../../rules/eks_session_tags_disabled.yml")),
     ("events_deleted.yml", include_str!("../../rules/events_deleted.yml")),
@@ -54,11 +59,16 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
         "gcp_service_account_key_created.yml",
         include_str!("../../rules/gcp_service_account_key_created.yml"),
     ),
+    (
+        "identity_contradicts_itself.yml",
+        include_str!("../../rules/identity_contradicts_itself.yml"),
+    ),
     ("impersonation_by_workload.yml", include_str!("../../rules/impersonation_by_workload.yml")),
     (
         "impersonation_of_control_plane.yml",
         include_str!("../../rules/impersonation_of_control_plane.yml"),
     ),
+    ("impersonation_of_masters.yml", include_str!("../../rules/impersonation_of_masters.yml")),
     ("node_proxy_command.yml", include_str!("../../rules/node_proxy_command.yml")),
     ("node_proxy_used.yml", include_str!("../../rules/node_proxy_used.yml")),
     ("pod_less_confined.yml", include_str!("../../rules/pod_less_confined.yml")),
@@ -84,6 +94,9 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
         include_str!("../../rules/rbac_role_allows_everything.yml"),
     ),
     ("rbac_role_may_escalate.yml", include_str!("../../rules/rbac_role_may_escalate.yml")),
+    ("rbac_role_opens_pods.yml", include_str!("../../rules/rbac_role_opens_pods.yml")),
+    ("rbac_system_role_bound.yml", include_str!("../../rules/rbac_system_role_bound.yml")),
+    ("rbac_system_role_changed.yml", include_str!("../../rules/rbac_system_role_changed.yml")),
     ("rights_asked_by_workload.yml", include_str!("../../rules/rights_asked_by_workload.yml")),
     ("secrets_listed.yml", include_str!("../../rules/secrets_listed.yml")),
     ("secrets_watched.yml", include_str!("../../rules/secrets_watched.yml")),
@@ -94,6 +107,11 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
     (
         "spire_entry_gives_administration.yml",
         include_str!("../../rules/spire_entry_gives_administration.yml"),
+    ),
+    ("spire_svid_minted.yml", include_str!("../../rules/spire_svid_minted.yml")),
+    (
+        "spire_svid_minted_by_workload.yml",
+        include_str!("../../rules/spire_svid_minted_by_workload.yml"),
     ),
     (
         "spire_trusts_another_domain.yml",

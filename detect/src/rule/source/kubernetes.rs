@@ -9,6 +9,7 @@ use durward_schemas::values::{Decision, Outcome, Provider};
 use rsigma_eval::EventValue;
 
 use super::{Beneath, LogSource, Object};
+use crate::rule::contradiction;
 use crate::rule::field::{Field, fields, list, some_of, text};
 
 pub(super) const SOURCE: LogSource = LogSource {
@@ -85,6 +86,8 @@ fields! {
         |event| Some(EventValue::Str(event.row.identity_kind.as_str().into()));
     // The namespace of a ServiceAccount's own name.
     "user.namespace" => "namespace", |event| text(event.row.namespace.as_deref());
+    // What name, groups and credential say that cannot be true together.
+    "user.contradictions" => "identity", |event| contradicted(event.row);
     // What the pod or the template in the body opens to the node, less what it opened before.
     "podSpec.privileged" => "request_object",
         |event| Some(EventValue::Bool(event.pod_spec().privileged));
@@ -115,6 +118,12 @@ fields! {
     // `create`, `update` or `delete`: apply creates what is not there.
     "changes.action" => "action", |event| text(event.action());
     "changes.subjects" => "subjects", |event| list(event.change?.subjects.as_deref());
+}
+
+fn contradicted(row: &Access) -> Option<EventValue<'static>> {
+    let words = contradiction::contradictions(row);
+    let words: Vec<_> = words.into_iter().map(|word| EventValue::Str(word.into())).collect();
+    (!words.is_empty()).then_some(EventValue::Array(words))
 }
 
 /// Some exports have no annotations; a request that was answered with success was allowed.
