@@ -108,7 +108,7 @@ impl MintedForAnother {
         let mut ago = ago.map(|ago| format!(" {ago} before")).unwrap_or_default();
         if !is_first {
             // The time is that of the last credential, not of the one that this minter asked for.
-            ago = ", by way of other tokens".to_owned();
+            ago = String::from(", by way of other tokens");
         }
         let (noun, proof, done) = match (row.credential_kind, row.pod.is_some()) {
             (Some(CredentialKind::ClientCertificate), _) => {

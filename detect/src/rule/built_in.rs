@@ -118,6 +118,10 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
         include_str!("../../rules/spire_trusts_another_domain.yml"),
     ),
     (
+        "system_principal_from_public_address.yml",
+        include_str!("../../rules/system_principal_from_public_address.yml"),
+    ),
+    (
         "token_requested_by_workload.yml",
         include_str!("../../rules/token_requested_by_workload.yml"),
     ),

@@ -3,6 +3,8 @@
 //! <https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/>. A few more speak of what the
 //! event alone does not say plainly; each says what it is.
 
+use std::net::IpAddr;
+
 use durward_schemas::cell::Json;
 use durward_schemas::tables::Access;
 use durward_schemas::values::{Decision, Outcome, Provider};
@@ -54,6 +56,9 @@ fields! {
     "impersonatedUser.groups" => "impersonated_groups",
         |event| list(event.row.impersonated_groups.as_deref());
     "sourceIPs" => "source_ip", |event| text(event.row.source_ip.as_deref());
+    // Whether the address is one of the public internet; absent if it cannot be read.
+    "sourceIPs.public" => "source_ip",
+        |event| event.row.source_ip.as_deref().and_then(is_public).map(EventValue::Bool);
     "userAgent" => "user_agent", |event| text(event.row.user_agent.as_deref());
     "objectRef.resource" => "resource", |event| text(event.row.resource.as_deref());
     "objectRef.subresource" => "subresource", |event| text(event.row.subresource.as_deref());
@@ -118,6 +123,21 @@ fields! {
     // `create`, `update` or `delete`: apply creates what is not there.
     "changes.action" => "action", |event| text(event.action());
     "changes.subjects" => "subjects", |event| list(event.change?.subjects.as_deref());
+}
+
+/// Whether an address is neither private, shared, local nor for documentation.
+fn is_public(address: &str) -> Option<bool> {
+    let is_public = match address.parse::<IpAddr>().ok()?.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            let is_shared = first == 100 && second & 0xc0 == 64;
+            let is_local = v4.is_private() || v4.is_loopback() || v4.is_link_local();
+            !is_local && !is_shared && !v4.is_unspecified() && !v4.is_documentation()
+        }
+        // Global unicast addresses are 2000::/3; pods of IPv6 clusters have them too.
+        IpAddr::V6(_) => return None,
+    };
+    Some(is_public)
 }
 
 fn contradicted(row: &Access) -> Option<EventValue<'static>> {
