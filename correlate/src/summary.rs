@@ -166,9 +166,25 @@ fn role(
     };
     let had = texts(objects.before(key, from).map(|version| &version.content));
     let has = texts(Some(content));
-    let added: Vec<String> = has.difference(&had).cloned().collect();
-    let removed: Vec<String> = had.difference(&has).cloned().collect();
-    let effect = match (added.is_empty(), removed.is_empty()) {
+    let (added, removed, effect) = gained_and_lost(&had, &has);
+    Told {
+        summary: format!("{actor} {done} {}{effect}", readable(key)),
+        grants_added: listed(added),
+        grants_removed: listed(removed),
+        subjects: holders(objects, key, from),
+    }
+}
+
+/// What a role allows now and did not, what it allowed and does not, and both in words.
+fn gained_and_lost(
+    had: &BTreeSet<String>,
+    has: &BTreeSet<String>,
+) -> (Vec<String>, Vec<String>, String) {
+    let added: Vec<String> = has.difference(had).cloned().collect();
+    // What was allowed for a name and is allowed for all now was not taken away.
+    let (widened, removed): (Vec<String>, Vec<String>) =
+        had.difference(has).cloned().partition(|text| has.contains(without_name(text)));
+    let mut effect = match (added.is_empty(), removed.is_empty()) {
         (true, true) => String::new(),
         (false, true) => format!(": it now also allows {}", named(added.iter().cloned())),
         (true, false) => format!(": it no longer allows {}", named(removed.iter().cloned())),
@@ -178,12 +194,22 @@ fn role(
             named(removed.iter().cloned())
         ),
     };
-    Told {
-        summary: format!("{actor} {done} {}{effect}", readable(key)),
-        grants_added: listed(added),
-        grants_removed: listed(removed),
-        subjects: holders(objects, key, from),
+    if !added.is_empty() && !widened.is_empty() {
+        let before = named(widened.iter().cloned());
+        effect = format!("{effect}; of that, before only {before}");
     }
+    (added, removed, effect)
+}
+
+/// A permission for one name, `get secrets db`, without the name.
+fn without_name(permission: &str) -> &str {
+    name_of(permission)
+        .map_or(permission, |name| permission.strip_suffix(name).unwrap_or(permission).trim_end())
+}
+
+/// The name that a permission is limited to; verbs and resources hold no spaces.
+fn name_of(permission: &str) -> Option<&str> {
+    permission.splitn(3, ' ').nth(2)
 }
 
 /// Who holds a role at `time`.
@@ -225,4 +251,38 @@ fn named(texts: impl Iterator<Item = String>) -> String {
 fn listed(mut texts: Vec<String>) -> Vec<String> {
     texts.truncate(MOST_LISTED);
     texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(had: &[&str], has: &[&str], expected: &str, removed: usize) {
+        let set = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let (_, lost, effect) = gained_and_lost(&set(had), &set(has));
+        assert_eq!((effect.as_str(), lost.len()), (expected, removed));
+    }
+
+    /// Scenario: a role loses the names that it was limited to, gets some, and is changed otherwise.
+    /// Guarantees: from names to all is a widening that says what it was, and takes nothing away.
+    #[test]
+    fn losing_names_is_a_widening() {
+        let limits = "; of that, before only get secrets a, get secrets b";
+        check(
+            &["get secrets a", "get secrets b"],
+            &["get secrets"],
+            &format!(": it now also allows get secrets{limits}"),
+            0,
+        );
+        let narrowed = ": it now also allows get secrets a, no longer get secrets";
+        check(&["get secrets"], &["get secrets a"], narrowed, 1);
+        check(
+            &["get secrets a"],
+            &["list secrets"],
+            ": it now also allows list secrets, no longer get secrets a",
+            1,
+        );
+        check(&["get secrets", "get secrets a"], &["get secrets"], "", 0);
+        check(&["get pods"], &["get pods"], "", 0);
+    }
 }

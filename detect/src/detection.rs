@@ -82,6 +82,14 @@ pub(crate) struct Remembered {
     tally: Tally,
 }
 
+/// What a detector says of a row whose credential goes back to the workload `root`, if to any.
+fn judged_by(detector: &mut dyn Detector, seen: Seen<'_>, root: Option<&str>) -> Vec<Hit> {
+    match root {
+        Some(root) => detector.judge_minted(seen, root),
+        None => detector.judge(seen),
+    }
+}
+
 /// Something that happened at one position of the log.
 enum Step<'a> {
     Workload(&'a Workload),
@@ -180,10 +188,11 @@ impl Detection {
             self.memory.owners.learn(seen.row, seen.change);
         }
         let mut found = Vec::new();
+        let root = self.memory.lineage.root(seen.row);
         for at in 0..self.detectors.len() {
             let Some(detector) = self.detectors.get_mut(at) else { continue };
             let name = detector.name();
-            for hit in detector.judge(seen) {
+            for hit in judged_by(detector.as_mut(), seen, root.as_deref()) {
                 found.push(self.score(name, hit, seen, cause));
             }
         }
@@ -290,10 +299,11 @@ impl Detection {
     fn hits(&mut self, seen: Seen<'_>) -> Vec<(FindingId, &'static str, Hit)> {
         let cluster = seen.row.cluster.as_deref();
         let judges = self.detectors.iter_mut().filter(|detector| detector.judges_again());
+        let root = self.memory.lineage.root(seen.row);
         let mut hits = Vec::new();
         for judge in judges {
             let name = judge.name();
-            let found = judge.judge(seen).into_iter();
+            let found = judged_by(judge.as_mut(), seen, root.as_deref()).into_iter();
             hits.extend(found.map(|hit| (hit.finding_id(name, cluster), name, hit)));
         }
         hits

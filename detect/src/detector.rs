@@ -80,6 +80,11 @@ pub(crate) trait Detector: fmt::Debug + Send {
     /// Judges a row; remembers of it what later rows are judged by.
     fn judge(&mut self, seen: Seen<'_>) -> Vec<Hit>;
 
+    /// Judges a row of which the workload is known that began the minting of its credential.
+    fn judge_minted(&mut self, seen: Seen<'_>, _root: &str) -> Vec<Hit> {
+        self.judge(seen)
+    }
+
     /// Takes note of where a pod runs.
     fn learn(&mut self, _pod: &Workload) {}
 

@@ -43,6 +43,12 @@ impl Lineage {
         }
     }
 
+    /// The workload that began the minting which led to the row's credential, if another one used it.
+    pub(crate) fn root(&self, row: &Access) -> Option<String> {
+        row.minted_by.as_ref()?;
+        self.origin(row).story.filter(|story| row.identity.as_ref() != Some(story))
+    }
+
     /// Where the story of a row began: the identity at the root of its credential's lineage.
     ///
     /// A node or the controller manager that gives a workload its token is not its root: it is how

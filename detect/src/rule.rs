@@ -5,9 +5,12 @@
 
 mod built_in;
 mod certificate;
+mod contradiction;
 pub(crate) mod event;
 mod field;
 mod need;
+mod node_path;
+mod patch;
 mod pod_spec;
 mod read;
 pub(crate) mod source;

@@ -31,7 +31,7 @@ fn findings(stage: &Stage, name: &str, told: &mut String) -> usize {
 }
 
 /// Scenario: events of three clouds that the public rules of Panther are to let pass.
-/// Guarantees: no incident, and no finding but those of the snapshot, which are about pods that open their node.
+/// Guarantees: no incident, and no finding but those of the snapshot, which are about pods that open their node and people who use exec.
 #[test]
 fn cases_that_others_let_pass_are_no_incident() {
     let Some(shared) = shared("cases_that_others_let_pass_are_no_incident") else { return };

@@ -375,3 +375,44 @@ fn the_exempt_are_rows_only() {
     assert_eq!(states, [FindingState::Silenced, FindingState::Alerted]);
     assert_eq!(judgement.owed.len(), 1);
 }
+
+/// Scenario: backup mints a token of ledger, which mints a second and that a third for ledger itself; the last
+/// is used. Then the same begun by ledger's own pod.
+/// Guarantees: the last token leads to backup, however many steps are between; who mints for itself does nothing grave.
+#[test]
+fn the_root_minter_counts() {
+    let ledger = "system:serviceaccount:payments:ledger";
+    let minted = |id: &str, by: &str, with: &str| Credential {
+        cluster: Some("prod".into()),
+        credential_id: id.into(),
+        issued_by: Some(by.into()),
+        issued_by_credential_id: Some(with.into()),
+        ..Credential::default()
+    };
+    let used = |first_minter: &str| {
+        let row = event(ledger, 9, json!({"verb": "get", "objectRef": {"resource": "pods"}}));
+        let row = Access {
+            credential_id: Some("JTI=3".into()),
+            minted_by: Some(ledger.into()),
+            minted_by_credential_id: Some("JTI=2".into()),
+            ..row
+        };
+        let mut turns = turns(vec![row]);
+        let chain = [
+            ("JTI=1", first_minter, "JTI=0"),
+            ("JTI=2", ledger, "JTI=1"),
+            ("JTI=3", ledger, "JTI=2"),
+        ];
+        let learned = chain.map(|(id, by, with)| minted(id, by, with)).to_vec();
+        turns.insert(0, Turn { credentials: learned, ..Turn::default() });
+        judge(&mut detection(), &turns)
+    };
+    let of = |judgement: &Judgement| {
+        let found = judgement.findings.iter().find(|f| f.detector == "minted_for_another");
+        found.map(|finding| (finding.severity_id, finding.reason.clone()))
+    };
+    let (severity_id, reason) = of(&used("system:serviceaccount:ops:backup")).expect("a finding");
+    assert_eq!(severity_id, severity::HIGH);
+    assert!(reason.contains("ServiceAccount ops/backup"), "{reason}");
+    assert_eq!(of(&used(ledger)), None);
+}

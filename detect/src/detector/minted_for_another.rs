@@ -70,24 +70,46 @@ impl Detector for MintedForAnother {
     }
 
     fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
-        let (Some(credential), Some(minter)) = (&row.credential_id, &row.minted_by) else {
-            return Vec::new();
-        };
+        let minter = row.minted_by.as_deref();
+        minter.and_then(|minter| self.minted_by(row, minter)).into_iter().collect()
+    }
+
+    /// A token that mints for its own holder hides who minted the first one.
+    fn judge_minted(&mut self, seen: Seen<'_>, root: &str) -> Vec<Hit> {
+        let mut hits = self.judge(seen);
+        if hits.is_empty() {
+            hits.extend(self.minted_by(seen.row, root));
+        }
+        hits
+    }
+
+    fn judges_again(&self) -> bool {
+        true
+    }
+}
+
+impl MintedForAnother {
+    /// What is off about a credential that goes back to `minter`.
+    fn minted_by(&self, row: &Access, minter: &str) -> Option<Hit> {
+        let credential = row.credential_id.as_ref()?;
         // A session of a cloud is always minted by another: that is what assuming a role means. EKS
         // lets it in, too.
         let of_cloud = [CredentialKind::CloudSession, CredentialKind::CloudStaticKey];
         let is_of_cloud = row.credential_kind.is_some_and(|kind| of_cloud.contains(&kind));
         if row.provider != Provider::Kubernetes || is_of_cloud || !row.judged {
-            return Vec::new();
+            return None;
         }
-        let Some(severity_id) = self.severity(row, minter) else {
-            return Vec::new();
-        };
+        let severity_id = self.severity(row, minter)?;
         let (who, deed, place) = (sentence::who(row), sentence::deed(row), sentence::place(row));
+        let is_first = row.minted_by.as_deref() == Some(minter);
         let minter = sentence::kubernetes(minter);
         let ago =
             row.credential_issued_time.map(|issued| sentence::duration(row.time.since(issued)));
-        let ago = ago.map(|ago| format!(" {ago} before")).unwrap_or_default();
+        let mut ago = ago.map(|ago| format!(" {ago} before")).unwrap_or_default();
+        if !is_first {
+            // The time is that of the last credential, not of the one that this minter asked for.
+            ago = String::from(", by way of other tokens");
+        }
         let (noun, proof, done) = match (row.credential_kind, row.pod.is_some()) {
             (Some(CredentialKind::ClientCertificate), _) => {
                 ("Certificate", "a certificate", "asked for")
@@ -95,7 +117,7 @@ impl Detector for MintedForAnother {
             (_, true) => ("Token", "a token, bound to a pod,", "minted"),
             (_, false) => ("Token", "a token, bound to no pod,", "minted"),
         };
-        vec![Hit {
+        Some(Hit {
             anchor: credential.to_string(),
             title: format!("{noun} minted for another identity is used"),
             reason: format!("{who} {deed} from {place} with {proof} that {minter} had {done}{ago}"),
@@ -106,11 +128,7 @@ impl Detector for MintedForAnother {
                 sql(credential.as_str())
             ),
             ..Hit::default()
-        }]
-    }
-
-    fn judges_again(&self) -> bool {
-        true
+        })
     }
 }
 

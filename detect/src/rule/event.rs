@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::detector::Seen;
 use crate::rule::certificate;
+use crate::rule::patch;
 use crate::rule::pod_spec::PodSpec;
 use crate::rule::source::{LogSource, Object};
 
@@ -43,7 +44,7 @@ impl<'a> RowEvent<'a> {
             let is_patch = self.row.verb.as_deref() == Some("patch");
             let sent = self.row.request_object.as_ref().or(self.row.response_object.as_ref());
             let body = after.filter(|_| is_patch).or(sent);
-            PodSpec::of(&parse(body)).added_to(&PodSpec::of(&parse(before)))
+            PodSpec::of(&patch::said(parse(body))).added_to(&PodSpec::of(&parse(before)))
         })
     }
 
@@ -71,7 +72,7 @@ impl<'a> RowEvent<'a> {
         if answer.is_object() && answer["kind"] != "Status" {
             return answer;
         }
-        parse(self.row.request_object.as_ref())
+        patch::said(parse(self.row.request_object.as_ref()))
     }
 
     /// What was done to the object, whichever verb did it.

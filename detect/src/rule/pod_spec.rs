@@ -2,20 +2,28 @@
 
 use serde_json::Value;
 
-/// Where a body keeps the pod specification: a Pod, a template, a `CronJob`'s template.
-const PLACES: [&str; 3] = ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec", "/spec"];
+use crate::rule::node_path;
+
+/// Where a body keeps the pod specification: a `CronJob`'s template, a template, a `PodTemplate`, a Pod.
+const PLACES: [&str; 4] =
+    ["/spec/jobTemplate/spec/template/spec", "/spec/template/spec", "/template/spec", "/spec"];
 
 /// The openings of a pod specification.
 /// <https://kubernetes.io/docs/concepts/security/pod-security-standards/>
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "they are four of the Kubernetes API")]
+#[expect(clippy::struct_excessive_bools, reason = "they are those of the Kubernetes API")]
 pub(crate) struct PodSpec {
     pub privileged: bool,
+    /// A container of Windows that is a process of the node.
+    pub host_process: bool,
     pub host_pid: bool,
     pub host_ipc: bool,
     pub host_network: bool,
+    /// As written, and in capitals without `CAP_`.
     pub capabilities: Vec<String>,
-    /// Paths of the node that a container may write.
+    /// What confines a container and is given up: `allowPrivilegeEscalation`, `runAsUser` and the like.
+    pub unconfined: Vec<String>,
+    /// Paths of the node that a container may write: as written, and where they lead.
     pub writable: Vec<String>,
     /// Paths of the node that are only read, or not mounted at all.
     pub read_only: Vec<String>,
@@ -31,17 +39,26 @@ impl PodSpec {
             .iter()
             .flat_map(|kind| items(&spec[kind]))
             .collect();
+        let contexts: Vec<&Value> = std::iter::once(spec)
+            .chain(containers.iter().copied())
+            .map(|holder| &holder["securityContext"])
+            .collect();
         let (writable, read_only) = host_paths(spec, &containers);
         Self {
-            privileged: containers.iter().any(|c| c["securityContext"]["privileged"] == true),
+            privileged: contexts.iter().any(|context| context["privileged"] == true),
+            host_process: contexts
+                .iter()
+                .any(|context| context["windowsOptions"]["hostProcess"] == true),
             host_pid: spec["hostPID"] == true,
             host_ipc: spec["hostIPC"] == true,
             host_network: spec["hostNetwork"] == true,
-            capabilities: containers
+            capabilities: contexts
                 .iter()
-                .flat_map(|c| items(&c["securityContext"]["capabilities"]["add"]))
-                .filter_map(|name| name.as_str().map(str::to_owned))
+                .flat_map(|context| items(&context["capabilities"]["add"]))
+                .filter_map(Value::as_str)
+                .flat_map(capability)
                 .collect(),
+            unconfined: contexts.iter().flat_map(|context| given_up(context)).collect(),
             writable,
             read_only,
         }
@@ -54,17 +71,46 @@ impl PodSpec {
         };
         Self {
             privileged: self.privileged && !before.privileged,
+            host_process: self.host_process && !before.host_process,
             host_pid: self.host_pid && !before.host_pid,
             host_ipc: self.host_ipc && !before.host_ipc,
             host_network: self.host_network && !before.host_network,
             capabilities: new(self.capabilities, &before.capabilities),
+            unconfined: new(self.unconfined, &before.unconfined),
             writable: new(self.writable, &before.writable),
             read_only: new(new(self.read_only, &before.read_only), &before.writable),
         }
     }
 }
 
-/// Paths of hostPath volumes, apart by whether some container may write them.
+/// A capability as written and, if that is another text, as the kernel's list has it: runtimes take any case
+/// and the prefix.
+fn capability(written: &str) -> Vec<String> {
+    let upper = written.to_uppercase();
+    let plain = upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned();
+    let mut names = vec![written.to_owned(), plain];
+    names.dedup();
+    names
+}
+
+/// The settings of a security context that give up what confines a container otherwise.
+fn given_up(context: &Value) -> Vec<String> {
+    let settings = [
+        ("runAsUser", context["runAsUser"] == 0),
+        ("allowPrivilegeEscalation", context["allowPrivilegeEscalation"] == true),
+        ("procMount", context["procMount"] == "Unmasked"),
+        ("seccompProfile", context["seccompProfile"]["type"] == "Unconfined"),
+        ("appArmorProfile", context["appArmorProfile"]["type"] == "Unconfined"),
+    ];
+    settings
+        .iter()
+        .filter(|(_, is_given_up)| *is_given_up)
+        .map(|(name, _)| (*name).into())
+        .collect()
+}
+
+/// Paths of the node, apart by whether some container may write them: those of volumes, and that of a
+/// `PersistentVolume`, which whoever claims it may write.
 fn host_paths(spec: &Value, containers: &[&Value]) -> (Vec<String>, Vec<String>) {
     let volumes = items(&spec["volumes"]).filter_map(|volume| {
         Some((volume["name"].as_str()?, volume["hostPath"]["path"].as_str()?))
@@ -73,8 +119,13 @@ fn host_paths(spec: &Value, containers: &[&Value]) -> (Vec<String>, Vec<String>)
     let is_written =
         |name: &str| mounts.iter().any(|mount| mount["name"] == name && mount["readOnly"] != true);
     let (writable, read_only): (Vec<_>, Vec<_>) = volumes.partition(|(name, _)| is_written(name));
-    let paths = |of: Vec<(&str, &str)>| of.into_iter().map(|(_, path)| path.to_owned()).collect();
-    (paths(writable), paths(read_only))
+    let persistent = ["hostPath", "local"].iter().filter_map(|kind| spec[kind]["path"].as_str());
+    let paths = |of: Vec<(&str, &str)>| -> Vec<String> {
+        of.into_iter().flat_map(|(_, path)| node_path::readings(path)).collect()
+    };
+    let mut writable = paths(writable);
+    writable.extend(persistent.flat_map(node_path::readings));
+    (writable, paths(read_only))
 }
 
 fn items(value: &Value) -> impl Iterator<Item = &Value> {

@@ -1,7 +1,9 @@
 use std::path::Path;
 
+use durward_schemas::tables::Access;
+use durward_schemas::values::{Decision, Outcome};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::detector::Seen;
@@ -27,13 +29,21 @@ struct Case {
 }
 
 impl Case {
-    fn holds(&self, rule: &Rule) -> bool {
-        let row = match &self.row {
+    fn access(&self) -> Access {
+        match &self.row {
             Value::Null => testing::row(&self.event),
             columns => testing::row_of_columns(columns),
-        };
+        }
+    }
+
+    fn holds(&self, rule: &Rule) -> bool {
+        self.holds_for(&self.access(), rule)
+    }
+
+    /// Whether the rule holds for `row` with this case's change.
+    fn holds_for(&self, row: &Access, rule: &Rule) -> bool {
         let change = testing::change(&self.change);
-        rule.holds(&RowEvent::of(Seen { row: &row, change: change.as_ref() }))
+        rule.holds(&RowEvent::of(Seen { row, change: change.as_ref() }))
     }
 }
 
@@ -60,6 +70,156 @@ fn rules_hold_for_their_cases_only() {
         for case in &cases.no {
             assert!(!case.holds(&rule), "{} must not hold: {}", rule.id, case.why);
         }
+    }
+}
+
+/// Scenario: every yes-case of the rules for Kubernetes from a source that sends no decision, with an
+/// answer of success, with a refusal, and the same said by a decision.
+/// Guarantees: an answer of success is enough; what was refused is never allowed.
+#[test]
+fn an_answer_of_success_is_enough() {
+    let rules = load(&[]).expect("the built-in rules are right");
+    for rule in rules.iter().filter(|rule| rule.source.product == "kubernetes") {
+        let text = BUILT_IN.iter().find(|(name, _)| name.strip_suffix(".yml") == Some(&rule.id));
+        let asks = text.is_some_and(|(_, text)| text.contains("allowed: true"));
+        for case in cases(rule).yes {
+            let row = case.access();
+            if row.outcome == Outcome::Failure {
+                continue;
+            }
+            let code = row.status_code.or(Some(200));
+            let told = Access { decision: Decision::Unknown, status_code: code, ..row.clone() };
+            assert!(case.holds_for(&told, rule), "{} without a decision: {}", rule.id, case.why);
+            let refused = Access {
+                decision: Decision::Unknown,
+                outcome: Outcome::Failure,
+                status_code: Some(403),
+                ..row.clone()
+            };
+            let forbidden = Access { decision: Decision::Deny, ..told };
+            assert!(!asks || !case.holds_for(&refused, rule), "{} 403: {}", rule.id, case.why);
+            assert!(!asks || !case.holds_for(&forbidden, rule), "{} forbid: {}", rule.id, case.why);
+        }
+    }
+}
+
+/// Kind of object, API group, and how a request for it holds `spec`.
+fn ways_in(spec: &Value) -> Vec<(&'static str, &'static str, Value)> {
+    let template = json!({"template": {"spec": spec}});
+    let mut ways = vec![
+        ("pods", "", json!({"spec": spec})),
+        ("podtemplates", "", template.clone()),
+        ("replicationcontrollers", "", json!({"spec": template})),
+        ("cronjobs", "batch", json!({"spec": {"jobTemplate": {"spec": template}}})),
+        ("jobs", "batch", json!({"spec": template})),
+    ];
+    for kind in ["deployments", "daemonsets", "statefulsets", "replicasets"] {
+        ways.push((kind, "apps", json!({"spec": template})));
+    }
+    ways
+}
+
+/// Whether one of the rules that say "the node is open" holds for a pod specification in every way in, or in none.
+fn check_openings(rule: &str, spec: &Value, expected: bool) {
+    let rules = load(&[]).expect("the built-in rules are right");
+    let rule = rules.iter().find(|it| it.id == rule).expect("a built-in rule");
+    for (resource, group, body) in ways_in(spec) {
+        for verb in ["create", "update", "patch"] {
+            let row = testing::row(&json!({
+                "user": {"username": "carol"},
+                "verb": verb,
+                "objectRef": {"resource": resource, "apiGroup": group, "namespace": "shop", "name": "x"},
+                "responseStatus": {"code": 200},
+                "requestObject": body,
+            }));
+            let holds = rule.holds(&RowEvent::of(Seen { row: &row, change: None }));
+            assert_eq!(holds, expected, "{}: {verb} {resource} {spec}", rule.id);
+        }
+    }
+}
+
+fn with_path(path: &str, read_only: bool, containers: &str) -> Value {
+    json!({
+        "volumes": [{"name": "v", "hostPath": {"path": path}}],
+        containers: [{"name": "c", "volumeMounts": [{"name": "v", "readOnly": read_only}]}],
+    })
+}
+
+/// Scenario: the node's files, in many spellings, mounted by each kind of container, by every object that makes
+/// pods, with each verb.
+/// Guarantees: a place is judged by where it leads; names that only begin alike are nothing.
+#[test]
+fn paths_are_judged_by_where_they_lead() {
+    let sockets = [
+        "/run/containerd/containerd.sock",
+        "/var/run/docker.sock/",
+        "/var/run/../run/docker.sock",
+        "//var//run/./crio/crio.sock",
+        "/proc/1/root/run/containerd",
+        "/run/k3s/containerd/",
+    ];
+    let owned = [
+        "/",
+        "//",
+        "/.",
+        "/etc/..",
+        "/etc/",
+        "/etc/kubernetes/pki",
+        "/root/",
+        "/proc",
+        "/var/run/",
+    ];
+    let nothing =
+        ["/mnt/disks/1", "/rootless", "/etcetera", "/run/containerd-metrics", "/var/log/"];
+    for containers in ["containers", "initContainers", "ephemeralContainers"] {
+        for socket in sockets {
+            check_openings("pod_owns_node", &with_path(socket, true, containers), true);
+        }
+        for path in owned {
+            check_openings("pod_owns_node", &with_path(path, false, containers), true);
+        }
+        for path in nothing {
+            check_openings("pod_owns_node", &with_path(path, false, containers), false);
+            check_openings("pod_opens_node", &with_path(path, false, containers), false);
+        }
+    }
+    for read in
+        ["/", "/var/run", "/var/lib/kubelet/pods/", "/etc/kubernetes//pki", "/proc/self/root"]
+    {
+        check_openings("pod_opens_node", &with_path(read, true, "containers"), true);
+        check_openings("pod_owns_node", &with_path(read, true, "containers"), false);
+    }
+}
+
+/// Scenario: rights and namespaces of the node, by every kind of container and of object.
+/// Guarantees: each is found however it is spelled; what is usual for containers is not.
+#[test]
+fn rights_of_the_node_are_found_in_every_spelling() {
+    let context = |context: Value| json!({"initContainers": [{"securityContext": context}]});
+    let capability = |name: &str| context(json!({"capabilities": {"add": [name]}}));
+    for name in ["SYS_ADMIN", "CAP_SYS_ADMIN", "sys_admin", "cap_sys_module", "ALL", "all"] {
+        check_openings("pod_opens_node", &capability(name), true);
+    }
+    for name in ["NET_BIND_SERVICE", "CHOWN", "SYS_ADMINISTRATOR"] {
+        check_openings("pod_opens_node", &capability(name), false);
+    }
+    check_openings("pod_opens_node", &context(json!({"privileged": true})), true);
+    check_openings("pod_opens_node", &context(json!({"privileged": false})), false);
+    check_openings("pod_opens_node", &json!({"hostIPC": true}), true);
+    check_openings("pod_near_node", &json!({"hostNetwork": true}), true);
+    let mut traced = capability("cap_sys_ptrace");
+    traced["hostPID"] = json!(true);
+    check_openings("pod_owns_node", &traced, true);
+    let windows = context(json!({"windowsOptions": {"hostProcess": true}}));
+    check_openings("pod_owns_node", &windows, true);
+    for given_up in [
+        json!({"runAsUser": 0}),
+        json!({"procMount": "Unmasked"}),
+        json!({"allowPrivilegeEscalation": true}),
+        json!({"seccompProfile": {"type": "Unconfined"}}),
+    ] {
+        check_openings("pod_less_confined", &context(given_up.clone()), true);
+        check_openings("pod_opens_node", &context(given_up), false);
     }
 }
 

@@ -3,11 +3,15 @@
 //! <https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/>. A few more speak of what the
 //! event alone does not say plainly; each says what it is.
 
+use std::net::IpAddr;
+
 use durward_schemas::cell::Json;
-use durward_schemas::values::{Decision, Provider};
+use durward_schemas::tables::Access;
+use durward_schemas::values::{Decision, Outcome, Provider};
 use rsigma_eval::EventValue;
 
 use super::{Beneath, LogSource, Object};
+use crate::rule::contradiction;
 use crate::rule::field::{Field, fields, list, some_of, text};
 
 pub(super) const SOURCE: LogSource = LogSource {
@@ -52,6 +56,9 @@ fields! {
     "impersonatedUser.groups" => "impersonated_groups",
         |event| list(event.row.impersonated_groups.as_deref());
     "sourceIPs" => "source_ip", |event| text(event.row.source_ip.as_deref());
+    // Whether the address is one of the public internet; absent if it cannot be read.
+    "sourceIPs.public" => "source_ip",
+        |event| event.row.source_ip.as_deref().and_then(is_public).map(EventValue::Bool);
     "userAgent" => "user_agent", |event| text(event.row.user_agent.as_deref());
     "objectRef.resource" => "resource", |event| text(event.row.resource.as_deref());
     "objectRef.subresource" => "subresource", |event| text(event.row.subresource.as_deref());
@@ -75,6 +82,8 @@ fields! {
         |event| text(event.row.annotations.as_ref().map(Json::as_str));
     // `success`, or `failure` for a status of 400 and above or a panic: GKE sends no status.
     "outcome" => "outcome", |event| Some(EventValue::Str(event.row.outcome.as_str().into()));
+    // Whether it was let through: the decision says so or, where a source sends none, the answer does.
+    "allowed" => "decision", |event| Some(EventValue::Bool(is_allowed(event.row)));
     // Whether nothing was to be kept, by the URI or by the body.
     "dryRun" => "dry_run", |event| event.row.dry_run.map(EventValue::Bool);
     // `user` is a person or a program with a name of its own; see `identity_kind` of `accesses`.
@@ -82,9 +91,13 @@ fields! {
         |event| Some(EventValue::Str(event.row.identity_kind.as_str().into()));
     // The namespace of a ServiceAccount's own name.
     "user.namespace" => "namespace", |event| text(event.row.namespace.as_deref());
+    // What name, groups and credential say that cannot be true together.
+    "user.contradictions" => "identity", |event| contradicted(event.row);
     // What the pod or the template in the body opens to the node, less what it opened before.
     "podSpec.privileged" => "request_object",
         |event| Some(EventValue::Bool(event.pod_spec().privileged));
+    "podSpec.hostProcess" => "request_object",
+        |event| Some(EventValue::Bool(event.pod_spec().host_process));
     "podSpec.hostPID" => "request_object",
         |event| Some(EventValue::Bool(event.pod_spec().host_pid));
     "podSpec.hostIPC" => "request_object",
@@ -93,6 +106,10 @@ fields! {
         |event| Some(EventValue::Bool(event.pod_spec().host_network));
     "podSpec.capabilities" => "request_object",
         |event| some_of(event.pod_spec().capabilities.iter());
+    // Settings that give up what confines a container: `runAsUser`, `allowPrivilegeEscalation`, `procMount`,
+    // `seccompProfile`, `appArmorProfile`.
+    "podSpec.unconfined" => "request_object",
+        |event| some_of(event.pod_spec().unconfined.iter());
     "podSpec.hostPath.path" => "request_object",
         |event| some_of(event.pod_spec().writable.iter().chain(&event.pod_spec().read_only));
     "podSpec.hostPath.writable" => "request_object",
@@ -106,6 +123,37 @@ fields! {
     // `create`, `update` or `delete`: apply creates what is not there.
     "changes.action" => "action", |event| text(event.action());
     "changes.subjects" => "subjects", |event| list(event.change?.subjects.as_deref());
+}
+
+/// Whether an address is neither private, shared, local nor for documentation.
+fn is_public(address: &str) -> Option<bool> {
+    let is_public = match address.parse::<IpAddr>().ok()?.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            let is_shared = first == 100 && second & 0xc0 == 64;
+            let is_local = v4.is_private() || v4.is_loopback() || v4.is_link_local();
+            !is_local && !is_shared && !v4.is_unspecified() && !v4.is_documentation()
+        }
+        // Global unicast addresses are 2000::/3; pods of IPv6 clusters have them too.
+        IpAddr::V6(_) => return None,
+    };
+    Some(is_public)
+}
+
+fn contradicted(row: &Access) -> Option<EventValue<'static>> {
+    let words = contradiction::contradictions(row);
+    let words: Vec<_> = words.into_iter().map(|word| EventValue::Str(word.into())).collect();
+    (!words.is_empty()).then_some(EventValue::Array(words))
+}
+
+/// Some exports have no annotations; a request that was answered with success was allowed.
+/// Without an answer nothing is known.
+fn is_allowed(row: &Access) -> bool {
+    match row.decision {
+        Decision::Allow => true,
+        Decision::Unknown => row.status_code.is_some() && row.outcome == Outcome::Success,
+        Decision::Deny | Decision::Error => false,
+    }
 }
 
 /// The decision as the annotation spells it.
