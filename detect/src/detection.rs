@@ -16,10 +16,12 @@ use durward_schemas::values::{Edge, EventRole, FindingState, severity};
 use crate::alert::Alert;
 use crate::counted::{self, Single};
 use crate::detector::blindness::Blindness;
+use crate::detector::entry_taken_over::EntryTakenOver;
 use crate::detector::first_seen::FirstSeen;
 use crate::detector::minted_for_another::MintedForAnother;
 use crate::detector::minted_later::MintedLater;
 use crate::detector::reused_audit_id::ReusedAuditId;
+use crate::detector::secrets_enumerated::SecretsEnumerated;
 use crate::detector::sigma::Sigma;
 use crate::detector::two_addresses::TwoAddresses;
 use crate::detector::{Detector, Hit, Seen};
@@ -112,6 +114,9 @@ impl Detection {
             Box::new(ReusedAuditId::default()),
             Box::new(Blindness),
             Box::new(FirstSeen::new(&settings)),
+            // Behind those that older checkpoints know.
+            Box::new(SecretsEnumerated::default()),
+            Box::new(EntryTakenOver::default()),
         ];
         Ok(Self {
             settings,

@@ -4,10 +4,12 @@
 //! Each is bounded in memory, and its hits depend on nothing but the rows before, in log order.
 
 pub(crate) mod blindness;
+pub(crate) mod entry_taken_over;
 pub(crate) mod first_seen;
 pub(crate) mod minted_for_another;
 pub(crate) mod minted_later;
 pub(crate) mod reused_audit_id;
+pub(crate) mod secrets_enumerated;
 pub(crate) mod sigma;
 pub(crate) mod two_addresses;
 

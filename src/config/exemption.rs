@@ -9,10 +9,12 @@ use super::{Config, Exemption};
 /// Detectors that are no rules: `detect/src/detector`.
 const DETECTORS: &[&str] = &[
     "blindness",
+    "entry_taken_over",
     "first_seen",
     "minted_for_another",
     "minted_later",
     "reused_audit_id",
+    "secrets_enumerated",
     "sigma",
     "two_addresses",
 ];

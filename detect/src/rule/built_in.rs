@@ -104,6 +104,7 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
         "spire_administration_refused_to_workload.yml",
         include_str!("../../rules/spire_administration_refused_to_workload.yml"),
     ),
+    ("spire_call_refused.yml", include_str!("../../rules/spire_call_refused.yml")),
     (
         "spire_entry_gives_administration.yml",
         include_str!("../../rules/spire_entry_gives_administration.yml"),
@@ -121,6 +122,7 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
         "system_principal_from_public_address.yml",
         include_str!("../../rules/system_principal_from_public_address.yml"),
     ),
+    ("token_requested_by_person.yml", include_str!("../../rules/token_requested_by_person.yml")),
     (
         "token_requested_by_workload.yml",
         include_str!("../../rules/token_requested_by_workload.yml"),

@@ -9,6 +9,8 @@ mod azure;
 mod gcp;
 mod kubernetes;
 
+pub(crate) use kubernetes::is_allowed;
+
 use std::borrow::Cow;
 use std::fmt;
 

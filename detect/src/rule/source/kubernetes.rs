@@ -148,7 +148,7 @@ fn contradicted(row: &Access) -> Option<EventValue<'static>> {
 
 /// Some exports have no annotations; a request that was answered with success was allowed.
 /// Without an answer nothing is known.
-fn is_allowed(row: &Access) -> bool {
+pub(crate) fn is_allowed(row: &Access) -> bool {
     match row.decision {
         Decision::Allow => true,
         Decision::Unknown => row.status_code.is_some() && row.outcome == Outcome::Success,

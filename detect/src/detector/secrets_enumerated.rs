@@ -1,0 +1,237 @@
+//! An identity reads one Secret after the other, by name and across namespaces, that it never read before.
+//!
+//! Whoever starts reads what it needs; so what a credential reads in its first minutes is its work and says
+//! little. Kubelets read the Secrets of their pods, and are left out by their kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use durward_schemas::ids::EventId;
+use durward_schemas::tables::Access;
+use durward_schemas::time::MINUTE;
+use durward_schemas::values::{IdentityKind, Provider, severity};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::detector::{Detector, Hit, Seen};
+use crate::memory::Memory;
+use crate::rule::source::is_allowed;
+use crate::sentence;
+
+/// Identities and credentials remembered, of each.
+const MOST: usize = 20_000;
+
+/// Secrets remembered of one identity; what comes after is not judged.
+const MOST_SECRETS: usize = 256;
+
+/// So many Secrets in so many namespaces within this time are an enumeration.
+const LEAST_SECRETS: usize = 6;
+const LEAST_NAMESPACES: usize = 3;
+const WITHIN: i64 = 10 * MINUTE;
+
+/// A credential that was used for so long has read what it needs to start.
+const STARTED: i64 = 2 * MINUTE;
+
+/// What identities read, and since when credentials are used.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SecretsEnumerated {
+    read: Memory<(String, String), Read>,
+    /// Time of the first request, by cluster and credential.
+    used_since: Memory<(String, String), i64>,
+}
+
+/// What one identity reads.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Read {
+    /// Namespace and name, with a slash between them.
+    known: BTreeSet<String>,
+    /// Those that were new within the time of an enumeration: when, and by which event.
+    new: BTreeMap<String, (i64, String)>,
+    /// The event that began the enumeration which goes on.
+    began: Option<String>,
+}
+
+impl Default for SecretsEnumerated {
+    fn default() -> Self {
+        Self { read: Memory::of(MOST), used_since: Memory::of(MOST) }
+    }
+}
+
+impl Read {
+    /// Takes note of a Secret; the event that began the enumeration, if it is part of one.
+    fn take(&mut self, secret: String, row: &Access) -> Option<String> {
+        if self.known.len() >= MOST_SECRETS || !self.known.insert(secret.clone()) {
+            return None;
+        }
+        let time = row.time.0;
+        self.new.retain(|_, (then, _)| time.abs_diff(*then) <= WITHIN.unsigned_abs());
+        self.new.insert(secret, (time, row.event_id.to_string()));
+        if self.new.len() < LEAST_SECRETS || self.namespaces() < LEAST_NAMESPACES {
+            self.began = None;
+            return None;
+        }
+        let first = self.new.values().min().map(|(_, event)| event.clone());
+        self.began = self.began.take().or(first);
+        self.began.clone()
+    }
+
+    fn namespaces(&self) -> usize {
+        let namespaces = self.new.keys().filter_map(|secret| secret.split_once('/'));
+        namespaces.map(|(namespace, _)| namespace).collect::<BTreeSet<_>>().len()
+    }
+}
+
+impl Detector for SecretsEnumerated {
+    fn name(&self) -> &'static str {
+        "secrets_enumerated"
+    }
+
+    fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
+        let kinds = [IdentityKind::ServiceAccount, IdentityKind::User];
+        let Some(identity) = row.identity.clone().filter(|_| kinds.contains(&row.identity_kind))
+        else {
+            return Vec::new();
+        };
+        if !row.judged || row.provider != Provider::Kubernetes {
+            return Vec::new();
+        }
+        let cluster = row.cluster.clone().unwrap_or_default();
+        let credential = row.credential_id.as_ref().map_or(identity.clone(), ToString::to_string);
+        let since = *self.used_since.entry(&(cluster.clone(), credential), || row.time.0);
+        let Some(secret) = secret_of(row) else { return Vec::new() };
+        let read = self.read.entry(&(cluster, identity), Read::default);
+        let Some(began) = read.take(secret, row) else { return Vec::new() };
+        vec![hit(row, read, &began, since)]
+    }
+
+    fn save(&self) -> Result<Value, serde_json::Error> {
+        serde_json::to_value(self)
+    }
+
+    fn restore(&mut self, saved: Value) -> Result<(), serde_json::Error> {
+        *self = serde_json::from_value(saved)?;
+        Ok(())
+    }
+}
+
+/// Namespace and name of the Secret that the row was let read.
+fn secret_of(row: &Access) -> Option<String> {
+    let is_core = row.api_group.as_deref().unwrap_or_default().is_empty();
+    let is_secret = row.resource.as_deref() == Some("secrets") && row.subresource.is_none();
+    let is_read = row.verb.as_deref() == Some("get") && is_allowed(row);
+    let secret = format!("{}/{}", row.object_namespace.as_ref()?, row.object_name.as_ref()?);
+    (is_core && is_secret && is_read).then_some(secret)
+}
+
+fn hit(row: &Access, read: &Read, began: &str, since: i64) -> Hit {
+    let (who, place) = (sentence::who(row), sentence::place(row));
+    let (secrets, namespaces) = (read.new.len(), read.namespaces());
+    let started = read.new.values().map(|(time, _)| *time).min().unwrap_or(row.time.0);
+    let is_starting = started.saturating_sub(since) < STARTED;
+    let used = sentence::duration(started.saturating_sub(since));
+    Hit {
+        anchor: began.to_owned(),
+        title: "Secrets read one after the other".into(),
+        reason: format!(
+            "{who} read {secrets} Secrets of {namespaces} namespaces by name within {} from {place}, none of \
+             which it was seen to read before",
+            sentence::duration(WITHIN)
+        ),
+        severity_id: if is_starting { severity::LOW } else { severity::MEDIUM },
+        evidence: read.new.values().map(|(_, event)| EventId::from(event.as_str())).collect(),
+        unusual: Some(format!("{secrets} new Secrets; its credential had been used for {used}")),
+        ledger: vec![
+            json!({ "secrets": secrets, "namespaces": namespaces, "credential_used_for": used }),
+        ],
+        techniques: vec!["T1552.007".into(), "T1613".into()],
+        next_step: format!("durward who {}", row.identity.as_deref().unwrap_or_default()),
+        ..Hit::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use durward_schemas::Time;
+    use durward_schemas::values::Decision;
+
+    use super::*;
+
+    /// One read: when, in seconds, of which namespace and name.
+    fn read(second: i64, namespace: &str, name: &str) -> Access {
+        Access {
+            judged: true,
+            time: Time(second * 1_000_000),
+            event_id: EventId(format!("{second} {namespace}/{name}")),
+            identity: Some("system:serviceaccount:ops:rotator".into()),
+            identity_kind: IdentityKind::ServiceAccount,
+            verb: Some("get".into()),
+            resource: Some("secrets".into()),
+            object_namespace: Some(namespace.into()),
+            object_name: Some(name.into()),
+            decision: Decision::Allow,
+            ..Access::default()
+        }
+    }
+
+    /// Severities of the hits of rows, with the state saved and read again in between.
+    fn judged(rows: &[Access]) -> Vec<i64> {
+        let mut judge = SecretsEnumerated::default();
+        let mut severities = Vec::new();
+        for row in rows {
+            severities
+                .extend(judge.judge(Seen { row, change: None }).iter().map(|hit| hit.severity_id));
+            let saved = judge.save().expect("it can be saved");
+            judge.restore(saved).expect("it can be read");
+        }
+        severities
+    }
+
+    fn walk(second: i64, secrets: usize, namespaces: usize) -> Vec<Access> {
+        let one = |at: usize| {
+            let second = second + i64::try_from(at).expect("few");
+            read(second, &format!("n{}", at % namespaces), &format!("s{at}"))
+        };
+        (0..secrets).map(one).collect()
+    }
+
+    fn other() -> Access {
+        Access { resource: Some("pods".into()), ..read(0, "ops", "p") }
+    }
+
+    /// Scenario: a ServiceAccount that was known for minutes reads Secrets of three namespaces by name; fewer,
+    /// of fewer namespaces, slowly, the same again, refused, and as kubelets do.
+    /// Guarantees: only many new ones of many namespaces in a short time are medium.
+    #[test]
+    fn many_new_secrets_of_many_namespaces() {
+        let after = |rows: Vec<Access>| judged(&[vec![other()], rows].concat());
+        assert_eq!(after(walk(300, 7, 3)), [severity::MEDIUM, severity::MEDIUM]);
+        assert_eq!(after(walk(300, 5, 3)), [0; 0]);
+        assert_eq!(after(walk(300, 20, 2)), [0; 0]);
+        let slowly = walk(300, 20, 4).into_iter().enumerate();
+        let slowly = slowly.map(|(at, row)| Access {
+            time: row.time.plus(i64::try_from(at).expect("few") * 3 * MINUTE),
+            ..row
+        });
+        assert_eq!(after(slowly.collect()), [0; 0]);
+        let again: Vec<_> =
+            (0..20).map(|at| read(300 + at, ["a", "b", "c"][at as usize % 3], "s")).collect();
+        assert_eq!(after(again), [0; 0]);
+        let refused = walk(300, 20, 4).into_iter();
+        assert_eq!(
+            after(refused.map(|row| Access { decision: Decision::Deny, ..row }).collect()),
+            [0; 0]
+        );
+        let node = walk(300, 20, 4).into_iter();
+        let node = node.map(|row| Access { identity_kind: IdentityKind::Node, ..row });
+        assert_eq!(after(node.collect()), [0; 0]);
+        let custom = walk(300, 20, 4).into_iter();
+        let custom = custom.map(|row| Access { api_group: Some("x.example".into()), ..row });
+        assert_eq!(after(custom.collect()), [0; 0]);
+    }
+
+    /// Scenario: a controller reads all its Secrets when its credential is used first.
+    /// Guarantees: that is low, and opens nothing.
+    #[test]
+    fn who_starts_reads_what_it_needs() {
+        assert_eq!(judged(&walk(300, 7, 3)), [severity::LOW, severity::LOW]);
+    }
+}
