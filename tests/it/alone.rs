@@ -12,8 +12,7 @@ use crate::judgements::{Label, labels};
 use crate::story::{Stage, recordings, said, unpacked};
 
 /// Share of the attacks that have to be in an incident when no other story runs.
-/// The goal is 0.7; this is what holds now.
-const FLOOR: f64 = 0.6;
+const FLOOR: f64 = 0.7;
 
 /// An attack's requests may be judged by what comes within this time after them.
 const AFTER: i64 = 20 * SECOND;

@@ -1,13 +1,13 @@
 //! An identity reads one Secret after the other, by name and across namespaces, that it never read before.
 //!
-//! Whoever starts reads what it needs; so what a credential reads in its first minutes is its work and says
-//! little. Kubelets read the Secrets of their pods, and are left out by their kind.
+//! Whoever starts reads what it needs: what a pod, or who has none, begins to read in its first moments is
+//! its work and says little. Kubelets read the Secrets of their pods, and are left out by their kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use durward_schemas::ids::EventId;
 use durward_schemas::tables::Access;
-use durward_schemas::time::MINUTE;
+use durward_schemas::time::{MINUTE, SECOND};
 use durward_schemas::values::{IdentityKind, Provider, severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use crate::memory::Memory;
 use crate::rule::source::is_allowed;
 use crate::sentence;
 
-/// Identities and credentials remembered, of each.
+/// Identities and pods remembered, of each.
 const MOST: usize = 20_000;
 
 /// Secrets remembered of one identity; what comes after is not judged.
@@ -28,15 +28,15 @@ const LEAST_SECRETS: usize = 6;
 const LEAST_NAMESPACES: usize = 3;
 const WITHIN: i64 = 10 * MINUTE;
 
-/// A credential that was used for so long has read what it needs to start.
-const STARTED: i64 = 2 * MINUTE;
+/// Who was seen for so long has begun to read what it needs to start.
+const STARTED: i64 = 30 * SECOND;
 
-/// What identities read, and since when credentials are used.
+/// What identities read, and since when they are seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SecretsEnumerated {
     read: Memory<(String, String), Read>,
-    /// Time of the first request, by cluster and credential.
-    used_since: Memory<(String, String), i64>,
+    /// Time of the first request, by cluster and UID of a pod, or the identity.
+    seen_since: Memory<(String, String), i64>,
 }
 
 /// What one identity reads.
@@ -46,19 +46,27 @@ struct Read {
     known: BTreeSet<String>,
     /// Those that were new within the time of an enumeration: when, and by which event.
     new: BTreeMap<String, (i64, String)>,
-    /// The event that began the enumeration which goes on.
-    began: Option<String>,
+    /// The enumeration which goes on.
+    began: Option<Began>,
+}
+
+/// How an enumeration began: the event that made it one, and how long after its reader was seen first half of
+/// the Secrets were read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Began {
+    event: String,
+    after: i64,
 }
 
 impl Default for SecretsEnumerated {
     fn default() -> Self {
-        Self { read: Memory::of(MOST), used_since: Memory::of(MOST) }
+        Self { read: Memory::of(MOST), seen_since: Memory::of(MOST) }
     }
 }
 
 impl Read {
-    /// Takes note of a Secret; the event that began the enumeration, if it is part of one.
-    fn take(&mut self, secret: String, row: &Access) -> Option<String> {
+    /// Takes note of a Secret; how the enumeration began, if it is part of one.
+    fn take(&mut self, secret: String, row: &Access, seen_since: i64) -> Option<Began> {
         if self.known.len() >= MOST_SECRETS || !self.known.insert(secret.clone()) {
             return None;
         }
@@ -69,8 +77,13 @@ impl Read {
             self.began = None;
             return None;
         }
-        let first = self.new.values().min().map(|(_, event)| event.clone());
-        self.began = self.began.take().or(first);
+        if self.began.is_none() {
+            let mut times: Vec<i64> = self.new.values().map(|(then, _)| *then).collect();
+            times.sort_unstable();
+            let median = times.get(times.len() / 2).copied().unwrap_or(time);
+            let event = row.event_id.to_string();
+            self.began = Some(Began { event, after: median.saturating_sub(seen_since) });
+        }
         self.began.clone()
     }
 
@@ -95,12 +108,12 @@ impl Detector for SecretsEnumerated {
             return Vec::new();
         }
         let cluster = row.cluster.clone().unwrap_or_default();
-        let credential = row.credential_id.as_ref().map_or(identity.clone(), ToString::to_string);
-        let since = *self.used_since.entry(&(cluster.clone(), credential), || row.time.0);
+        let reader = row.pod_uid.clone().unwrap_or_else(|| identity.clone());
+        let since = *self.seen_since.entry(&(cluster.clone(), reader), || row.time.0);
         let Some(secret) = secret_of(row) else { return Vec::new() };
         let read = self.read.entry(&(cluster, identity), Read::default);
-        let Some(began) = read.take(secret, row) else { return Vec::new() };
-        vec![hit(row, read, &began, since)]
+        let began = read.take(secret, row, since);
+        began.map(|began| hit(row, read, &began)).into_iter().collect()
     }
 
     fn save(&self) -> Result<Value, serde_json::Error> {
@@ -122,26 +135,26 @@ fn secret_of(row: &Access) -> Option<String> {
     (is_core && is_secret && is_read).then_some(secret)
 }
 
-fn hit(row: &Access, read: &Read, began: &str, since: i64) -> Hit {
+fn hit(row: &Access, read: &Read, began: &Began) -> Hit {
     let (who, place) = (sentence::who(row), sentence::place(row));
     let (secrets, namespaces) = (read.new.len(), read.namespaces());
-    let started = read.new.values().map(|(time, _)| *time).min().unwrap_or(row.time.0);
-    let is_starting = started.saturating_sub(since) < STARTED;
-    let used = sentence::duration(started.saturating_sub(since));
+    let within = sentence::duration(WITHIN);
+    let after = sentence::duration(began.after);
     Hit {
-        anchor: began.to_owned(),
+        anchor: began.event.clone(),
         title: "Secrets read one after the other".into(),
         reason: format!(
-            "{who} read {secrets} Secrets of {namespaces} namespaces by name within {} from {place}, none of \
-             which it was seen to read before",
-            sentence::duration(WITHIN)
+            "{who} read {secrets} Secrets of {namespaces} namespaces by name within {within} from {place}, \
+             none of which it was seen to read before"
         ),
-        severity_id: if is_starting { severity::LOW } else { severity::MEDIUM },
+        severity_id: if began.after < STARTED { severity::LOW } else { severity::MEDIUM },
         evidence: read.new.values().map(|(_, event)| EventId::from(event.as_str())).collect(),
-        unusual: Some(format!("{secrets} new Secrets; its credential had been used for {used}")),
-        ledger: vec![
-            json!({ "secrets": secrets, "namespaces": namespaces, "credential_used_for": used }),
-        ],
+        unusual: Some(format!("{secrets} new Secrets, {after} after it was seen first")),
+        ledger: vec![json!({
+            "secrets": secrets,
+            "namespaces": namespaces,
+            "seconds_since_first_seen": began.after / SECOND,
+        })],
         techniques: vec!["T1552.007".into(), "T1613".into()],
         next_step: format!("durward who {}", row.identity.as_deref().unwrap_or_default()),
         ..Hit::default()
@@ -228,10 +241,16 @@ mod tests {
         assert_eq!(after(custom.collect()), [0; 0]);
     }
 
-    /// Scenario: a controller reads all its Secrets when its credential is used first.
+    /// Scenario: a controller reads all its Secrets when its pod is seen first, and goes on for an hour.
     /// Guarantees: that is low, and opens nothing.
     #[test]
     fn who_starts_reads_what_it_needs() {
         assert_eq!(judged(&walk(300, 7, 3)), [severity::LOW, severity::LOW]);
+        let slowly = walk(300, 60, 4).into_iter().enumerate();
+        let slowly = slowly.map(|(at, row)| Access {
+            time: row.time.plus(i64::try_from(at.saturating_sub(8)).expect("few") * MINUTE),
+            ..row
+        });
+        assert!(judged(&slowly.collect::<Vec<_>>()).iter().all(|it| *it == severity::LOW));
     }
 }
