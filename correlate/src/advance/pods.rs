@@ -28,7 +28,7 @@ pub(super) fn attested_pod(
     let rows = state.workloads.attested(&place, &pod, cause_of(access));
     if let Some(row) = rows {
         news.push(of_holders(state, std::slice::from_ref(&row)));
-        news.push(of_pods(state, &place, &[row.pod.clone()], "its pod was attested"));
+        news.push(of_pods(state, &place, std::slice::from_ref(&row.pod), "its pod was attested"));
         turn.workloads.push(row);
     }
 }
@@ -74,8 +74,8 @@ pub(super) fn of_pods(
     names: &[String],
     reason: &'static str,
 ) -> News {
-    let named = names.iter().flat_map(|name| state.recent.of_pod_name(place, name));
-    News { edge: Edge::Workload, positions: named.collect(), reason }
+    let positions = names.iter().flat_map(|name| state.recent.of_pod_name(place, name)).collect();
+    News { edge: Edge::Workload, positions, reason }
 }
 
 /// Takes an object that owns pods: new versions of its pods, and its name if it says something new.

@@ -129,7 +129,7 @@ mod tests {
         let refused = Access { outcome: Outcome::Failure, ..entry("uid:0", ledger) };
         assert_eq!(judged(&refused), []);
         assert_eq!(judged(&entry("uid:0", other)), []);
-        assert_eq!(judged(&entry("uid:0", ledger)), [first.event_id.clone()]);
+        assert_eq!(judged(&entry("uid:0", ledger)), std::slice::from_ref(&first.event_id));
         assert_eq!(judged(&entry("uid:0", ledger)), []);
     }
 }

@@ -225,8 +225,8 @@ mod tests {
             ..row
         });
         assert_eq!(after(slowly.collect()), [0; 0]);
-        let again: Vec<_> =
-            (0..20).map(|at| read(300 + at, ["a", "b", "c"][at as usize % 3], "s")).collect();
+        let again = (300..).zip(["a", "b", "c"].repeat(7));
+        let again = again.map(|(second, namespace)| read(second, namespace, "s")).collect();
         assert_eq!(after(again), [0; 0]);
         let refused = walk(300, 20, 4).into_iter();
         assert_eq!(
