@@ -24,3 +24,4 @@ mod scenarios;
 mod serve;
 mod story;
 mod tidy;
+mod variants;
