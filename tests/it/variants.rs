@@ -113,8 +113,8 @@ const VARIANTS: [Variant; 11] = [
 /// The event of the rule's first yes-case, as an API server tells it.
 fn event(rule: &str) -> Value {
     let path = format!("{}/detect/rules/{rule}.cases.yml", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(Path::new(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
-    let cases: Cases = serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let text = std::fs::read_to_string(Path::new(&path)).expect("cases of the rule");
+    let cases: Cases = serde_saphyr::from_str(&text).expect("cases that can be read");
     let case = cases.yes.into_iter().next().expect("a yes-case");
     let mut event = json!({
         "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Request", "stage": "ResponseComplete",
