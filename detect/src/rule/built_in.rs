@@ -69,6 +69,10 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
         include_str!("../../rules/impersonation_of_control_plane.yml"),
     ),
     ("impersonation_of_masters.yml", include_str!("../../rules/impersonation_of_masters.yml")),
+    (
+        "masters_from_public_address.yml",
+        include_str!("../../rules/masters_from_public_address.yml"),
+    ),
     ("node_proxy_command.yml", include_str!("../../rules/node_proxy_command.yml")),
     ("node_proxy_used.yml", include_str!("../../rules/node_proxy_used.yml")),
     ("pod_less_confined.yml", include_str!("../../rules/pod_less_confined.yml")),
