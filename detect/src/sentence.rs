@@ -54,12 +54,17 @@ pub(crate) fn deed(row: &Access) -> String {
     if row.decision == Decision::Deny {
         return format!("was refused to {verb} {object}");
     }
+    let is_minting = (row.resource.as_deref(), row.subresource.as_deref())
+        == (Some("serviceaccounts"), Some("token"));
+    if let Some(name) = row.object_name.as_ref().filter(|_| is_minting) {
+        let namespace = row.object_namespace.as_deref().unwrap_or_default();
+        return format!("minted a token of ServiceAccount {namespace}/{name}");
+    }
     // These verbs say how the connection was asked for, not what was done.
     let done = match row.subresource.as_deref().unwrap_or_default() {
         "exec" => "ran a command by",
         "attach" | "portforward" | "proxy" => "connected by",
         "ephemeralcontainers" => "added a debug container by",
-        "token" => "had a token minted by",
         _ => past(verb),
     };
     if done.is_empty() { format!("did {verb} {object}") } else { format!("{done} {object}") }
