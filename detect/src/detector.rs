@@ -17,7 +17,7 @@ use std::fmt;
 
 use durward_schemas::ids::{EventId, FindingId};
 use durward_schemas::tables::{Access, Change, Workload};
-use durward_schemas::values::EventRole;
+use durward_schemas::values::{EventRole, IdentityKind};
 use serde_json::Value;
 
 use crate::owner::Maker;
@@ -72,6 +72,12 @@ impl Hit {
     pub(crate) fn finding_id(&self, detector: &str, cluster: Option<&str>) -> FindingId {
         FindingId::of(detector, self.rule.as_deref().unwrap_or_default(), cluster, &self.anchor)
     }
+}
+
+/// The identity of a workload or a person: of no node, of no component, of somebody.
+pub(crate) fn actor(row: &Access) -> Option<&str> {
+    let kinds = [IdentityKind::ServiceAccount, IdentityKind::User];
+    row.identity.as_deref().filter(|_| kinds.contains(&row.identity_kind))
 }
 
 /// A judge of rows.

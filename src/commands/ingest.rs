@@ -59,6 +59,17 @@ impl Counts {
         Value::Object(object)
     }
 
+    /// A line for each table that rows were read for, as people read it.
+    fn show_read(&self, out: &mut impl Write) -> Result<(), Failure> {
+        for table in TABLES {
+            let rows = self.read.get(table).and_then(Value::as_i64).unwrap_or_default();
+            if rows > 0 {
+                writeln!(out, "  {rows:>9} {table} read")?;
+            }
+        }
+        Ok(())
+    }
+
     /// Column and value, without nesting.
     fn columns(&self) -> Vec<(&str, String)> {
         let text = |value: &Value| match value {
@@ -167,27 +178,21 @@ async fn send_to(url: &str, data_dir: &Path, args: &IngestArgs) -> Result<ExitCo
                 .hint("--to takes the web door of the server that holds this --data-dir: `durward serve` says its address as it starts")
         })?;
         let told: Value = serde_json::from_str(&told)?;
+        let counts = Counts::sent(&path, &told);
         if args.output == Output::Table {
-            show_sent(&path, &told)?;
+            show_sent(&path, told["bytes"].as_i64().unwrap_or_default(), &counts)?;
         }
-        sent.push(Counts::sent(&path, &told));
+        sent.push(counts);
     }
     print(&sent, args.output)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// A file that a server took, as people read it.
-fn show_sent(path: &Path, told: &Value) -> Result<(), Failure> {
+fn show_sent(path: &Path, bytes: i64, sent: &Counts) -> Result<(), Failure> {
     let mut out = crate::out::lock();
-    let bytes = told["bytes"].as_i64().unwrap_or_default();
     writeln!(out, "{}: {bytes} bytes, all durable", escape::visible(&path.display().to_string()))?;
-    for table in TABLES {
-        let rows = told["read"][table].as_i64().unwrap_or_default();
-        if rows > 0 {
-            writeln!(out, "  {rows:>9} {table} read")?;
-        }
-    }
-    Ok(())
+    sent.show_read(&mut out)
 }
 
 fn settings(args: &IngestArgs) -> Result<FileSettings, Failure> {
@@ -247,22 +252,19 @@ fn tell(
     let (accepted, duplicates, rejected) = (sum("accepted"), sum("duplicates"), sum("rejected"));
     let read =
         [taken.accesses, taken.objects, taken.spans, taken.logs, taken.metrics, taken.rejects];
+    let read = TABLES.iter().zip(read);
+    let judged = [("accepted", accepted), ("duplicates", duplicates), ("rejected", rejected)];
+    let counts = Counts {
+        head: vec![("files", json!(taken.files)), ("bytes", json!(taken.bytes))],
+        read: read.map(|(table, rows)| ((*table).to_owned(), json!(rows))).collect(),
+        judged: judged.map(|(name, count)| (name, json!(count))).to_vec(),
+    };
     if output != Output::Table {
-        let read = TABLES.iter().zip(read);
-        let read = read.map(|(table, rows)| ((*table).to_owned(), json!(rows))).collect();
-        let judged = [("accepted", accepted), ("duplicates", duplicates), ("rejected", rejected)];
-        let counts = Counts {
-            head: vec![("files", json!(taken.files)), ("bytes", json!(taken.bytes))],
-            read,
-            judged: judged.map(|(name, count)| (name, json!(count))).to_vec(),
-        };
         return print(&[counts], output);
     }
     let mut out = crate::out::lock();
     writeln!(out, "{} files, {} bytes", taken.files, taken.bytes)?;
-    for (table, rows) in TABLES.iter().zip(read).filter(|(_, rows)| *rows > 0) {
-        writeln!(out, "  {rows:>9} {table} read")?;
-    }
+    counts.show_read(&mut out)?;
     writeln!(out, "  {accepted:>9} new, {duplicates} duplicates, {rejected} new rejects")?;
     if rejected > 0 {
         let look = "look at rejects: durward query \"SELECT reason, detail, hint, position, head FROM rejects\"";

@@ -3,18 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::program::Place;
-use crate::serve::{Running, client, post};
-
-/// A batch with one list of pods.
-fn batch(id: u32) -> String {
-    json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": [{
-        "level": "Metadata", "auditID": format!("a-{id}"), "stage": "ResponseComplete", "verb": "list", "requestURI": "/api/v1/pods",
-        "user": {"username": "alice"}, "objectRef": {"resource": "pods", "apiVersion": "v1"}, "responseStatus": {"code": 200},
-        "requestReceivedTimestamp": "2026-07-23T10:00:00.000000Z", "stageTimestamp": "2026-07-23T10:00:00.100000Z",
-        "annotations": {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": ""},
-    }]})
-    .to_string()
-}
+use crate::serve::{Running, batch, client, post};
 
 async fn metrics(server: &Running) -> String {
     let answer = client().get(server.url("admin", "/metrics")).send().await.expect("an answer");

@@ -13,6 +13,17 @@ use serde_json::{Value, json};
 use crate::program::{Place, scenario};
 use crate::story::{recordings, unpacked};
 
+/// A batch with one list of pods.
+pub(crate) fn batch(id: u32) -> String {
+    json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": [{
+        "level": "Metadata", "auditID": format!("a-{id}"), "stage": "ResponseComplete", "verb": "list", "requestURI": "/api/v1/pods",
+        "user": {"username": "alice"}, "objectRef": {"resource": "pods", "apiVersion": "v1"}, "responseStatus": {"code": 200},
+        "requestReceivedTimestamp": "2026-07-23T10:00:00.000000Z", "stageTimestamp": "2026-07-23T10:00:00.100000Z",
+        "annotations": {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": ""},
+    }]})
+    .to_string()
+}
+
 /// A server that is ready.
 pub(crate) struct Running {
     child: Child,
@@ -334,19 +345,10 @@ async fn rules_of_operators_judge() {
     let write = |text: String| std::fs::write(rules.join("mine.yml"), text).expect("a file");
     write(rule("objectRef.resource"));
     let set = ["--set".to_owned(), format!("detect.rules=[\"{}\"]", rules.display())];
-    let event = |id: u32| {
-        json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": [{
-            "level": "Metadata", "auditID": format!("a-{id}"), "stage": "ResponseComplete", "verb": "list", "requestURI": "/api/v1/pods",
-            "user": {"username": "alice"}, "objectRef": {"resource": "pods", "apiVersion": "v1"}, "responseStatus": {"code": 200},
-            "requestReceivedTimestamp": "2026-07-23T10:00:00.000000Z", "stageTimestamp": "2026-07-23T10:00:00.100000Z",
-            "annotations": {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": ""},
-        }]})
-        .to_string()
-    };
     let client = client();
     let first = Running::start(&place, &set);
     let url = first.url("audit", "/v1/k8s-audit/prod");
-    assert_eq!(post(&client, url, event(1)).await, 200);
+    assert_eq!(post(&client, url, batch(1)).await, 200);
     eventually("the finding", || place.count("findings WHERE rule_id = 'pods_read'") == 1);
     assert_eq!(first.stop("-TERM"), Some(0));
 
@@ -361,7 +363,7 @@ async fn rules_of_operators_judge() {
 
     let last = Running::start(&place, &[]);
     let url = last.url("audit", "/v1/k8s-audit/prod");
-    assert_eq!(post(&client, url, event(2)).await, 200);
+    assert_eq!(post(&client, url, batch(2)).await, 200);
     eventually("the second event", || place.count("accesses") == 2);
     assert_eq!(last.stop("-TERM"), Some(0));
     assert_eq!(place.count("findings WHERE rule_id = 'pods_read'"), 1);

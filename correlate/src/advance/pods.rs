@@ -91,14 +91,13 @@ fn owner(state: &mut State, place: &Place, kind: &str, metadata: &Metadata, caus
 
 /// Takes a pod's object: its new version, and the names that it tells something new of.
 fn pod(state: &mut State, place: &Place, pod: &Pod, cause: Cause) -> Told {
-    let mut names = Vec::new();
-    if let Some(owner) = pod.metadata.controller()
-        && state.workloads.pods_are_made_for(place, owner)
-    {
-        names.push(owner.name.clone());
-    }
+    let owner = pod.metadata.controller().map(|owner| owner.name.clone());
+    let top = |state: &State| state.workloads.top_of(place, owner.as_deref()?);
+    let before = top(state);
     let row = state.workloads.pod(place, pod, cause);
-    names.extend(row.as_ref().map(|row| row.pod.clone()));
+    let is_news = top(state) != before;
+    let mut names: Vec<String> = row.iter().map(|row| row.pod.clone()).collect();
+    names.extend(owner.filter(|_| is_news));
     (row.into_iter().collect(), names)
 }
 

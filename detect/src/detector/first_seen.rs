@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 use durward_schemas::Time;
 use durward_schemas::tables::Access;
 use durward_schemas::time::HOUR;
-use durward_schemas::values::{Decision, IdentityKind, severity};
+use durward_schemas::values::{Decision, severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::detector::{Detector, Hit, Seen};
+use crate::detector::{Detector, Hit, Seen, actor};
 use crate::memory::Memory;
 use crate::sentence;
 use crate::settings::Settings;
@@ -119,11 +119,7 @@ impl Detector for FirstSeen {
     }
 
     fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
-        let kinds = [IdentityKind::ServiceAccount, IdentityKind::User];
-        let Some(identity) = row.identity.as_deref().filter(|_| kinds.contains(&row.identity_kind))
-        else {
-            return Vec::new();
-        };
+        let Some(identity) = actor(row) else { return Vec::new() };
         if !row.judged || row.decision != Decision::Allow {
             return Vec::new();
         }
@@ -231,6 +227,8 @@ fn ratio(part: i64, whole: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use durward_schemas::values::IdentityKind;
+
     use super::*;
 
     fn row(identity: &str, hour: i64, verb: &str, resource: &str) -> Access {

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use durward_schemas::ids::EventId;
 use durward_schemas::tables::Access;
 use durward_schemas::time::{MINUTE, SECOND};
-use durward_schemas::values::{IdentityKind, Provider, severity};
+use durward_schemas::values::{Provider, severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::detector::{Detector, Hit, Seen};
+use crate::detector::{Detector, Hit, Seen, actor};
 use crate::memory::Memory;
 use crate::rule::source::is_allowed;
 use crate::sentence;
@@ -99,11 +99,7 @@ impl Detector for SecretsEnumerated {
     }
 
     fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
-        let kinds = [IdentityKind::ServiceAccount, IdentityKind::User];
-        let Some(identity) = row.identity.clone().filter(|_| kinds.contains(&row.identity_kind))
-        else {
-            return Vec::new();
-        };
+        let Some(identity) = actor(row).map(str::to_owned) else { return Vec::new() };
         if !row.judged || row.provider != Provider::Kubernetes {
             return Vec::new();
         }
@@ -164,7 +160,7 @@ fn hit(row: &Access, read: &Read, began: &Began) -> Hit {
 #[cfg(test)]
 mod tests {
     use durward_schemas::Time;
-    use durward_schemas::values::Decision;
+    use durward_schemas::values::{Decision, IdentityKind};
 
     use super::*;
 
