@@ -10,6 +10,7 @@ use axum::routing::get;
 use durward_ingest::Log;
 
 use crate::metrics::Metrics;
+use crate::progress::Progress;
 
 /// What the admin door shows.
 #[derive(Clone)]
@@ -17,6 +18,8 @@ pub(crate) struct Admin {
     pub(crate) metrics: Arc<Metrics>,
     /// Whose size is read when it is asked for.
     pub(crate) log: Arc<Log>,
+    /// How far the loop has come.
+    pub(crate) progress: Arc<Progress>,
     /// False before the doors are open, and as soon as the program was told to stop.
     pub(crate) ready: Arc<AtomicBool>,
 }
@@ -35,13 +38,18 @@ async fn metrics(State(admin): State<Admin>) -> String {
     admin.metrics.set("durward_log_end_position", "", admin.log.end());
     let bytes = i64::try_from(admin.log.bytes()).unwrap_or(i64::MAX);
     admin.metrics.set("durward_log_bytes", "", bytes);
+    let blocked = i64::from(admin.progress.blocked().is_some());
+    admin.metrics.set("durward_pipeline_blocked", "", blocked);
     admin.metrics.text()
 }
 
-async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
-    if admin.ready.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or stopping\n")
+async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
+    let lacks = match admin.ready.load(Ordering::Relaxed) {
+        true => admin.progress.lacks(),
+        false => Some("starting or stopping".to_owned()),
+    };
+    match lacks {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(lacks) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {lacks}\n")),
     }
 }

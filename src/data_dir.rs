@@ -4,10 +4,13 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use durward_correlate::lake::owner;
 use durward_detect::Exemption;
-use durward_schemas::crash;
+use durward_schemas::record::Loss;
+use durward_schemas::{Time, crash};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint;
 use crate::failure::Failure;
 
 /// The format that this program writes; a directory with a higher one is left alone.
@@ -17,25 +20,47 @@ use crate::failure::Failure;
 /// | 1 | |
 /// | 2 | columns were added to `accesses`, `findings_versions` and `source_counters`, and edges to `amendments` |
 const FORMAT: u32 = 2;
-const REBUILT: &str = "rebuilt.json";
+const LOSSES: &str = "losses.json";
 const SILENCES: &str = "silences.json";
+/// Losses that are remembered, the latest.
+const MOST_LOSSES: usize = 100;
+/// What a directory holds, each a directory of its own.
+const PARTS: [&str; 5] = ["log", "lake", "checkpoints", "outbox", "keys"];
 
 /// What `format.json` says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Label {
     format: u32,
     id: String,
+    /// Of the two before it; older programs wrote none.
+    checksum: Option<String>,
 }
 
-/// What `rebuilt.json` says: which part of the log was lost before its state was checkpointed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Rebuilt {
-    /// The first position that was read from the lake.
-    pub(crate) first_position: i64,
-    /// The last.
-    pub(crate) last_position: i64,
-    /// When the oldest row that was found there was recorded.
-    pub(crate) oldest: Option<String>,
+impl Label {
+    fn new(id: String) -> Self {
+        let checksum = Some(Self::checksum(FORMAT, &id));
+        Self { format: FORMAT, id, checksum }
+    }
+
+    fn checksum(format: u32, id: &str) -> String {
+        blake3::hash(format!("{format} {id}").as_bytes()).to_hex().chars().take(16).collect()
+    }
+
+    fn is_whole(&self) -> bool {
+        let written = self.checksum.as_deref();
+        written.is_none_or(|written| written == Self::checksum(self.format, &self.id))
+    }
+}
+
+/// One of what `losses.json` tells: a part of the directory that was lost, damaged, or stood still.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KnownLoss {
+    /// When it was found.
+    pub(crate) time: String,
+    pub(crate) part: String,
+    pub(crate) text: String,
+    /// Rows that were acknowledged are gone, or may be.
+    pub(crate) is_lasting: bool,
 }
 
 /// A data directory that this process alone may write to.
@@ -43,6 +68,8 @@ pub(crate) struct Rebuilt {
 pub(crate) struct DataDir {
     path: PathBuf,
     id: String,
+    /// What was missing when it was taken.
+    missing: Vec<Loss>,
     _lock: File,
 }
 
@@ -51,13 +78,44 @@ impl DataDir {
     pub(crate) fn take(path: &Path) -> Result<Self, Failure> {
         make(path)?;
         let lock = lock(path)?;
+        let is_used = PARTS.iter().any(|part| path.join(part).is_dir());
+        let mut missing = Vec::new();
         let label = match label(path)? {
-            Some(label) if label.format == FORMAT => label,
+            Some(label) if label.is_whole() => Some(label),
+            None if !is_used => None,
+            Some(_) if !is_used => {
+                return Err(Failure::io(format!(
+                    "{} cannot be read",
+                    path.join("format.json").display()
+                ))
+                .hint("is this a data directory of Durward?"));
+            }
+            damaged => {
+                let id = known_id(path)?;
+                let state = if damaged.is_some() { "was damaged" } else { "was missing" };
+                let text = format!(
+                    "format.json {state} and was written again: its id {id} is what lake and checkpoints say"
+                );
+                missing.push(Loss { part: "format".into(), text, is_lasting: false });
+                Some(Label { format: 0, id, checksum: None })
+            }
+        };
+        let label = match label {
+            Some(label) if label.format == FORMAT && label.checksum.is_some() => label,
             // Before anything else is written, so that no older program reads what it does not know.
             Some(label) => write_label(path, label.id)?,
             None => write_label(path, random_id(path)?)?,
         };
-        Ok(Self { path: path.to_owned(), id: label.id, _lock: lock })
+        if is_used {
+            missing.extend(missing_keys(path));
+        }
+        make_parts(path)?;
+        Ok(Self { path: path.to_owned(), id: label.id, missing, _lock: lock })
+    }
+
+    /// What was missing when the directory was taken.
+    pub(crate) fn missing(&self) -> &[Loss] {
+        &self.missing
     }
 
     /// Random at its making: the owner that its commits carry.
@@ -90,10 +148,19 @@ impl DataDir {
         self.path.join(SILENCES)
     }
 
-    /// Remembers that the state was made anew, for `doctor`.
-    pub(crate) fn write_rebuilt(&self, rebuilt: &Rebuilt) -> std::io::Result<()> {
-        let text = serde_json::to_vec(rebuilt)?;
-        write_durably(&self.path.join(REBUILT), &[&text])
+    /// Whether a loss is remembered already.
+    pub(crate) fn knows(&self, loss: &Loss) -> bool {
+        losses(&self.path).iter().any(|known| known.text == loss.text)
+    }
+
+    /// Remembers a loss, for `doctor`.
+    pub(crate) fn write_loss(&self, loss: &Loss, now: Time) -> std::io::Result<()> {
+        let mut known = losses(&self.path);
+        let Loss { part, text, is_lasting } = loss.clone();
+        known.push(KnownLoss { time: now.to_string(), part, text, is_lasting });
+        let late = known.len().saturating_sub(MOST_LOSSES);
+        known.drain(..late);
+        write_durably(&self.path.join(LOSSES), &[&serde_json::to_vec(&known)?])
     }
 }
 
@@ -108,10 +175,10 @@ pub(crate) fn readable_lake(path: &Path) -> Result<PathBuf, Failure> {
     if lake.join("accesses").join("_delta_log").is_dir() { Ok(lake) } else { Err(none()) }
 }
 
-/// How the state of a directory was made anew, if it ever was.
-pub(crate) fn rebuilt(path: &Path) -> Option<Rebuilt> {
-    let text = std::fs::read(path.join(REBUILT)).ok()?;
-    serde_json::from_slice(&text).ok()
+/// What of a directory was lost, as far as that is known.
+pub(crate) fn losses(path: &Path) -> Vec<KnownLoss> {
+    let text = std::fs::read(path.join(LOSSES)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
 }
 
 /// The silences that were configured when the directory was served last.
@@ -130,14 +197,72 @@ fn lake(path: &Path) -> PathBuf {
 }
 
 fn make(path: &Path) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Ok(());
+    }
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|error| {
+    // The first directory that is there already holds the name of the first that is new.
+    let above: Vec<&Path> = path.ancestors().skip(1).collect();
+    let there = above.iter().take_while(|above| !above.is_dir()).count() + 1;
+    let made = builder.create(path).and_then(|()| above.iter().take(there).try_for_each(sync));
+    made.map_err(|error| {
         Failure::io(format!("making data directory {}: {error}", path.display()))
             .hint("choose a directory that can be written to with --data-dir")
     })
+}
+
+/// Makes the directories of the parts; their names are on the device before anything is in them.
+fn make_parts(path: &Path) -> Result<(), Failure> {
+    let missing: Vec<PathBuf> =
+        PARTS.iter().map(|part| path.join(part)).filter(|part| !part.is_dir()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let made = missing.iter().try_for_each(std::fs::create_dir).and_then(|()| sync(&path));
+    made.map_err(|error| Failure::io(format!("making the parts of {}: {error}", path.display())))
+}
+
+fn sync(directory: &(impl AsRef<Path> + ?Sized)) -> std::io::Result<()> {
+    let directory = directory.as_ref();
+    // The parent of a relative name is empty.
+    let named = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    File::open(named)?.sync_all()
+}
+
+/// The id of a directory whose label is gone, as checkpoints and lake say it.
+fn known_id(path: &Path) -> Result<String, Failure> {
+    let id = checkpoint::id(&path.join("checkpoints"))
+        .map_err(fail_to_label(path))?
+        .or_else(|| owner(&lake(path)));
+    match id {
+        Some(id) => Ok(id),
+        None if !lake(path).join("accesses").is_dir() => random_id(path),
+        None => Err(Failure::io(format!(
+            "{} is missing or damaged, and neither checkpoints nor lake say whose data this is",
+            path.join("format.json").display()
+        ))
+        .hint("put format.json back from a copy of the directory: without it rows would be written twice")),
+    }
+}
+
+/// The keys that are not there, where others or data are: what they made is not made again.
+fn missing_keys(path: &Path) -> Vec<Loss> {
+    let has_state = path.join("log").is_dir() || path.join("checkpoints").is_dir();
+    let missing = ["redaction", "reject"]
+        .into_iter()
+        .filter(|name| has_state && !path.join("keys").join(name).is_file());
+    let loss = |name: &str| Loss {
+        part: "keys".into(),
+        text: format!(
+            "keys/{name} was missing in {} and was made anew: markers of secrets and ids made with the old key do not match those that are made from now on; put it back from a copy if there is one",
+            path.display()
+        ),
+        is_lasting: false,
+    };
+    missing.map(loss).collect()
 }
 
 fn lock(path: &Path) -> Result<File, Failure> {
@@ -152,8 +277,11 @@ fn lock(path: &Path) -> Result<File, Failure> {
         .map_err(fail)?;
     match file.try_lock() {
         Ok(()) => {
-            file.set_len(0).map_err(fail)?;
-            write!(file, "{}", std::process::id()).map_err(fail)?;
+            // For people only, so a full disk is no reason not to start.
+            let noted = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+            if let Err(error) = noted {
+                tracing::warn!(%error, path = %name.display(), "the lock does not say who holds it");
+            }
             Ok(file)
         }
         Err(TryLockError::WouldBlock) => {
@@ -173,11 +301,10 @@ fn label(path: &Path) -> Result<Option<Label>, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Failure::io(format!("reading {}: {error}", name.display()))),
     };
-    let label: Label = serde_json::from_str(&text).map_err(|error| {
-        Failure::io(format!("reading {}: {error}", name.display()))
-            .hint("is this a data directory of Durward?")
-    })?;
-    if label.format > FORMAT {
+    // What cannot be read is as good as gone.
+    let damaged = Label { format: 0, id: String::new(), checksum: Some(String::new()) };
+    let label: Label = serde_json::from_str(&text).unwrap_or(damaged);
+    if label.format > FORMAT && label.is_whole() {
         return Err(Failure::io(format!(
             "data directory {} has format {}, this program knows {FORMAT}",
             path.display(),
@@ -201,20 +328,27 @@ fn random_id(path: &Path) -> Result<String, Failure> {
 }
 
 fn write_label(path: &Path, id: String) -> Result<Label, Failure> {
-    let label = Label { format: FORMAT, id };
+    let label = Label::new(id);
     let text = serde_json::to_string(&label).unwrap_or_default();
     write_durably(&path.join("format.json"), &[text.as_bytes()]).map_err(fail_to_label(path))?;
     Ok(label)
 }
 
-/// Writes a file that is there whole or not at all, also after a power cut.
+/// Writes a file that is there whole or not at all, also after a power cut or on a full disk.
 pub(crate) fn write_durably(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
+    let written = write_new(&new, parts).and_then(|()| std::fs::rename(&new, path));
+    if written.is_err() {
+        let _absent = std::fs::remove_file(&new);
+    }
+    written?;
+    sync(path.parent().unwrap_or(Path::new(".")))
+}
+
+fn write_new(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
     parts.iter().try_for_each(|part| file.write_all(part))?;
     file.sync_all()?;
     crash::point("file_written");
-    std::fs::rename(&new, path)?;
-    let directory = path.parent().unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
+    Ok(())
 }

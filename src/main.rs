@@ -15,6 +15,7 @@ mod hint;
 mod metrics;
 mod out;
 mod pipeline;
+mod progress;
 mod reload;
 mod render;
 mod rule_files;

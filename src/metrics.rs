@@ -31,6 +31,7 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("durward_log_position", "gauge", "Last position of the log that was taken."),
     ("durward_log_end_position", "gauge", "Next position of the log."),
     ("durward_log_bytes", "gauge", "Bytes of the log on disk."),
+    ("durward_pipeline_blocked", "gauge", "1 while a disk refuses and the log's records wait."),
     ("durward_state_entries", "gauge", "What the state holds by kind."),
 ];
 
@@ -56,6 +57,7 @@ impl Metrics {
             "durward_log_position",
             "durward_log_end_position",
             "durward_log_bytes",
+            "durward_pipeline_blocked",
         ] {
             metrics.set(name, "", 0);
         }

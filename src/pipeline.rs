@@ -1,7 +1,9 @@
 //! The one loop: the next record of the log -> correlate -> detect -> the lake and the outbox.
 
 mod begin;
+mod bridge;
 mod keep;
+mod patience;
 mod tell;
 
 use std::sync::Arc;
@@ -11,17 +13,20 @@ use durward_correlate::Correlator;
 use durward_correlate::correlator::Sizes;
 use durward_correlate::deduplicate::Older;
 use durward_correlate::lake::{Judged, Lake};
-use durward_detect::Detection;
 use durward_detect::alert::Alert;
-use durward_ingest::log::{Log, Reader};
-use durward_schemas::Clock;
+use durward_detect::{Detection, Judgement};
+use durward_ingest::log::{Log, LogError, Read, Reader};
 use durward_schemas::ids::LogPosition;
-use durward_schemas::record::{Record, Turn};
+use durward_schemas::record::{Loss, Record, Turn};
 use durward_schemas::tables::Delivery;
+use durward_schemas::{Clock, Time};
 use tokio::sync::mpsc;
 
+use self::begin::Begun;
+use self::patience::Patience;
 pub(crate) use self::tell::{SharedOutbox, Telling};
 use crate::data_dir::DataDir;
+use crate::progress::Progress;
 use crate::store::Store;
 
 /// When rows have waited so long they are committed.
@@ -60,15 +65,27 @@ pub(crate) struct Pipeline {
     observer: Option<Observer>,
     care: Option<Care>,
     cared: Instant,
+    /// The lake holds what the log held up to here.
+    known: LogPosition,
+    /// What of our own was lost, and is not told yet.
+    losses: Vec<Loss>,
+    patience: Patience,
+    progress: Arc<Progress>,
+    refused_checkpoint: Option<Instant>,
+    /// When the last record was recorded.
+    now: Time,
 }
 
 impl Pipeline {
     /// Everything as the last checkpoint left it; the log tells the rest.
-    pub(crate) async fn open(store: Store, telling: Option<Telling>) -> anyhow::Result<Self> {
-        let begun = begin::begin(&store, telling.as_ref()).await?;
-        let (reached, correlator, detection) = (begun.position, begun.correlator, begun.detection);
-        let Store { dir, lake, log } = store;
+    pub(crate) fn open(store: Store, telling: Option<Telling>) -> anyhow::Result<Self> {
+        let Begun { state, losses } = begin::begin(&store)?;
+        let reached = state.position;
+        let Store { dir, lake, log, known, opened, .. } = store;
         let reader = log.reader(reached + 1);
+        let progress = Arc::new(Progress::default());
+        progress.begin(reached, log.end() - 1);
+        let waiting_since = (!losses.is_empty()).then(Instant::now);
         Ok(Self {
             dir,
             lake,
@@ -76,16 +93,28 @@ impl Pipeline {
             deliveries: mpsc::channel(MOST_DELIVERIES),
             reader,
             log,
-            correlator,
-            detection,
+            correlator: state.correlator,
+            detection: state.detection,
             reached,
             flushed: reached,
             checkpointed: reached,
-            waiting_since: None,
+            waiting_since,
             observer: None,
             care: None,
             cared: Instant::now(),
+            known,
+            losses,
+            patience: Patience::none(),
+            progress,
+            refused_checkpoint: None,
+            now: opened,
         })
+    }
+
+    /// From now on it waits where a disk refuses, and what it waits for can be seen in its progress.
+    pub(crate) fn wait_for_disk(&mut self) -> Arc<Progress> {
+        self.patience.telling(Arc::clone(&self.progress));
+        Arc::clone(&self.progress)
     }
 
     pub(crate) fn observe(&mut self, observer: Observer) {
@@ -109,65 +138,111 @@ impl Pipeline {
 
     /// Takes records until `stop` resolves; what is left then is for [`Self::catch_up`].
     pub(crate) async fn run(&mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        tokio::pin!(stop);
+        let stopping = self.patience.stopping();
+        let mut is_stopping = false;
+        let working = self.work();
+        tokio::pin!(working, stop);
         loop {
-            if let Some(record) = self.reader.next()? {
-                self.take(record).await?;
+            // Nothing that was begun is left half done, so the work is told to stop and not dropped.
+            tokio::select! {
+                () = &mut stop, if !is_stopping => {
+                    is_stopping = true;
+                    stopping.send_replace(true);
+                }
+                worked = &mut working => return worked,
+            }
+        }
+    }
+
+    async fn work(&mut self) -> anyhow::Result<()> {
+        let stopped = self.patience.stopped();
+        tokio::pin!(stopped);
+        while !self.patience.is_stopping() {
+            if self.step().await? {
+                // Whoever shares this thread is not kept out by a long replay.
+                tokio::task::yield_now().await;
                 continue;
             }
             let due = self.waiting_since.map(|since| MOST_WAIT.saturating_sub(since.elapsed()));
             tokio::select! {
-                () = &mut stop => return Ok(()),
+                () = &mut stopped => return Ok(()),
                 Some(delivery) = self.deliveries.1.recv() => self.delivered(delivery),
                 () = self.reader.wait() => {}
                 () = sleep(due) => self.flush().await?,
             }
         }
+        Ok(())
     }
 
-    /// Takes everything that the log holds, makes it queryable, and publishes a checkpoint.
-    pub(crate) async fn catch_up(&mut self) -> anyhow::Result<()> {
-        while let Some(record) = self.reader.next()? {
-            self.take(record).await?;
+    /// Takes everything that the log holds, makes it queryable, and publishes a checkpoint. After `until`
+    /// the rest is left to the next start.
+    pub(crate) async fn catch_up(&mut self, until: Option<Instant>) -> anyhow::Result<()> {
+        let is_time = || until.is_none_or(|until| Instant::now() < until);
+        loop {
+            while is_time() && self.step().await? {}
+            while let Ok(delivery) = self.deliveries.1.try_recv() {
+                self.delivered(delivery);
+            }
+            self.flush().await?;
+            // A loss that was told with the commit is a record too.
+            if !is_time() || self.reader.position() >= self.log.end() {
+                return self.checkpoint();
+            }
         }
-        while let Ok(delivery) = self.deliveries.1.try_recv() {
-            self.delivered(delivery);
+    }
+
+    /// Takes what comes next; false if there is nothing now.
+    async fn step(&mut self) -> anyhow::Result<bool> {
+        match self.reader.next() {
+            Ok(None) => return Ok(false),
+            Ok(Some(Read::Record(record))) => self.take(record).await?,
+            Ok(Some(Read::Gap(gap))) => self.bridge(gap).await?,
+            Err(error @ LogError::File { .. }) => self.patience.refused(error.into()).await?,
+            Err(error) => return Err(error.into()),
         }
-        self.flush().await?;
-        self.checkpoint()
+        Ok(true)
     }
 
     async fn take(&mut self, record: Record) -> anyhow::Result<()> {
         let older = match self.correlator.lookup(&record) {
-            Some(ask) => self.lake.older(&ask, record.first_position).await?,
+            Some(ask) => loop {
+                match self.lake.older(&ask, record.first_position).await {
+                    Ok(older) => break older,
+                    Err(error) => self.patience.refused(error.into()).await?,
+                }
+            },
             None => Older::default(),
         };
+        self.now = record.ingest_time;
         let turn = self.correlator.turn(record, &older);
         let judgement = self.detection.observe(&turn);
         // Owed before its position can be checkpointed: an alert is never lost between the two.
-        if let Some(telling) = &self.telling {
-            telling.owe(&judgement.owed, turn.ingest_time)?;
+        while let Some(telling) = &self.telling
+            && let Err(error) = telling.owe(&judgement.owed, turn.ingest_time)
+        {
+            self.patience.refused(error).await?;
         }
-        let judged = Judged {
-            findings: judgement.findings,
-            finding_events: judgement.finding_events,
-            incidents: judgement.incidents,
-            deliveries: Vec::new(),
-        };
-        self.lake.stage(&turn, &judged);
-        self.reached = turn.last_position;
+        self.accepted();
+        self.stage(&turn, judgement);
+        self.reach(turn.last_position);
+        self.flush_if_due().await
+    }
+
+    /// Everything up to `position` is in the state.
+    fn reach(&mut self, position: LogPosition) {
+        self.reached = position;
+        self.progress.reach(position);
+    }
+
+    /// Takes the rows of a turn and what is judged of them to the lake, and says so to those who count.
+    fn stage(&mut self, turn: &Turn, judgement: Judgement) {
+        let Judgement { findings, finding_events, incidents, owed } = judgement;
+        let judged = Judged { findings, finding_events, incidents, deliveries: Vec::new() };
+        self.lake.stage(turn, &judged);
         if let Some(observer) = &mut self.observer {
             let sizes = turn.is_tick.then(|| self.correlator.sizes());
-            observer(&turn, &judged, &judgement.owed, sizes);
+            observer(turn, &judged, &owed, sizes);
         }
-        if self.lake.pending() > 0 {
-            self.waiting_since.get_or_insert_with(Instant::now);
-        }
-        let waited = self.waiting_since.is_some_and(|since| since.elapsed() >= MOST_WAIT);
-        if waited || self.lake.pending() >= MOST_PENDING {
-            self.flush().await?;
-        }
-        Ok(())
     }
 
     /// A delivery is a row too, though no record of the log brought it.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -29,6 +29,11 @@ use crate::{clock, deliver, web};
 
 /// Time passes in the log by a tick a minute.
 const TICK_EVERY: Duration = Duration::from_mins(1);
+
+/// At the end so much time is given to what the log still holds; the rest is for the next start.
+const CATCH_UP: Duration = Duration::from_secs(10);
+/// A log that refused is asked again after so long.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where the doors are, as `serve -o json` says it.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -78,10 +83,19 @@ impl Server {
         let store = Store::open(dir, Arc::clone(&clock)).await?;
         let log = Arc::clone(&store.log);
         let telling = outbox.clone().map(|outbox| Telling { outbox, muted_from: None });
-        let mut pipeline = Pipeline::open(store, telling).await?;
+        let mut pipeline = Pipeline::open(store, telling)?;
+        let progress = pipeline.wait_for_disk();
+        let mut helpers = JoinSet::new();
         // What operators say holds from here on, also when the log is replayed.
-        log.append(vec![Content::Settings(detection.logged())]).await?;
-        write_silences(&silences, &detection.exemptions)?;
+        log.hold();
+        let first = vec![Content::Settings(detection.logged())];
+        if let Err(refusal) = log.append_first(first.clone()).await {
+            tracing::error!(%refusal, "the doors take nothing until the log does");
+            helpers.spawn(append_first(Arc::clone(&log), first));
+        }
+        if let Err(error) = write_silences(&silences, &detection.exemptions) {
+            tracing::warn!(%error, "the silences could not be noted for `durward doctor`");
+        }
         let metrics = Arc::new(Metrics::new());
         metrics.sizes(&pipeline.sizes());
         let last_alert = LastAlert::default();
@@ -106,11 +120,14 @@ impl Server {
         let ready = Arc::new(AtomicBool::new(true));
         let (closing, closed) = watch::channel(false);
         let reload = Reload::of(&log, &metrics, &config, &detection, &settings.tls, silences);
-        let admin =
-            admin::router(Admin { metrics, log: Arc::clone(&log), ready: Arc::clone(&ready) });
+        let admin = admin::router(Admin {
+            metrics,
+            log: Arc::clone(&log),
+            progress,
+            ready: Arc::clone(&ready),
+        });
         let web = web::router(lake, upload::router(intake.clone(), &token));
         let doors = doors(listeners, &config, &settings.tls, &intake, web, admin, &closed);
-        let mut helpers = JoinSet::new();
         helpers.spawn(tick(Arc::clone(&log)));
         if let (Some(outbox), Some(route)) = (outbox, route) {
             helpers.spawn(deliver::run(outbox, Arc::new(route), clock, pipeline.deliveries()));
@@ -162,7 +179,7 @@ impl Server {
         };
         let mut ran = self.pipeline.run(stop).await;
         if ran.is_ok() {
-            ran = self.pipeline.catch_up().await;
+            ran = self.pipeline.catch_up(Some(Instant::now() + CATCH_UP)).await;
         }
         self.helpers.shutdown().await;
         ran.and(broken)
@@ -273,6 +290,13 @@ async fn tick(log: Arc<Log>) {
     loop {
         interval.tick().await;
         tick_once(&log).await;
+    }
+}
+
+/// Until the log takes what must stand before everything else, nobody else appends.
+async fn append_first(log: Arc<Log>, contents: Vec<Content>) {
+    while log.append_first(contents.clone()).await.is_err() {
+        tokio::time::sleep(ASK_AGAIN).await;
     }
 }
 

@@ -158,6 +158,7 @@ impl Correlator {
                     self.state.sources.tick(record.ingest_time, record.first_position);
             }
             Content::Settings(settings) => turn.settings = Some(settings),
+            Content::Loss(loss) => turn.loss = Some(loss),
             Content::EndOfSource(source) => self.state.sources.ended(&source),
         }
         turn

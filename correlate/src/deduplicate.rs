@@ -145,7 +145,11 @@ pub(crate) fn lookup(content: &Content, ids: &Window, requests: &Window) -> Opti
                 add("objects", row.event_id.as_str(), event_hash(&row.event_id));
             }
         }
-        Content::Received(_) | Content::Tick | Content::Settings(_) | Content::EndOfSource(_) => {
+        Content::Received(_)
+        | Content::Tick
+        | Content::Settings(_)
+        | Content::Loss(_)
+        | Content::EndOfSource(_) => {
             return None;
         }
     }

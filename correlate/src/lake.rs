@@ -4,10 +4,12 @@
 //! what one row of the log gave rise to. The writer drops what that `txn` covers, since delta-rs
 //! does not (DESIGN decision 3). Everything is written through `durable`, which flushes.
 
+mod checksum;
 pub(crate) mod delta;
 mod durable;
 mod maintain;
 mod replay;
+mod verify;
 pub(crate) mod versions;
 
 use std::collections::BTreeMap;
@@ -21,8 +23,13 @@ use durward_schemas::tables::{Delivery, Finding, FindingEvent, Incident, LAKE};
 
 pub(crate) use self::delta::url;
 pub use self::maintain::{Care, Maintained};
+pub use self::replay::owner;
+pub use self::verify::{Verified, Wrong, verify};
 use crate::deduplicate::{Lookup, Older};
 use crate::lake::delta::DeltaLog;
+
+/// Room beside what is staged, for commits and for the log: less is as good as none.
+const LEAST_ROOM: u64 = 2 << 20;
 
 /// Something that the lake could not do.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +83,7 @@ pub struct Judged {
 /// All tables of one data directory, open for writing. One writer only: the caller holds the lock.
 #[derive(Debug)]
 pub struct Lake {
+    dir: PathBuf,
     tables: BTreeMap<&'static str, DeltaLog>,
     pending: usize,
 }
@@ -90,7 +98,7 @@ impl Lake {
         for table in LAKE {
             tables.insert(table.name, DeltaLog::open(dir, owner, table).await?);
         }
-        Ok(Self { tables, pending: 0 })
+        Ok(Self { dir: dir.to_owned(), tables, pending: 0 })
     }
 
     /// The position up to which every table is complete without replay.
@@ -99,6 +107,21 @@ impl Lake {
     #[must_use]
     pub fn covered(&self, table: &str) -> LogPosition {
         self.tables.get(table).map_or(-1, DeltaLog::covered)
+    }
+
+    /// The position up to which each table that holds something is complete, by name.
+    #[must_use]
+    pub fn coverage(&self) -> BTreeMap<String, LogPosition> {
+        let written = self.tables.iter().filter(|(_, delta)| !delta.is_empty());
+        written.map(|(name, delta)| ((*name).to_owned(), delta.covered())).collect()
+    }
+
+    /// The tables that were not there when the lake was opened, where others were.
+    #[must_use]
+    pub fn made(&self) -> Vec<&'static str> {
+        let new = self.tables.iter().filter(|(_, delta)| delta.is_new());
+        let new: Vec<&'static str> = new.map(|(name, _)| *name).collect();
+        if new.len() == self.tables.len() { Vec::new() } else { new }
     }
 
     /// Takes the rows of one turn and its judgement; they are written by the next flush.
@@ -132,12 +155,27 @@ impl Lake {
     /// # Errors
     /// If a table refuses; what was committed before it stays, and the rest is staged still.
     pub async fn flush(&mut self, upto: LogPosition) -> Result<(), LakeError> {
+        if self.pending > 0 {
+            self.check_room()?;
+        }
         for table in LAKE {
             if let Some(delta) = self.tables.get_mut(table.name) {
                 delta.flush(upto).await?;
             }
         }
         self.pending = 0;
+        Ok(())
+    }
+
+    /// Whether the disk has room for what is staged: what is begun on a full disk leaves halves behind.
+    fn check_room(&self) -> Result<(), LakeError> {
+        let failed = |source| LakeError::Disk { doing: "writing to", path: self.dir.clone(), source };
+        let disk = rustix::fs::statvfs(&self.dir).map_err(|error| failed(error.into()))?;
+        let staged: usize = self.tables.values().map(DeltaLog::staged_bytes).sum();
+        let room = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if room < staged as u64 / 2 + LEAST_ROOM {
+            return Err(failed(std::io::ErrorKind::StorageFull.into()));
+        }
         Ok(())
     }
 

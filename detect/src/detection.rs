@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use durward_schemas::cell::Json;
 use durward_schemas::ids::{FindingId, IncidentId, LogPosition};
-use durward_schemas::record::Turn;
+use durward_schemas::record::{Loss, Turn};
 use durward_schemas::tables::{
     Access, Amendment, Change, Credential, Finding, FindingEvent, Incident, Workload,
 };
@@ -15,7 +15,7 @@ use durward_schemas::values::{Edge, EventRole, FindingState, severity};
 
 use crate::alert::Alert;
 use crate::counted::{self, Single};
-use crate::detector::blindness::Blindness;
+use crate::detector::blindness::{self, Blindness};
 use crate::detector::entry_taken_over::EntryTakenOver;
 use crate::detector::first_seen::FirstSeen;
 use crate::detector::minted_for_another::MintedForAnother;
@@ -148,6 +148,11 @@ impl Detection {
             }
             self.settle(cause, false, &mut judgement, &mut owed);
         }
+        if let Some(loss) = &turn.loss {
+            let cause = Cause { log_position: turn.last_position, recorded: turn.ingest_time };
+            self.loss(loss, cause);
+            self.settle(cause, false, &mut judgement, &mut owed);
+        }
         if turn.is_tick {
             let cause = Cause { log_position: turn.last_position, recorded: turn.ingest_time };
             self.settle(cause, true, &mut judgement, &mut owed);
@@ -202,6 +207,17 @@ impl Detection {
             }
         }
         self.recent.hold(seen.row, found);
+    }
+
+    /// What of our own was lost is a finding about nobody; where it lasts, people are told.
+    fn loss(&mut self, loss: &Loss, cause: Cause) {
+        let row = Access { time: cause.recorded, ..Access::default() };
+        let hit = blindness::loss(loss);
+        let story = loss.is_lasting.then(|| "durward".to_owned());
+        let origin = Origin { story, ..Origin::default() };
+        let seen = Seen { row: &row, change: None };
+        let (detector, settings) = (blindness::NAME, &self.settings);
+        self.findings.take(Scored { detector, hit: &hit, seen, origin: &origin, cause, settings });
     }
 
     /// One hit becomes a finding, or new evidence for one.

@@ -317,6 +317,10 @@ impl Known {
         cause: Cause,
         events: &mut Vec<FindingEvent>,
     ) {
+        // What of our own was lost is the doing of no event.
+        if event_id.as_str().is_empty() {
+            return;
+        }
         let named = self.row.event_ids.get_or_insert_default();
         if named.iter().any(|named| named == event_id.as_str()) {
             return;

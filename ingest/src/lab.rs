@@ -211,7 +211,7 @@ impl Open {
 /// Everything in a log.
 pub(crate) fn records(log: &Log) -> Vec<Record> {
     let mut reader = log.reader(0);
-    std::iter::from_fn(|| reader.next().unwrap()).collect()
+    std::iter::from_fn(|| reader.next().unwrap()?.record()).collect()
 }
 
 /// All rows of the records, as one reading.
@@ -228,6 +228,7 @@ pub(crate) fn rows(records: &[Record]) -> Reading {
             Content::Received(_)
             | Content::Tick
             | Content::Settings(_)
+            | Content::Loss(_)
             | Content::EndOfSource(_) => {}
         }
     }

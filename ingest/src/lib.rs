@@ -32,5 +32,7 @@ mod split;
 pub use format::{Context, Format, Reading, read};
 pub use intake::{Intake, IntakeSettings};
 pub use keys::{Keys, KeysError};
-pub use log::{Appended, Appender, Log, LogError, LogSettings, Reader, Refusal};
+pub use log::{
+    Appended, Appender, Gap, Log, LogError, LogSettings, Missing, Read, Reader, Refusal,
+};
 pub use network::Network;

@@ -3,7 +3,7 @@
 //! A directory of segments (`log/segment.rs`), each a run of frames (`log/frame.rs`). One thread
 //! writes (`log/writer.rs`): it gathers what waits, writes it, flushes it once, and settles everybody.
 //! Readers (`log/reader.rs`) follow behind what is flushed. At the start the tail that a crash tore
-//! is cut (`log/recover.rs`); damage anywhere else is an error that names the place.
+//! is cut (`log/recover.rs`); damage anywhere else is a gap that readers come to, and that names the place.
 //! Why this is our own: `docs/decisions/0001-own-log.md`.
 
 mod appender;
@@ -20,15 +20,20 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use durward_schemas::Clock;
 use durward_schemas::ids::LogPosition;
+use durward_schemas::time::MINUTE;
+use durward_schemas::{Clock, Time};
 
 pub use appender::{Appended, Appender, Refusal};
-pub use reader::Reader;
+pub use reader::{Gap, Read, Reader};
+pub use recover::Missing;
 
 use self::disk::{Disk, LocalDisk};
 use self::segment::Segments;
 use self::writer::{Job, Writer};
+
+/// A clock that goes back by less between two starts was set right, no more; microseconds.
+const JUMP: i64 = MINUTE;
 
 /// How a log behaves.
 #[derive(Debug, Clone)]
@@ -41,7 +46,7 @@ pub struct LogSettings {
     pub record_bytes: usize,
     /// Bytes of all segments at most; more is refused as busy until the log is trimmed.
     pub budget_bytes: u64,
-    /// The position of the first record of a log that is empty.
+    /// No record gets a position before this one: others hold something of those.
     pub first_position: LogPosition,
     /// How long a sender is asked to wait.
     pub retry_after: Duration,
@@ -71,18 +76,6 @@ pub enum LogError {
         /// What the system said.
         source: io::Error,
     },
-    /// Acknowledged data is not what was written.
-    #[error(
-        "reading log segment {path}: the record at byte {offset} is damaged ({what}); restore the file from a copy, or move the log away and start from the lake"
-    )]
-    Damaged {
-        /// The segment.
-        path: PathBuf,
-        /// Where in it.
-        offset: u64,
-        /// What is wrong.
-        what: &'static str,
-    },
     /// A record cannot be made into rows, although it is whole.
     #[error(
         "reading log segment {path}: the record at position {position} is of another version of durward"
@@ -92,14 +85,6 @@ pub enum LogError {
         path: PathBuf,
         /// The record.
         position: LogPosition,
-    },
-    /// What was asked for has been trimmed.
-    #[error("reading the log from position {wanted}: it begins at {first}")]
-    Trimmed {
-        /// The position asked for.
-        wanted: LogPosition,
-        /// The first position that is there.
-        first: LogPosition,
     },
 }
 
@@ -115,6 +100,8 @@ pub struct Log {
     appender: Appender,
     segments: Arc<Segments>,
     writer: Option<JoinHandle<()>>,
+    missing: Option<Missing>,
+    clock_ahead: Option<Time>,
 }
 
 impl Log {
@@ -131,15 +118,41 @@ impl Log {
     ) -> Result<Self, LogError> {
         std::fs::create_dir_all(dir).map_err(|source| LogError::file(dir, source))?;
         let recovered = recover::recover(dir, settings.first_position)?;
+        let clock_ahead = recovered.last_ingest_time.filter(|last| *last > clock().plus(JUMP));
         let segments = Arc::new(Segments::new(dir.to_owned(), recovered.segments, recovered.end));
         let (appender, jobs) = Appender::new(&settings);
-        let writer =
-            Writer::new(disk, settings, clock, Arc::clone(&segments), recovered.last_ingest_time);
+        let writer = Writer::new(disk, settings, clock, Arc::clone(&segments));
         let writer = std::thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || writer.run(&jobs))
             .map_err(|source| LogError::file(dir, source))?;
-        Ok(Self { appender, segments, writer: Some(writer) })
+        let (writer, missing) = (Some(writer), recovered.missing);
+        Ok(Self { appender, segments, writer, missing, clock_ahead })
+    }
+
+    /// The end of the log that was known to be there and was not found.
+    #[must_use]
+    pub fn missing(&self) -> Option<&Missing> {
+        self.missing.as_ref()
+    }
+
+    /// The recording time of the last record, where it is later than the time of the clock now.
+    #[must_use]
+    pub fn clock_ahead(&self) -> Option<Time> {
+        self.clock_ahead
+    }
+
+    /// Refuses as busy what is appended, but for [`Log::append_first`], until that succeeds.
+    pub fn hold(&self) {
+        self.appender.hold();
+    }
+
+    /// Appends what must stand before everything else, and then lets others append.
+    pub async fn append_first(
+        &self,
+        contents: Vec<durward_schemas::record::Content>,
+    ) -> Result<Appended, Refusal> {
+        self.appender.append_first(&contents).await
     }
 
     /// What appends; as many as there are doors.

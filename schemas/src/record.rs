@@ -41,8 +41,21 @@ pub enum Content {
     Tick,
     /// How judgements are made from now on, and by which version of the program: JSON.
     Settings(Json),
+    /// Something of our own is not there any more, or was not to be used for a while.
+    Loss(Loss),
     /// A file ended: nothing of this source is outstanding (lateness 0, DESIGN decision 11).
     EndOfSource(String),
+}
+
+/// A part of our own that was lost, damaged or stood still, found at a start or while it was used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Loss {
+    /// Which part: `log`, `lake`, `checkpoints`, `keys`, `format`, `clock`.
+    pub part: String,
+    /// What is so, in a sentence.
+    pub text: String,
+    /// Rows that were acknowledged are gone, or may be.
+    pub is_lasting: bool,
 }
 
 /// One delivery: a webhook batch, an OTLP request, a file.
@@ -73,7 +86,11 @@ impl Content {
             Self::Logs(rows) => rows.len(),
             Self::Metrics(rows) => rows.len(),
             Self::Rejects(rows) => rows.len(),
-            Self::Received(_) | Self::Tick | Self::Settings(_) | Self::EndOfSource(_) => 1,
+            Self::Received(_)
+            | Self::Tick
+            | Self::Settings(_)
+            | Self::Loss(_)
+            | Self::EndOfSource(_) => 1,
         }
     }
 
@@ -86,7 +103,11 @@ impl Content {
             Self::Logs(rows) => place(rows, first, ingest_time),
             Self::Metrics(rows) => place(rows, first, ingest_time),
             Self::Rejects(rows) => place(rows, first, ingest_time),
-            Self::Received(_) | Self::Tick | Self::Settings(_) | Self::EndOfSource(_) => {}
+            Self::Received(_)
+            | Self::Tick
+            | Self::Settings(_)
+            | Self::Loss(_)
+            | Self::EndOfSource(_) => {}
         }
     }
 }
@@ -111,6 +132,8 @@ pub struct Turn {
     pub is_tick: bool,
     /// How judgements are made from this record on, if it says so.
     pub settings: Option<Json>,
+    /// What of our own was lost, if the record says so.
+    pub loss: Option<Loss>,
     /// New accesses; duplicates are gone.
     pub accesses: Vec<Access>,
     /// Edges that became known.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::cli::DoctorArgs;
 use crate::clock;
 use crate::commands::query::limits;
-use crate::data_dir::{Rebuilt, readable_lake, rebuilt, silences};
+use crate::data_dir::{KnownLoss, losses, readable_lake, silences};
 use crate::failure::Failure;
 use crate::hint;
 use crate::render::Output;
@@ -32,7 +32,7 @@ pub(crate) async fn doctor(data_dir: &Path, args: &DoctorArgs) -> Result<ExitCod
     let (sources, mut advice) = doctor::examine(&lake).await?;
     advice.extend(silent_rules(&lake).await?);
     advice.extend(wide_silences(data_dir));
-    advice.extend(rebuilt(data_dir).map(|rebuilt| lost(&rebuilt)));
+    advice.extend(losses(data_dir).iter().rev().map(lost));
     let mut out = crate::out::lock();
     if args.output != Output::Table {
         writeln!(out, "{:#}", doctor::facts(&sources, &advice))?;
@@ -100,16 +100,16 @@ fn wide_silences(data_dir: &Path) -> Vec<doctor::Advice> {
     .collect()
 }
 
-/// What follows from a state that had to be made anew.
-fn lost(rebuilt: &Rebuilt) -> doctor::Advice {
-    let oldest = rebuilt.oldest.as_deref().unwrap_or("now, since the lake had no rows");
+/// What follows from a loss of our own.
+fn lost(loss: &KnownLoss) -> doctor::Advice {
     doctor::Advice {
-        lacks: true,
-        finding: format!(
-            "the state was made anew from the lake, since checkpoints or log were lost: positions {} to {}, recorded since {oldest}",
-            rebuilt.first_position, rebuilt.last_position
-        ),
-        advice: "what happened before that time is unknown, and alerts of the lost part that were still owed are told to nobody: look at findings; restore the directory from a copy if there is one",
+        lacks: loss.is_lasting,
+        finding: format!("{} (found {})", loss.text, loss.time),
+        advice: if loss.is_lasting {
+            "what is lost is judged by nobody, and alerts of it that were still owed are told to nobody: read the source again (durward ingest), or restore the directory from a copy"
+        } else {
+            "nothing is to be done, if the cause is known"
+        },
     }
 }
 

@@ -132,7 +132,7 @@ pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode
     // What lies in the past is judged, and nobody is woken for it. What a server took before that
     // and had no time to judge is still owed.
     let telling = Telling { outbox: Arc::clone(&outbox), muted_from: Some(before) };
-    let mut pipeline = Pipeline::open(store, Some(telling)).await?;
+    let mut pipeline = Pipeline::open(store, Some(telling))?;
     let intake = Intake::new(log.appender(), keys, clock, IntakeSettings::default());
     let (done, ended) = tokio::sync::oneshot::channel();
     let paths = args.paths.clone();
@@ -152,7 +152,7 @@ pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode
     let taken = reader.await??;
     // The last counters of this call stand in the tick behind it.
     log.append(vec![Content::Tick]).await?;
-    pipeline.catch_up().await?;
+    pipeline.catch_up(None).await?;
     outbox.lock().unwrap_or_else(PoisonError::into_inner).skip_to(log.end() - 1)?;
     drop(pipeline);
     let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };

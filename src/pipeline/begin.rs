@@ -1,58 +1,156 @@
-//! Where the state begins: the newest good checkpoint, then what the log no longer has, from the lake.
+//! Where the state begins: the newest checkpoint that lake and log bear out.
+
+use std::collections::BTreeMap;
 
 use durward_correlate::Correlator;
 use durward_detect::{Detection, Settings};
+use durward_schemas::Time;
 use durward_schemas::ids::LogPosition;
+use durward_schemas::record::Loss;
 
 use crate::checkpoint::{self, Checkpoint};
-use crate::data_dir::Rebuilt;
-use crate::pipeline::Telling;
 use crate::store::Store;
 
-/// Positions of the lake that are read at once.
-const STEP: LogPosition = 20_000;
+/// Tables whose rows come from the log alone; those of others are made from them.
+const SOURCES: [&str; 7] =
+    ["accesses", "objects", "spans", "logs", "metrics", "rejects", "source_counters"];
 
-/// The state before the first record that the log still has.
-pub(super) async fn begin(store: &Store, telling: Option<&Telling>) -> anyhow::Result<Checkpoint> {
+/// The state that is begun with, and what was found missing.
+pub(super) struct Begun {
+    pub(super) state: Checkpoint,
+    pub(super) losses: Vec<Loss>,
+}
+
+/// The state before the first record that is to be taken.
+pub(super) fn begin(store: &Store) -> anyhow::Result<Begun> {
     let correlate = durward_correlate::Settings::default();
-    let found = checkpoint::load(&store.dir.checkpoints(), correlate)?;
-    let mut begun = match found {
-        Some(found) => found,
+    let mut losses = missing(store);
+    let coverage = store.lake.coverage();
+    let mut held = BTreeMap::new();
+    let mut chosen = None;
+    for found in checkpoint::load(&store.dir.checkpoints(), correlate)? {
+        match found {
+            Ok(found) => {
+                let short = short(&found.header.tables, &coverage);
+                if short.is_empty() {
+                    chosen = Some(found.state);
+                    break;
+                }
+                short.into_iter().for_each(|(table, end)| {
+                    held.entry(table).or_insert(end);
+                });
+            }
+            Err(why) => losses.push(Loss {
+                part: "checkpoints".into(),
+                text: format!("{why}: it is passed over, and the state is made from what is left"),
+                is_lasting: false,
+            }),
+        }
+    }
+    for table in store.lake.made() {
+        let is_known = chosen.is_some() || held.contains_key(table);
+        if !is_known {
+            losses.push(made(table));
+        }
+    }
+    let covered = |table: &str| coverage.get(table).copied().unwrap_or(0);
+    losses.extend(
+        held.iter().map(|(table, end)| fell_short(table, covered(table), *end, store.log.first())),
+    );
+    let state = match chosen {
+        Some(state) => state,
         None => Checkpoint {
             position: 0,
             correlator: Correlator::new(correlate),
             detection: Detection::new(Settings::default())?,
         },
     };
-    let before_log = store.log.first() - 1;
-    if begun.position < before_log {
-        rebuild(store, &mut begun, before_log).await?;
-        // Of the time before somebody was told, or not; nobody is told again.
-        if let Some(telling) = telling {
-            telling.skip_to(before_log)?;
-        }
-    }
-    Ok(begun)
+    Ok(Begun { state, losses })
 }
 
-/// Takes the rows up to `end` from the lake into the state. What they gave rise to is written.
-async fn rebuild(store: &Store, begun: &mut Checkpoint, end: LogPosition) -> anyhow::Result<()> {
-    let first = begun.position + 1;
-    tracing::warn!(
-        first,
-        end,
-        "the log begins too late for the checkpoints: the state is made anew from the lake"
-    );
-    let mut oldest = None;
-    for from in (first..=end).step_by(usize::try_from(STEP)?) {
-        for (record, older) in store.lake.records(from, end.min(from + STEP - 1)).await? {
-            oldest = oldest.or(Some(record.ingest_time));
-            let turn = begun.correlator.turn(record, &older);
-            begun.detection.observe(&turn);
-        }
+/// What directory and log say is missing.
+fn missing(store: &Store) -> Vec<Loss> {
+    let mut losses = store.dir.missing().to_vec();
+    losses.extend(store.damaged.iter().cloned());
+    losses.extend(store.log.missing().map(|missing| Loss {
+        part: "log".into(),
+        text: format!(
+            "{} of the log is missing: the lake holds what it held up to position {}; whatever it held beyond is lost, and how much that is, nobody knows",
+            missing.what, store.known
+        ),
+        is_lasting: true,
+    }));
+    losses.extend(store.log.clock_ahead().map(clock_ahead));
+    losses
+}
+
+fn clock_ahead(last: Time) -> Loss {
+    Loss {
+        part: "clock".into(),
+        text: format!(
+            "the last record was recorded at {last}, which is later than now: the clock was wrong then, or is now; rows of that run are kept under its dates"
+        ),
+        is_lasting: false,
     }
-    begun.position = end;
-    let oldest = oldest.map(|time| time.to_string());
-    store.dir.write_rebuilt(&Rebuilt { first_position: first, last_position: end, oldest })?;
-    Ok(())
+}
+
+/// The tables that held more when a checkpoint was made than they hold now, and up to where.
+fn short(
+    then: &BTreeMap<String, LogPosition>,
+    now: &BTreeMap<String, LogPosition>,
+) -> Vec<(String, LogPosition)> {
+    let is_short =
+        |(table, end): &(&String, &LogPosition)| now.get(*table).is_none_or(|now| now < *end);
+    then.iter().filter(is_short).map(|(table, end)| (table.clone(), *end)).collect()
+}
+
+fn made(table: &str) -> Loss {
+    Loss {
+        part: "lake".into(),
+        text: format!(
+            "table {table} was missing and was made anew, with what the log and other tables still say"
+        ),
+        is_lasting: SOURCES.contains(&table),
+    }
+}
+
+/// A table that held rows up to `end` and holds them up to `covered`, with a log that begins at `first`.
+fn fell_short(table: &str, covered: LogPosition, end: LogPosition, first: LogPosition) -> Loss {
+    let lost = covered + 1..=end.min(first - 1);
+    let is_source = SOURCES.contains(&table);
+    let gone = match (is_source, lost.is_empty()) {
+        (_, true) => "they are written again from the log".to_owned(),
+        (true, false) => format!(
+            "those up to position {} are lost, and the others are written again from the log",
+            lost.end()
+        ),
+        (false, false) => "they are made again from the accesses".to_owned(),
+    };
+    let is_lasting = is_source && !lost.is_empty();
+    let text =
+        format!("table {table} lost its rows from position {} to {end}: {gone}", covered + 1);
+    Loss { part: "lake".into(), text, is_lasting }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: a table that a checkpoint knew to hold rows up to 300 holds less, with logs that begin at once, in
+    /// the middle and behind; a table whose rows are made from others.
+    /// Guarantees: what is told as lost is what no part holds any more.
+    #[test]
+    fn what_no_part_holds_is_lost() {
+        let check =
+            |table: &str, covered: LogPosition, first: LogPosition, expected: Option<&str>| {
+                let loss = fell_short(table, covered, 300, first);
+                assert_eq!(loss.is_lasting, expected.is_some(), "{}", loss.text);
+                assert!(loss.text.contains(expected.unwrap_or("again")), "{}", loss.text);
+            };
+        check("accesses", 0, 1, None);
+        check("accesses", 100, 101, None);
+        check("accesses", 100, 150, Some("those up to position 149 are lost"));
+        check("accesses", 0, 400, Some("those up to position 300 are lost"));
+        check("findings_versions", 0, 400, None);
+    }
 }

@@ -88,7 +88,8 @@ fn killed_at_each_place_loses_and_doubles_nothing() {
     }
 }
 
-/// What a run left, positions aside: they depend on how often something was counted.
+/// What a run left, positions aside: they depend on how often something was counted. What it says of itself is no
+/// part of it.
 const LEFT: [&str; 7] = [
     "event_id, judged, workload, change_id, minted_by, trace_id FROM accesses",
     "request_key, edge, version, \"values\" FROM amendments",
@@ -96,7 +97,7 @@ const LEFT: [&str; 7] = [
     "credential_id, version, depth FROM credentials_versions",
     "pod, version, workload FROM workloads_versions",
     "subject, verb, resource, binding, version, valid_to FROM grants_versions",
-    "finding_id, version, severity_id, incident_id FROM findings_versions",
+    "finding_id, version, severity_id, incident_id FROM findings_versions WHERE detector <> 'blindness' OR identity IS NOT NULL",
 ];
 
 fn left(place: &Place) -> Vec<Vec<serde_json::Value>> {

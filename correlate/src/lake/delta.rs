@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -20,6 +20,7 @@ use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError, TableProperty};
 use durward_schemas::crash;
 use durward_schemas::ids::LogPosition;
 use durward_schemas::table::{Row, Table};
+use object_store::ObjectStoreExt as _;
 
 use crate::lake::LakeError;
 use crate::lake::durable::DurableFileSystem;
@@ -39,6 +40,19 @@ pub(crate) struct DeltaLog {
     pub(super) table: DeltaTable,
     covered: LogPosition,
     staged: Vec<RecordBatch>,
+    /// A commit that was refused, though it may have happened.
+    doubt: Option<Doubt>,
+    is_new: bool,
+}
+
+/// What a commit was to do.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    /// The version of the table before it.
+    version: Option<u64>,
+    /// How much of what is staged it was to write.
+    batches: usize,
+    upto: LogPosition,
 }
 
 /// The Arrow schema of a table as it is stored: its columns, then `date`.
@@ -78,7 +92,29 @@ impl DeltaLog {
         if is_new {
             sync_directory(dir)?;
         }
-        Ok(Self { name: table.name, app, table: delta, covered, staged: Vec::new() })
+        let (staged, doubt) = (Vec::new(), None);
+        Ok(Self { name: table.name, app, table: delta, covered, staged, doubt, is_new })
+    }
+
+    /// Whether it was made at this opening.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Whether nothing was ever written to it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.covered < 0
+    }
+
+    /// The files that its rows are in, oldest first.
+    pub(crate) fn files(&self) -> Result<Vec<PathBuf>, LakeError> {
+        files(&self.table).map_err(fail("listing the files of", self.name))
+    }
+
+    /// The files that the rows of a table are in which somebody else may be writing to.
+    pub(crate) async fn files_in(dir: &Path, table: &Table) -> Result<Vec<PathBuf>, LakeError> {
+        let opened = deltalake::open_table(url(dir, table.name)?).await;
+        opened.and_then(|table| files(&table)).map_err(fail("listing the files of", table.name))
     }
 
     /// The last position that this table's commits cover.
@@ -86,22 +122,66 @@ impl DeltaLog {
         self.covered
     }
 
+    /// Bytes that the staged rows take in memory; their file is smaller.
+    pub(crate) fn staged_bytes(&self) -> usize {
+        self.staged.iter().map(RecordBatch::get_array_memory_size).sum()
+    }
+
     pub(crate) fn stage(&mut self, batch: RecordBatch) {
         self.staged.push(batch);
     }
 
     /// Commits what is staged: files first, then the commit that names them.
+    ///
+    /// Where it is refused, all that is not committed is staged still, and the next call goes on.
     pub(crate) async fn flush(&mut self, upto: LogPosition) -> Result<(), LakeError> {
+        if let Some(doubt) = self.doubt {
+            self.resolve(doubt).await.map_err(fail("reading again", self.name))?;
+        }
         if self.staged.is_empty() {
             return Ok(());
         }
         let actions = self.write().await.map_err(fail("writing", self.name))?;
         crash::point("lake_written");
-        self.commit(actions, upto).await.map_err(fail("committing to", self.name))?;
+        let (version, batches) = (self.table.version(), self.staged.len());
+        let doubt = Doubt { version, batches, upto };
+        self.doubt = Some(doubt);
+        let written: Vec<String> = actions.iter().filter_map(added).collect();
+        if let Err(error) = self.commit(actions, upto).await {
+            // On a disk that is full, what nobody names is not to stay.
+            if self.resolve(doubt).await.is_ok_and(|()| !self.staged.is_empty()) {
+                self.remove(&written).await;
+            }
+            return Err(fail("committing to", self.name)(error));
+        }
         crash::point("lake_committed");
-        self.staged.clear();
-        self.covered = self.covered.max(upto);
+        self.is_committed(doubt);
         Ok(())
+    }
+
+    /// Reads from the disk whether a commit happened.
+    async fn resolve(&mut self, doubt: Doubt) -> Result<(), DeltaTableError> {
+        self.table.load().await?;
+        if self.table.version() > doubt.version {
+            self.is_committed(doubt);
+        }
+        self.doubt = None;
+        Ok(())
+    }
+
+    fn is_committed(&mut self, doubt: Doubt) {
+        self.staged.drain(..doubt.batches.min(self.staged.len()));
+        self.covered = self.covered.max(doubt.upto);
+        self.doubt = None;
+    }
+
+    async fn remove(&self, files: &[String]) {
+        let store = self.table.log_store().object_store(None);
+        for file in files {
+            if let Err(error) = store.delete(&object_store::path::Path::from(file.as_str())).await {
+                tracing::debug!(%error, file, "removing a file that no commit names");
+            }
+        }
     }
 
     async fn write(&self) -> Result<Vec<Action>, DeltaTableError> {
@@ -243,6 +323,25 @@ async fn with_new_columns(delta: DeltaTable, table: &Table) -> Result<DeltaTable
     let new = columns.fields().filter(|field| stored.field(field.name()).is_none());
     let new: Vec<_> = new.cloned().collect();
     if new.is_empty() { Ok(delta) } else { delta.add_columns().with_fields(new).await }
+}
+
+fn files(table: &DeltaTable) -> Result<Vec<PathBuf>, DeltaTableError> {
+    let snapshot = table.snapshot()?;
+    let mut files: Vec<(i64, PathBuf)> = snapshot
+        .log_data()
+        .iter()
+        .map(|file| (file.modification_time(), file.object_store_path().as_ref().into()))
+        .collect();
+    files.sort();
+    Ok(files.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The file that an action adds.
+fn added(action: &Action) -> Option<String> {
+    match action {
+        Action::Add(add) => Some(add.path.clone()),
+        _ => None,
+    }
 }
 
 async fn covered(table: &DeltaTable, app: &str) -> Result<LogPosition, DeltaTableError> {

@@ -6,18 +6,22 @@
 
 use std::fmt;
 use std::fs::File;
+use std::future;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
+
+use crate::lake::checksum;
 
 /// How many directories above a file may be new: a partition's, and the table's.
 const NEW_DIRECTORIES: usize = 2;
@@ -34,16 +38,42 @@ impl DurableFileSystem {
     }
 }
 
-/// Flushes a file and the directories in which its name may be new.
+/// Flushes a file, its checksums and the directories in which its name may be new. A file that cannot be flushed
+/// goes: nobody is to build on what a power cut takes away.
 async fn flush(files: &LocalFileSystem, location: &Path) -> Result<()> {
     let path = files.path_to_filesystem(location)?;
     let flushed = tokio::task::spawn_blocking(move || {
-        File::open(&path)?.sync_data()?;
-        let above = path.ancestors().skip(1).take(NEW_DIRECTORIES);
-        above.into_iter().try_for_each(|directory| File::open(directory)?.sync_all())
+        let flushed = flush_to_device(&path);
+        if flushed.is_err() {
+            forget(&path);
+        }
+        flushed
     });
     let failed = |source| object_store::Error::Generic { store: "DurableFileSystem", source };
-    flushed.await?.map_err(|error: std::io::Error| failed(Box::new(error)))
+    flushed.await?.map_err(|error: io::Error| failed(Box::new(error)))
+}
+
+fn flush_to_device(path: &std::path::Path) -> io::Result<()> {
+    File::open(path)?.sync_data()?;
+    checksum::write(path)?;
+    let above = path.ancestors().skip(1).take(NEW_DIRECTORIES);
+    above.into_iter().try_for_each(|directory| File::open(directory)?.sync_all())
+}
+
+/// Removes a file and its checksums, as far as they are there.
+fn forget(path: &std::path::Path) {
+    for path in checksum::beside(path).into_iter().chain([path.to_owned()]) {
+        if let Err(error) = std::fs::remove_file(&path) {
+            tracing::debug!(%error, path = %path.display(), "removing a file of the lake");
+        }
+    }
+}
+
+/// Whether the lake's readers may see a file: checksums are our own.
+fn is_seen(meta: &Result<ObjectMeta>) -> bool {
+    let is_checksums =
+        |meta: &ObjectMeta| meta.location.filename().is_some_and(checksum::is_checksums);
+    !meta.as_ref().is_ok_and(is_checksums)
 }
 
 impl fmt::Display for DurableFileSystem {
@@ -86,11 +116,18 @@ impl ObjectStore for DurableFileSystem {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        let files = Arc::clone(&self.inner);
+        let deleted = self.inner.delete_stream(locations).inspect_ok(move |location| {
+            let beside =
+                files.path_to_filesystem(location).ok().and_then(|path| checksum::beside(&path));
+            // Files that are older than checksums have none.
+            let _absent = beside.map(std::fs::remove_file);
+        });
+        deleted.boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        self.inner.list(prefix).filter(|meta| future::ready(is_seen(meta))).boxed()
     }
 
     fn list_with_offset(
@@ -98,7 +135,8 @@ impl ObjectStore for DurableFileSystem {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
+        let listed = self.inner.list_with_offset(prefix, offset);
+        listed.filter(|meta| future::ready(is_seen(meta))).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

@@ -4,14 +4,41 @@
 //! stand at its position. What the rows gave rise to is in the lake already.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::{Content, Record};
 use durward_schemas::table::Row;
-use durward_schemas::tables::{Access, Log, Metric, Object, Reject, SourceCounter, Span};
+use durward_schemas::tables::{Access, LAKE, Log, Metric, Object, Reject, SourceCounter, Span};
+use serde_json::Value;
 
 use crate::deduplicate::Older;
 use crate::lake::{Lake, LakeError};
+
+/// Whose commits the lake in `dir` holds, as the newest of them that say so do.
+#[must_use]
+pub fn owner(dir: &Path) -> Option<String> {
+    LAKE.iter().find_map(|table| {
+        let log = dir.join(table.name).join("_delta_log");
+        let mut commits: Vec<_> =
+            std::fs::read_dir(log).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        commits.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        commits.sort();
+        commits
+            .iter()
+            .rev()
+            .find_map(|path| owner_in(&std::fs::read_to_string(path).ok()?, table.name))
+    })
+}
+
+/// The owner in the `txn` of a commit: `OWNER/TABLE`.
+fn owner_in(commit: &str, table: &str) -> Option<String> {
+    commit.lines().find_map(|line| {
+        let action: Value = serde_json::from_str(line).ok()?;
+        let app = action.get("txn")?.get("appId")?.as_str()?;
+        Some(app.strip_suffix(table)?.strip_suffix('/')?.to_owned())
+    })
+}
 
 impl Lake {
     /// The last position that any table covers; -1 for a lake without rows.

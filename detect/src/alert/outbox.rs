@@ -101,6 +101,18 @@ impl Outbox {
         Ok(outbox)
     }
 
+    /// The position up to which everything is owed by the outbox in `directory`, if there is one.
+    ///
+    /// # Errors
+    /// If it is there and cannot be read.
+    pub fn position_in(directory: &Path) -> Result<Option<LogPosition>, OutboxError> {
+        let positions = Journal::read(directory)?.into_iter().filter_map(|note| match note {
+            Note::Position(position) => Some(position),
+            _ => None,
+        });
+        Ok(positions.max())
+    }
+
     /// Owes alerts; those at or before the position are owed already.
     ///
     /// # Errors
@@ -147,9 +159,13 @@ impl Outbox {
     /// Takes what came of an attempt.
     ///
     /// # Errors
-    /// If it cannot be written; then the attempt is forgotten, and may be made again.
+    /// If it cannot be written; then the attempt is forgotten at the next start, and may be made again.
     pub fn settle(&mut self, delivery: &Delivery) -> Result<(), OutboxError> {
-        self.write(vec![Note::of(delivery)])
+        let note = Note::of(delivery);
+        let written = self.journal.append(std::slice::from_ref(&note));
+        // Whoever was told is not told again and again because a disk is full.
+        self.take(note);
+        written
     }
 
     /// The position up to which everything is owed.

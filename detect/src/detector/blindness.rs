@@ -1,14 +1,19 @@
 //! Events that the API server cut: what a write did is then known to nobody (DESIGN decision 21).
 //!
+//! What of our own was lost is a finding too.
 //! Every stage is looked at, judged or not, since any of them may be the cut one.
 //! An event over the limit loses both bodies and gains an annotation:
 //! <https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/#truncate>
 
+use durward_schemas::record::Loss;
 use durward_schemas::tables::Access;
 use durward_schemas::values::{Outcome, severity};
 
 use crate::detector::{Detector, Hit, Seen};
 use crate::sentence;
+
+/// What findings about what cannot be seen are named after.
+pub(crate) const NAME: &str = "blindness";
 
 /// Writes to these decide who may do what, or what runs.
 const DECISIVE: [&str; 6] = [
@@ -26,7 +31,7 @@ pub(crate) struct Blindness;
 
 impl Detector for Blindness {
     fn name(&self) -> &'static str {
-        "blindness"
+        NAME
     }
 
     fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
@@ -46,6 +51,24 @@ impl Detector for Blindness {
             next_step: next_step(row),
             ..Hit::default()
         }]
+    }
+}
+
+/// What of our own is not there any more: nobody's deed that is known.
+pub(crate) fn loss(loss: &Loss) -> Hit {
+    let (title, severity_id) = if loss.is_lasting {
+        ("Durward lost records that it had acknowledged, or may have", severity::HIGH)
+    } else {
+        ("Durward met trouble with its own data", severity::LOW)
+    };
+    Hit {
+        anchor: loss.text.clone(),
+        title: format!("{title}: {}", loss.part),
+        reason: loss.text.clone(),
+        severity_id,
+        techniques: vec!["T1562".into()],
+        next_step: "durward doctor".into(),
+        ..Hit::default()
     }
 }
 

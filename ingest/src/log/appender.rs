@@ -4,6 +4,7 @@
 //! waits is bounded in bytes, so that the refusal comes at once and reaches the sender.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ pub enum Refusal {
     Closed,
 }
 
+/// The writer's answer, once it has one.
+type Answer = oneshot::Receiver<Result<Appended, Refusal>>;
+
 /// Appends to a log; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Appender {
@@ -55,6 +59,8 @@ pub struct Appender {
     queue_bytes: usize,
     record_bytes: usize,
     retry_after: Duration,
+    /// Something must be appended before everything else.
+    is_held: Arc<AtomicBool>,
 }
 
 impl Appender {
@@ -67,6 +73,7 @@ impl Appender {
             queue_bytes: units * UNIT,
             record_bytes: settings.record_bytes,
             retry_after: settings.retry_after,
+            is_held: Arc::default(),
         };
         (appender, receiver)
     }
@@ -97,11 +104,27 @@ impl Appender {
         }
     }
 
+    /// Refuses what is appended until [`Self::append_first`] succeeds.
+    pub(super) fn hold(&self) {
+        self.is_held.store(true, Ordering::SeqCst);
+    }
+
+    /// Appends what must stand before everything else, then lets others append.
+    pub(super) async fn append_first(&self, contents: &[Content]) -> Result<Appended, Refusal> {
+        let appended = self.hand_over(contents)?.await.unwrap_or(Err(Refusal::Closed))?;
+        self.is_held.store(false, Ordering::SeqCst);
+        Ok(appended)
+    }
+
     /// Hands contents to the writer, or says at once that there is no room.
-    pub(super) fn enqueue(
-        &self,
-        contents: &[Content],
-    ) -> Result<oneshot::Receiver<Result<Appended, Refusal>>, Refusal> {
+    pub(super) fn enqueue(&self, contents: &[Content]) -> Result<Answer, Refusal> {
+        if self.is_held.load(Ordering::SeqCst) {
+            return Err(self.busy());
+        }
+        self.hand_over(contents)
+    }
+
+    fn hand_over(&self, contents: &[Content]) -> Result<Answer, Refusal> {
         let bodies: Result<Vec<Body>, _> =
             contents.iter().filter(|content| content.positions() > 0).map(Body::encode).collect();
         let bodies = bodies.map_err(|_| Refusal::TooLarge)?;

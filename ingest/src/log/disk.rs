@@ -1,7 +1,7 @@
 //! The few things that the writer asks of a disk; tests have one that fails on purpose.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 /// Where segments are made.
@@ -10,6 +10,10 @@ pub(super) trait Disk: Send {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Flushes the names in a directory.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Makes a small file hold `text`, wholly or not at all, and flushes it; not its name.
+    fn replace(&self, path: &Path, text: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
 /// A segment that is being written.
@@ -34,11 +38,22 @@ impl Disk for LocalDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
     }
+
+    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+        let new = path.with_extension("new");
+        std::fs::write(&new, text)?;
+        File::open(&new)?.sync_all()?;
+        std::fs::rename(&new, path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
 }
 
 impl DiskFile for File {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        Write::write_all(self, bytes)
+        io::Write::write_all(self, bytes)
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -17,7 +17,7 @@
 
 use durward_schemas::cell::Json;
 use durward_schemas::ids::LogPosition;
-use durward_schemas::record::{Content, Receipt, Record};
+use durward_schemas::record::{Content, Loss, Receipt, Record};
 use durward_schemas::{Time, ipc};
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,14 @@ struct StoredReceipt {
     refused: i64,
 }
 
+/// A loss as JSON; names are part of the format on disk.
+#[derive(Serialize, Deserialize)]
+struct StoredLoss {
+    part: String,
+    text: String,
+    is_lasting: bool,
+}
+
 impl Body {
     /// Codes a content.
     pub(super) fn encode(content: &Content) -> Result<Self, NotCoded> {
@@ -89,6 +97,7 @@ impl Body {
             Content::Received(receipt) => (7, encode_receipt(receipt)?),
             Content::Tick => (8, Vec::new()),
             Content::Settings(json) => (10, json.as_str().as_bytes().to_vec()),
+            Content::Loss(loss) => (11, encode_loss(loss)?),
             Content::EndOfSource(source) => (9, source.clone().into_bytes()),
         };
         let positions = u32::try_from(content.positions()).map_err(|_| NotCoded)?;
@@ -171,6 +180,7 @@ impl Header {
             8 => Content::Tick,
             9 => Content::EndOfSource(text(body)?),
             10 => Content::Settings(Json(text(body)?)),
+            11 => Content::Loss(decode_loss(body)?),
             _ => return Err(NotCoded),
         };
         content.place(self.first, self.ingest_time);
@@ -211,4 +221,15 @@ fn decode_receipt(body: &[u8]) -> Result<Receipt, NotCoded> {
     let stored: StoredReceipt = serde_json::from_slice(body).map_err(|_| NotCoded)?;
     let StoredReceipt { source, kind, cluster, items, bytes, refused } = stored;
     Ok(Receipt { source, kind, cluster, items, bytes, refused })
+}
+
+fn encode_loss(loss: &Loss) -> Result<Vec<u8>, NotCoded> {
+    let Loss { part, text, is_lasting } = loss.clone();
+    serde_json::to_vec(&StoredLoss { part, text, is_lasting }).map_err(|_| NotCoded)
+}
+
+fn decode_loss(body: &[u8]) -> Result<Loss, NotCoded> {
+    let stored: StoredLoss = serde_json::from_slice(body).map_err(|_| NotCoded)?;
+    let StoredLoss { part, text, is_lasting } = stored;
+    Ok(Loss { part, text, is_lasting })
 }

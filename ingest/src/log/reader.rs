@@ -1,6 +1,7 @@
-//! Records back out of the log, in order, as far as they are flushed.
+//! Records back out of the log, in order, as far as they are flushed; and the places where they are missing.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use tokio::sync::watch;
 
 use super::LogError;
 use super::frame::{self, Header};
-use super::segment::{MAGIC, Segments};
+use super::recover::next_frame;
+use super::segment::{MAGIC, Segment, Segments};
 
 /// Reads records in order.
 #[derive(Debug)]
@@ -22,12 +24,51 @@ pub struct Reader {
     open: Option<Open>,
 }
 
+/// What a reader comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Read {
+    /// The next record, its rows placed.
+    Record(Record),
+    /// Positions whose records are not there any more.
+    Gap(Gap),
+}
+
+impl Read {
+    /// The record, if it is one.
+    #[must_use]
+    pub fn record(self) -> Option<Record> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Gap(_) => None,
+        }
+    }
+}
+
+/// Positions whose records are not there: trimmed, damaged, or deleted by somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The first position.
+    pub first: LogPosition,
+    /// The last.
+    pub last: LogPosition,
+    /// Where something else was found instead.
+    pub place: String,
+}
+
 /// The segment that is being read.
 #[derive(Debug)]
 struct Open {
     path: PathBuf,
-    file: File,
+    /// None of a file that is not there.
+    file: Option<File>,
     at: u64,
+}
+
+/// What stands at the reader's place in a segment.
+enum Found {
+    Frame(Header, Vec<u8>),
+    /// No intact frame, and what is wrong with it.
+    Damage(&'static str),
 }
 
 impl Reader {
@@ -43,21 +84,36 @@ impl Reader {
         self.next
     }
 
-    /// The next record, its rows placed; `None` if there is no more right now.
+    /// The next record, or what is missing before it; `None` if there is no more right now.
     #[expect(clippy::should_implement_trait, reason = "no iterator: none means not yet")]
-    pub fn next(&mut self) -> Result<Option<Record>, LogError> {
+    pub fn next(&mut self) -> Result<Option<Read>, LogError> {
         while self.next < self.segments.end() {
-            let (header, body) = self.frame()?;
-            // A reader may begin anywhere in a segment, and the mark of a clean end has no rows.
-            if header.next() <= self.next {
-                continue;
+            let Some((segment, end)) = self.segments.holding(self.next) else {
+                let place = format!("before the first segment of {}", self.segments.dir.display());
+                return Ok(Some(self.gap(self.segments.first(), place)));
+            };
+            match self.open(&segment)?.read()? {
+                Found::Frame(header, body) if header.first <= self.next => {
+                    self.advance(&header);
+                    // A reader may begin anywhere in a segment, and the mark of a clean end has no rows.
+                    if header.next() > self.next {
+                        self.next = header.next();
+                        return record(&segment, &header, &body).map(Some);
+                    }
+                }
+                Found::Frame(header, _) => {
+                    let place = format!("{}, records are missing", segment.path.display());
+                    return Ok(Some(self.gap(header.first.min(end), place)));
+                }
+                Found::Damage(what) => {
+                    let at = self.open(&segment)?.at;
+                    let place = format!("{}, byte {at}: {what}", segment.path.display());
+                    let until = self.open(&segment)?.skip(end)?;
+                    if until.is_none_or(|first| first > self.next) {
+                        return Ok(Some(self.gap(until.unwrap_or(end), place)));
+                    }
+                }
             }
-            self.next = header.next();
-            let path = self.open.as_ref().map(|open| open.path.clone()).unwrap_or_default();
-            let record = header.record(&body);
-            return record
-                .map(Some)
-                .map_err(|_| LogError::Foreign { path, position: header.first });
         }
         Ok(None)
     }
@@ -70,48 +126,85 @@ impl Reader {
         }
     }
 
-    /// The next frame of the segment that holds the next position.
-    fn frame(&mut self) -> Result<(Header, Vec<u8>), LogError> {
-        let next = self.next;
-        let open = self.open_segment()?;
-        let (path, at) = (open.path.clone(), open.at);
-        let damaged = |what| LogError::Damaged { path: path.clone(), offset: at, what };
-        let mut header = [0; frame::HEADER];
-        open.file.read_exact_at(&mut header, at).map_err(|_| damaged("the file ends before it"))?;
-        let header = Header::read(&header).ok_or_else(|| damaged("no record begins there"))?;
-        if header.first > next {
-            return Err(damaged("records before it are missing"));
-        }
-        let length = open.file.metadata().map_err(|source| LogError::file(&path, source))?.len();
-        if at + header.frame_len() > length {
-            return Err(damaged("the file ends within it"));
-        }
-        let mut body = vec![0; header.length];
-        open.file
-            .read_exact_at(&mut body, at + frame::HEADER as u64)
-            .map_err(|source| LogError::file(&path, source))?;
-        if !header.is_intact(&body) {
-            return Err(damaged("its checksum is wrong"));
-        }
-        open.at += header.frame_len();
-        Ok((header, body))
+    /// Nothing up to `until` is there.
+    fn gap(&mut self, until: LogPosition, place: String) -> Read {
+        let first = self.next;
+        self.next = until;
+        Read::Gap(Gap { first, last: until - 1, place })
     }
 
-    fn open_segment(&mut self) -> Result<&mut Open, LogError> {
-        let first = self.segments.first();
-        let trimmed = LogError::Trimmed { wanted: self.next, first };
-        let segment = self.segments.holding(self.next).ok_or(trimmed)?;
-        let is_open = self.open.as_ref().is_some_and(|open| open.path == segment.path);
-        if !is_open {
+    fn advance(&mut self, header: &Header) {
+        if let Some(open) = &mut self.open {
+            open.at += header.frame_len();
+        }
+    }
+
+    fn open(&mut self, segment: &Segment) -> Result<&mut Open, LogError> {
+        if self.open.as_ref().is_some_and(|open| open.path != segment.path) {
             self.open = None;
         }
         match &mut self.open {
             Some(open) => Ok(open),
-            none => {
-                let file = File::open(&segment.path)
-                    .map_err(|source| LogError::file(&segment.path, source))?;
-                Ok(none.insert(Open { path: segment.path, file, at: MAGIC.len() as u64 }))
-            }
+            none => Ok(none.insert(Open::of(segment)?)),
         }
     }
+}
+
+impl Open {
+    fn of(segment: &Segment) -> Result<Self, LogError> {
+        let file = match File::open(&segment.path) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(LogError::file(&segment.path, source)),
+        };
+        Ok(Self { path: segment.path.clone(), file, at: MAGIC.len() as u64 })
+    }
+
+    /// What stands at its place.
+    fn read(&self) -> Result<Found, LogError> {
+        let Some(file) = &self.file else { return Ok(Found::Damage("the file is not there")) };
+        let failed = |source| LogError::file(&self.path, source);
+        let mut header = [0; frame::HEADER];
+        match file.read_exact_at(&mut header, self.at) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Ok(Found::Damage("the file ends before a record"));
+            }
+            Err(source) => return Err(failed(source)),
+        }
+        let Some(header) = Header::read(&header) else {
+            return Ok(Found::Damage("no record begins there"));
+        };
+        let length = file.metadata().map_err(failed)?.len();
+        if self.at + header.frame_len() > length {
+            return Ok(Found::Damage("the file ends within a record"));
+        }
+        let mut body = vec![0; header.length];
+        file.read_exact_at(&mut body, self.at + frame::HEADER as u64).map_err(failed)?;
+        if header.is_intact(&body) {
+            Ok(Found::Frame(header, body))
+        } else {
+            Ok(Found::Damage("the checksum of a record is wrong"))
+        }
+    }
+
+    /// Goes on to the next intact frame that begins before position `end`; the position of its first
+    /// record.
+    fn skip(&mut self, end: LogPosition) -> Result<Option<LogPosition>, LogError> {
+        let Some(file) = &self.file else { return Ok(None) };
+        let failed = |source| LogError::file(&self.path, source);
+        let left = file.metadata().map_err(failed)?.len().saturating_sub(self.at);
+        let mut bytes = vec![0; usize::try_from(left).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut bytes, self.at).map_err(failed)?;
+        let found = next_frame(&bytes, 0).filter(|(_, header)| header.first < end);
+        self.at += found.map_or(left, |(at, _)| at as u64);
+        Ok(found.map(|(_, header)| header.first))
+    }
+}
+
+fn record(segment: &Segment, header: &Header, body: &[u8]) -> Result<Read, LogError> {
+    let record = header.record(body);
+    record
+        .map(Read::Record)
+        .map_err(|_| LogError::Foreign { path: segment.path.clone(), position: header.first })
 }

@@ -12,6 +12,8 @@ use tokio::sync::watch;
 
 use super::LogError;
 
+/// The file that names the segment that was begun last, so that its loss can be seen.
+pub(super) const BEGUN: &str = "begun";
 /// What a segment file begins with.
 pub(super) const MAGIC: &[u8; 8] = b"durward1";
 
@@ -92,15 +94,24 @@ impl Segments {
         self.list().last().map_or(1, |segment| segment.sequence + 1)
     }
 
-    /// A new segment has begun.
+    /// A new segment has begun. Those that were begun at the same position hold nothing that counts.
     pub(super) fn push(&self, segment: Segment) {
-        self.list().push(segment);
+        let mut list = self.list();
+        while let Some(empty) = list.pop_if(|last| last.first == segment.first) {
+            if let Err(error) = std::fs::remove_file(&empty.path) {
+                tracing::debug!(%error, path = %empty.path.display(), "removing an empty segment failed");
+            }
+        }
+        list.push(segment);
     }
 
-    /// The segment that holds `position`: the last one that begins at or before it.
-    pub(super) fn holding(&self, position: LogPosition) -> Option<Segment> {
+    /// The segment that holds `position`, the last one that begins at or before it, and the position
+    /// before which it ends: it holds nothing from there on that counts.
+    pub(super) fn holding(&self, position: LogPosition) -> Option<(Segment, LogPosition)> {
         let list = self.list();
-        list.iter().rev().find(|segment| segment.first <= position).cloned()
+        let at = list.iter().rposition(|segment| segment.first <= position)?;
+        let end = list.get(at + 1).map_or_else(|| self.end(), |next| next.first);
+        Some((list.get(at)?.clone(), end))
     }
 
     /// Removes the segments whose positions are all before `before`; the last one stays.

@@ -4,7 +4,7 @@ use std::sync::{Mutex, mpsc};
 
 use durward_schemas::Time;
 use durward_schemas::cell::Json;
-use durward_schemas::record::{Content, Receipt, Record};
+use durward_schemas::record::{Content, Loss, Receipt, Record};
 use durward_schemas::tables::{Access, Log as LogRow, Metric, Object, Reject, Span};
 use proptest::prelude::*;
 
@@ -21,9 +21,23 @@ fn accesses(count: usize, text: &str) -> Content {
     Content::Accesses(vec![row; count])
 }
 
-fn read_all(log: &Log) -> Vec<Record> {
+/// Records and gaps, in their order.
+fn read(log: &Log) -> Vec<Read> {
     let mut reader = log.reader(0);
     std::iter::from_fn(|| reader.next().unwrap()).collect()
+}
+
+fn read_all(log: &Log) -> Vec<Record> {
+    read(log).into_iter().filter_map(Read::record).collect()
+}
+
+/// The first and last positions of the gaps.
+fn gaps(log: &Log) -> Vec<(LogPosition, LogPosition)> {
+    let gaps = read(log).into_iter().filter_map(|read| match read {
+        Read::Record(_) => None,
+        Read::Gap(gap) => Some((gap.first, gap.last)),
+    });
+    gaps.collect()
 }
 
 fn open(dir: &Path) -> Result<Log, LogError> {
@@ -33,6 +47,7 @@ fn open(dir: &Path) -> Result<Log, LogError> {
 /// The segment files of `dir` by name.
 fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
     files.sort();
     files.into_iter().map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
 }
@@ -55,10 +70,11 @@ fn every_kind_comes_back_placed() {
         Content::Received(receipt),
         Content::Tick,
         Content::Settings(Json("{}".into())),
+        Content::Loss(Loss { part: "log".into(), text: "gone".into(), is_lasting: true }),
         Content::EndOfSource("s".into()),
     ];
     let appended = log.append_blocking(contents.clone()).unwrap();
-    assert_eq!((appended, log.end()), (Appended { first: 1, last: 13 }, 14));
+    assert_eq!((appended, log.end()), (Appended { first: 1, last: 14 }, 15));
     let mut first = 1;
     for (record, mut content) in read_all(&log).into_iter().zip(contents) {
         content.place(first, Time(1_000_000));
@@ -66,28 +82,39 @@ fn every_kind_comes_back_placed() {
         assert_eq!(record, Record { first_position: first, ingest_time: Time(1_000_000), content });
         first = next;
     }
-    assert_eq!(first, 14);
+    assert_eq!(first, 15);
     let nothing = log.append_blocking(vec![Content::Accesses(vec![])]).unwrap();
-    assert_eq!(nothing, Appended { first: 14, last: 13 });
+    assert_eq!(nothing, Appended { first: 15, last: 14 });
 }
 
-/// Scenario: the clock goes back between appends, and between two starts.
-/// Guarantees: recording times never do, and positions go on.
+/// Scenario: the clock goes back within a run; a run whose clock stands in the year 2100, and one after it.
+/// Guarantees: recording times never go back within a run, follow the clock from the next start on, and the
+/// log says that they went back; positions go on.
 #[test]
-fn recording_time_never_goes_back() {
+fn recording_time_follows_the_clock_of_each_run() {
     let dir = tempfile::tempdir().unwrap();
-    let now = Arc::new(AtomicI64::new(5));
+    let now = Arc::new(AtomicI64::new(0));
     let clock: Clock = {
         let now = Arc::clone(&now);
         Arc::new(move || Time(now.load(Ordering::Relaxed)))
     };
-    for (time, expect) in [(5, 5), (3, 5), (9, 9), (1, 9)] {
-        now.store(time, Ordering::Relaxed);
+    let (year, today) = (4_102_444_800_000_000, 1_700_000_000_000_000);
+    let mut kept = Vec::new();
+    for (times, ahead) in [
+        (&[today, today - 9, today + 2][..], None),
+        (&[year], None),
+        (&[today + 5], Some(Time(year))),
+    ] {
+        now.store(times[0], Ordering::Relaxed);
         let log = Log::open(dir.path(), LogSettings::default(), Arc::clone(&clock)).unwrap();
-        log.append_blocking(vec![Content::Tick]).unwrap();
-        assert_eq!(read_all(&log).last().unwrap().ingest_time, Time(expect));
+        assert_eq!(log.clock_ahead(), ahead);
+        for time in times {
+            now.store(*time, Ordering::Relaxed);
+            log.append_blocking(vec![Content::Tick]).unwrap();
+        }
+        kept = read_all(&log).iter().map(|record| record.ingest_time.0).collect();
     }
-    assert_eq!(read_all(&open(dir.path()).unwrap()).len(), 4);
+    assert_eq!(kept, [today, today, today + 2, year, today + 5]);
 }
 
 /// Scenario: many threads append at once.
@@ -130,12 +157,16 @@ fn readers_begin_where_they_are_told() {
         [(0, Some(1)), (1, Some(1)), (2, Some(1)), (3, Some(3)), (8, Some(7)), (9, None)]
     {
         let record = log.reader(from).next().unwrap();
-        assert_eq!(record.map(|record| record.first_position), first, "from {from}");
+        let begun = record.map(|read| match read {
+            Read::Record(record) => record.first_position,
+            Read::Gap(gap) => -gap.first,
+        });
+        assert_eq!(begun, first, "from {from}");
     }
 }
 
 /// Scenario: the log is trimmed while a reader is in the part that goes.
-/// Guarantees: whole segments go, the reader that has one open finishes it, a new one is told.
+/// Guarantees: whole segments go, the reader that has one open finishes it, a new one is told what is missing.
 #[test]
 fn trimmed_segments_are_gone() {
     let dir = tempfile::tempdir().unwrap();
@@ -146,8 +177,7 @@ fn trimmed_segments_are_gone() {
     }
     log.trim(6).unwrap();
     assert_eq!((log.first(), files(dir.path()).len()), (5, 2));
-    let error = log.reader(1).next().unwrap_err();
-    assert!(matches!(error, LogError::Trimmed { wanted: 1, first: 5 }), "{error}");
+    assert_eq!(gaps(&log), [(1, 4)]);
     log.trim(100).unwrap();
     assert_eq!((log.first(), log.end()), (7, 9));
 }
@@ -162,7 +192,9 @@ async fn waiting_readers_are_woken() {
     assert_eq!(reader.next().unwrap(), None);
     let ((), appended) = tokio::join!(reader.wait(), log.append(vec![Content::Tick]));
     assert_eq!(appended.unwrap().first, 1);
-    assert_eq!(reader.next().unwrap().unwrap().content, Content::Tick);
+    assert!(
+        matches!(reader.next().unwrap(), Some(Read::Record(record)) if record.content == Content::Tick)
+    );
 }
 
 /// Scenario: contents that are too large, and more than may wait.
@@ -253,19 +285,29 @@ fn unflushed_segments_are_no_obstacle() {
 }
 
 /// Scenario: one byte of the file is wrong, in a part that was flushed before the last group.
-/// Guarantees: the start, or the reader, says which file and where; rows are never made up.
+/// Guarantees: the start succeeds, the reader names the positions and the place; every other record is there,
+/// rows are never made up, and no position is given twice.
 #[test]
 fn damage_is_not_taken_for_a_torn_tail() {
     let (dir, path, bytes, ends) = crashed();
-    for at in 0..ends[1] {
+    for at in 8..ends[1] {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x20;
         fs::write(&path, &damaged).unwrap();
-        let error = open(dir.path()).unwrap_err();
+        let log = open(dir.path()).unwrap();
+        let found = read(&log);
+        let lost: Vec<&Gap> = found
+            .iter()
+            .filter_map(|read| match read {
+                Read::Gap(gap) => Some(gap),
+                Read::Record(_) => None,
+            })
+            .collect();
         assert!(
-            matches!(&error, LogError::Damaged { path: named, .. } if *named == path),
-            "{at}: {error}"
+            matches!(lost[..], [gap] if gap.first == gap.last && gap.place.contains(path.to_str().unwrap())),
+            "{at}: {lost:?}"
         );
+        assert_eq!((found.len(), log.end()), (6, 7), "{at}");
     }
 }
 
@@ -285,27 +327,87 @@ fn clean_end_guards_the_last_group() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 1;
         fs::write(&path, &damaged).unwrap();
-        assert!(matches!(open(dir.path()), Err(LogError::Damaged { .. })), "{at}");
+        assert_eq!(gaps(&open(dir.path()).unwrap()), [(1, 1)], "{at}");
     }
 }
 
-/// Scenario: damage in a segment that has a successor.
-/// Guarantees: the start succeeds, the reader stops there with the place.
-#[test]
-fn damage_in_older_segments_stops_readers() {
+/// A log of three segments with two records each, the second of which `change` was done to.
+fn segments(change: impl Fn(&Path, &[u8])) -> (tempfile::TempDir, Log) {
     let dir = tempfile::tempdir().unwrap();
     let settings = LogSettings { segment_bytes: 1, ..LogSettings::default() };
     let log = Log::open(dir.path(), settings, still()).unwrap();
     for _ in 0..3 {
-        log.append_blocking(vec![accesses(1, "x")]).unwrap();
+        log.append_blocking(vec![accesses(1, "x"), Content::Tick]).unwrap();
     }
-    let (path, mut bytes) = files(dir.path()).remove(1);
-    bytes[100] ^= 1;
-    fs::write(&path, bytes).unwrap();
-    let mut reader = log.reader(1);
-    assert!(reader.next().unwrap().is_some());
-    let error = reader.next().unwrap_err();
-    assert!(matches!(error, LogError::Damaged { offset: 8, .. }), "{error}");
+    let (path, bytes) = files(dir.path()).remove(1);
+    change(&path, &bytes);
+    (dir, log)
+}
+
+/// Scenario: in a segment that has a successor a byte is turned, its end is cut, it is emptied or deleted.
+/// Guarantees: readers come to a gap of just the positions that are not there, and go on behind it.
+#[test]
+fn damage_in_older_segments_is_a_gap() {
+    let check = |change: &dyn Fn(&Path, &[u8]), expected: (LogPosition, LogPosition)| {
+        let (dir, log) = segments(change);
+        assert_eq!(gaps(&log), [expected]);
+        drop(log);
+        let log = open(dir.path()).unwrap();
+        assert_eq!((gaps(&log), log.end()), (vec![expected], 7), "after a restart");
+    };
+    let turned = |path: &Path, bytes: &[u8], at: usize| {
+        let mut damaged = bytes.to_vec();
+        damaged[at] ^= 1;
+        fs::write(path, damaged).unwrap();
+    };
+    check(&|path, bytes| turned(path, bytes, 100), (3, 3));
+    check(&|path, bytes| turned(path, bytes, bytes.len() - 1), (4, 4));
+    check(&|path, bytes| turned(path, bytes, 8), (3, 3));
+    check(&|path, bytes| fs::write(path, &bytes[..bytes.len() - 10]).unwrap(), (4, 4));
+    check(&|path, _| fs::write(path, []).unwrap(), (3, 4));
+    check(&|path, _| fs::remove_file(path).unwrap(), (3, 4));
+}
+
+/// Scenario: the last segment is deleted, emptied, or an older copy of it is put back, while others know of
+/// positions up to ten; the whole log is deleted.
+/// Guarantees: the next record stands behind all that is known; what is missing is named, and is a gap.
+#[test]
+fn positions_are_never_given_twice() {
+    let settings = LogSettings { segment_bytes: 1, first_position: 11, ..LogSettings::default() };
+    let check = |change: &dyn Fn(&Path, &[u8]),
+                 missing: Option<LogPosition>,
+                 gap: &[(LogPosition, LogPosition)]| {
+        let (dir, log) = segments(|_, _| {});
+        drop(log);
+        let (path, bytes) = files(dir.path()).remove(2);
+        change(&path, &bytes);
+        let log = Log::open(dir.path(), settings.clone(), still()).unwrap();
+        assert_eq!(log.missing().map(|missing| missing.first), missing);
+        assert_eq!(log.append_blocking(vec![Content::Tick]).unwrap().first, 11);
+        assert_eq!(gaps(&log), gap);
+        drop(log);
+        let log = Log::open(dir.path(), settings.clone(), still()).unwrap();
+        assert_eq!((gaps(&log), log.end()), (gap.to_vec(), 12), "after a restart");
+    };
+    check(&|_, _| {}, None, &[(7, 10)]);
+    check(&|path, _| fs::remove_file(path).unwrap(), Some(5), &[(5, 10)]);
+    check(&|path, _| fs::write(path, []).unwrap(), Some(5), &[(5, 10)]);
+    check(&|path, bytes| fs::write(path, &bytes[..bytes.len() / 2]).unwrap(), None, &[(5, 10)]);
+    check(&|path, _| fs::remove_dir_all(path.parent().unwrap()).unwrap(), Some(11), &[(1, 10)]);
+}
+
+/// Scenario: something must stand first, and others append before it could be written.
+/// Guarantees: they are refused as busy until it stands there.
+#[test]
+fn what_comes_first_stands_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    log.hold();
+    assert!(matches!(log.append_blocking(vec![Content::Tick]), Err(Refusal::Busy { .. })));
+    let first =
+        futures::executor::block_on(log.append_first(vec![Content::Settings(Json("{}".into()))]));
+    assert_eq!(first.unwrap().first, 1);
+    assert_eq!(log.append_blocking(vec![Content::Tick]).unwrap().first, 2);
 }
 
 /// A disk whose writes and flushes can be made to fail, and whose flushes are counted.
@@ -333,6 +435,12 @@ impl Disk for UnreliableDisk {
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         LocalDisk.sync_dir(dir)
+    }
+    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+        LocalDisk.replace(path, text)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        LocalDisk.remove(path)
     }
 }
 
@@ -394,6 +502,8 @@ fn failing_disks_lose_nothing_acknowledged() {
         };
         assert_eq!(texts(&log), kept, "{syncs} {writes}");
         drop(log);
+        let empty = files(dir.path()).iter().filter(|(_, bytes)| bytes.len() <= 8).count();
+        assert_eq!(empty, 0, "{syncs} {writes}: nothing is left of refused groups");
         assert_eq!(texts(&open(dir.path()).unwrap()), kept, "{syncs} {writes} after a restart");
     };
     check(0, 0, false);

@@ -6,6 +6,7 @@
 //! a segment can be made.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -15,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::disk::{Disk, DiskFile};
 use super::frame::Body;
-use super::segment::{MAGIC, Segment, Segments};
+use super::segment::{BEGUN, MAGIC, Segment, Segments};
 use super::{Appended, LogSettings, Refusal};
 
 /// Bytes that are flushed together at most, but for a single append that is larger.
@@ -71,7 +72,10 @@ pub(super) struct Writer {
     open: Option<Open>,
     sequence: u64,
     next: LogPosition,
+    /// Of this run: a clock that was wrong before is no reason to be wrong now.
     last_time: Option<Time>,
+    /// The last group could not be written.
+    is_failing: bool,
 }
 
 impl Writer {
@@ -80,10 +84,10 @@ impl Writer {
         settings: LogSettings,
         clock: Clock,
         segments: Arc<Segments>,
-        last_time: Option<Time>,
     ) -> Self {
         let (sequence, next) = (segments.next_sequence(), segments.end());
-        Self { disk, settings, clock, segments, open: None, sequence, next, last_time }
+        let (open, last_time, is_failing) = (None, None, false);
+        Self { disk, settings, clock, segments, open, sequence, next, last_time, is_failing }
     }
 
     /// Serves jobs until it is told to close.
@@ -116,8 +120,10 @@ impl Writer {
             return;
         }
         let has_room = self.segments.bytes() + bytes as u64 <= self.settings.budget_bytes;
-        // The second try is on a new segment.
-        let written = has_room && (self.try_write(&group) || self.try_write(&group));
+        // The second try is on a new segment; where the one before failed too, this one is new already.
+        let written =
+            has_room && (self.try_write(&group) || !self.is_failing && self.try_write(&group));
+        self.is_failing = has_room && !written;
         let mut first = self.next;
         for append in group {
             let last = first + append.positions() - 1;
@@ -136,9 +142,15 @@ impl Writer {
 
     fn try_write(&mut self, group: &[Append]) -> bool {
         let written = self.write(group);
-        if let Err(error) = &written {
-            tracing::error!(%error, "writing the log failed; its segment is left, nothing of the group is acknowledged");
-            self.abandon();
+        match &written {
+            // Told once, however often senders try again.
+            Err(error) if !self.is_failing => {
+                tracing::error!(%error, "writing the log failed: nothing of the group is acknowledged, and senders are asked to try again");
+                self.abandon();
+            }
+            Err(_) => self.abandon(),
+            Ok(()) if self.is_failing => tracing::warn!("the log can be written again"),
+            Ok(()) => {}
         }
         written.is_ok()
     }
@@ -205,12 +217,25 @@ fn begin(
     let mut segment = Segment::new(&segments.dir, *sequence, first);
     // A file that could not be finished keeps its number; it holds no frames and no one reads it.
     *sequence += 1;
-    let mut file = disk.create(&segment.path)?;
-    file.write_all(MAGIC)?;
-    file.sync()?;
-    disk.sync_dir(&segments.dir)?;
+    let made = make(disk, &segments.dir, &segment);
+    if made.is_err()
+        && let Err(error) = disk.remove(&segment.path)
+    {
+        tracing::debug!(%error, "removing an unfinished segment failed");
+    }
+    let file = made?;
     segment.bytes = MAGIC.len() as u64;
     let bytes = segment.bytes;
     segments.push(segment);
     Ok(Open { file, bytes })
+}
+
+fn make(disk: &dyn Disk, dir: &Path, segment: &Segment) -> io::Result<Box<dyn DiskFile>> {
+    let mut file = disk.create(&segment.path)?;
+    file.write_all(MAGIC)?;
+    file.sync()?;
+    let name = segment.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    disk.replace(&dir.join(BEGUN), name)?;
+    disk.sync_dir(dir)?;
+    Ok(file)
 }

@@ -61,10 +61,19 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens the file, and reads what it holds up to where it was cut. The cut tail goes with the
-    /// rewriting that has to follow.
+    /// Opens the file, and reads what it holds up to where it was cut. The cut tail goes, with the
+    /// rewriting that follows at the latest.
     pub(super) fn open(directory: &Path) -> Result<(Self, Vec<Note>), OutboxError> {
         open(directory).map_err(|source| failed("opening", directory, source))
+    }
+
+    /// What the file holds, if it is there.
+    pub(super) fn read(directory: &Path) -> Result<Vec<Note>, OutboxError> {
+        match std::fs::read(directory.join(NAME)) {
+            Ok(bytes) => Ok(notes(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(failed("reading", directory, source)),
+        }
     }
 
     /// Appends notes; they are on the device when this returns.
@@ -78,10 +87,16 @@ impl Journal {
         written.map_err(|source| failed("writing", &self.directory, source))
     }
 
-    /// Puts `notes` in the place of everything.
+    /// Puts `notes` in the place of everything; on a full disk the file stays as it is, which says the same.
     pub(super) fn rewrite(&mut self, notes: &[Note]) -> Result<(), OutboxError> {
-        let rewritten = rewrite(&self.directory, notes);
-        self.file = rewritten.map_err(|source| failed("rewriting", &self.directory, source))?;
+        match rewrite(&self.directory, notes) {
+            Ok(file) => self.file = file,
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                tracing::warn!(%error, "the outbox is not made shorter");
+                let _absent = std::fs::remove_file(beside(&self.directory));
+            }
+            Err(source) => return Err(failed("rewriting", &self.directory, source)),
+        }
         Ok(())
     }
 }
@@ -94,18 +109,23 @@ fn open(directory: &Path) -> io::Result<(Journal, Vec<Note>)> {
     sync_directory(directory)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
+    file.set_len(whole(&bytes) as u64)?;
     Ok((Journal { directory: directory.to_owned(), file }, notes(&bytes)))
 }
 
 /// A new file beside the old one takes its name when it is whole and flushed.
 fn rewrite(directory: &Path, notes: &[Note]) -> io::Result<File> {
-    let beside = directory.join(format!("{NAME}.new"));
+    let beside = beside(directory);
     let mut file = File::create(&beside)?;
     file.write_all(&lines(notes)?)?;
     file.sync_all()?;
     std::fs::rename(&beside, directory.join(NAME))?;
     sync_directory(directory)?;
     Ok(file)
+}
+
+fn beside(directory: &Path) -> PathBuf {
+    directory.join(format!("{NAME}.new"))
 }
 
 /// A name is on the device only when its directory is.
@@ -126,6 +146,12 @@ fn lines(notes: &[Note]) -> io::Result<Vec<u8>> {
 /// The notes up to the first line that is not whole.
 fn notes(bytes: &[u8]) -> Vec<Note> {
     bytes.split_inclusive(|byte| *byte == b'\n').map_while(note).collect()
+}
+
+/// Bytes of the lines that are whole.
+fn whole(bytes: &[u8]) -> usize {
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    lines.take_while(|line| note(line).is_some()).map(<[u8]>::len).sum()
 }
 
 fn note(line: &[u8]) -> Option<Note> {
