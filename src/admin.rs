@@ -45,6 +45,7 @@ async fn metrics(State(admin): State<Admin>) -> String {
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     let lacks = match admin.ready.load(Ordering::Relaxed) {
+        true if admin.log.is_held() => Some("the log takes nothing: is the disk full?".to_owned()),
         true => admin.progress.lacks(),
         false => Some("starting or stopping".to_owned()),
     };

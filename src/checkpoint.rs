@@ -82,9 +82,9 @@ pub(crate) fn publish(
         pieces.extend([length.as_slice(), part]);
     }
     let mut hasher = blake3::Hasher::new();
-    pieces.iter().for_each(|piece| {
+    for piece in &pieces {
         hasher.update(piece);
-    });
+    }
     let hash = hasher.finalize();
     pieces.push(hash.as_bytes());
     write_durably(&dir.join(format!("{position:020}.state")), &pieces)?;

@@ -218,6 +218,9 @@ pub(crate) struct DoctorArgs {
     /// Print the audit policy that leaves nothing out that Durward needs, and nothing else
     #[arg(long)]
     pub(crate) audit_policy: bool,
+    /// Read every file of the lake and compare it with its checksums; exits with 1 if one is not what was written
+    #[arg(long)]
+    pub(crate) verify: bool,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,

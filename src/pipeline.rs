@@ -22,7 +22,7 @@ use durward_schemas::tables::Delivery;
 use durward_schemas::{Clock, Time};
 use tokio::sync::mpsc;
 
-use self::begin::Begun;
+use self::begin::{Begun, Witness};
 use self::patience::Patience;
 pub(crate) use self::tell::{SharedOutbox, Telling};
 use crate::data_dir::DataDir;
@@ -67,6 +67,7 @@ pub(crate) struct Pipeline {
     cared: Instant,
     /// The lake holds what the log held up to here.
     known: LogPosition,
+    witness: Witness,
     /// What of our own was lost, and is not told yet.
     losses: Vec<Loss>,
     patience: Patience,
@@ -79,7 +80,7 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// Everything as the last checkpoint left it; the log tells the rest.
     pub(crate) fn open(store: Store, telling: Option<Telling>) -> anyhow::Result<Self> {
-        let Begun { state, losses } = begin::begin(&store)?;
+        let Begun { state, losses, witness } = begin::begin(&store)?;
         let reached = state.position;
         let Store { dir, lake, log, known, opened, .. } = store;
         let reader = log.reader(reached + 1);
@@ -103,6 +104,7 @@ impl Pipeline {
             care: None,
             cared: Instant::now(),
             known,
+            witness,
             losses,
             patience: Patience::none(),
             progress,
@@ -231,7 +233,10 @@ impl Pipeline {
     /// Everything up to `position` is in the state.
     fn reach(&mut self, position: LogPosition) {
         self.reached = position;
-        self.progress.reach(position);
+        // What people rely on can be asked for.
+        if self.lake.pending() == 0 {
+            self.progress.reach(position);
+        }
     }
 
     /// Takes the rows of a turn and what is judged of them to the lake, and says so to those who count.

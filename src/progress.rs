@@ -16,7 +16,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Everything up to `target` was in the log at the start; the state holds everything up to `reached`.
+    /// Everything up to `target` was in the log at the start; everything up to `reached` can be asked for.
     pub(crate) fn begin(&self, reached: LogPosition, target: LogPosition) {
         self.target.store(target, Ordering::Relaxed);
         self.reached.store(reached, Ordering::Relaxed);

@@ -169,7 +169,8 @@ impl Lake {
 
     /// Whether the disk has room for what is staged: what is begun on a full disk leaves halves behind.
     fn check_room(&self) -> Result<(), LakeError> {
-        let failed = |source| LakeError::Disk { doing: "writing to", path: self.dir.clone(), source };
+        let failed =
+            |source| LakeError::Disk { doing: "writing to", path: self.dir.clone(), source };
         let disk = rustix::fs::statvfs(&self.dir).map_err(|error| failed(error.into()))?;
         let staged: usize = self.tables.values().map(DeltaLog::staged_bytes).sum();
         let room = disk.f_bavail.saturating_mul(disk.f_frsize);

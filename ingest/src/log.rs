@@ -147,6 +147,12 @@ impl Log {
         self.appender.hold();
     }
 
+    /// Whether something must still be appended before everything else.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.appender.is_held()
+    }
+
     /// Appends what must stand before everything else, and then lets others append.
     pub async fn append_first(
         &self,

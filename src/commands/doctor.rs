@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use durward_correlate::doctor;
 use durward_correlate::explain::Fields;
+use durward_correlate::lake::{Verified, verify};
 use durward_detect::{Exemption, escape, rule};
 use serde_json::Value;
 
@@ -29,14 +30,18 @@ pub(crate) async fn doctor(data_dir: &Path, args: &DoctorArgs) -> Result<ExitCod
         return Ok(ExitCode::SUCCESS);
     }
     let lake = Lake { dir: readable_lake(data_dir)?, limits: limits(args.limits) };
+    let verified = if args.verify { Some(verified(&lake.dir).await?) } else { None };
     let (sources, mut advice) = doctor::examine(&lake).await?;
+    advice.extend(verified.iter().flat_map(checked));
+    let is_wrong = verified.is_some_and(|verified| !verified.wrong.is_empty());
+    let code = ExitCode::from(u8::from(is_wrong));
     advice.extend(silent_rules(&lake).await?);
     advice.extend(wide_silences(data_dir));
     advice.extend(losses(data_dir).iter().rev().map(lost));
     let mut out = crate::out::lock();
     if args.output != Output::Table {
         writeln!(out, "{:#}", doctor::facts(&sources, &advice))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
     writeln!(out, "Sources")?;
     for source in &sources {
@@ -55,7 +60,7 @@ pub(crate) async fn doctor(data_dir: &Path, args: &DoctorArgs) -> Result<ExitCod
             hint::complete(said.advice, data_dir)
         )?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 /// One source in a line.
@@ -98,6 +103,34 @@ fn wide_silences(data_dir: &Path) -> Vec<doctor::Advice> {
         }
     })
     .collect()
+}
+
+/// Every file of the lake, read.
+async fn verified(lake: &Path) -> Result<Verified, Failure> {
+    verify(lake).await.map_err(|error| {
+        Failure::io(format!("{:#}", anyhow::Error::from(error))).hint(
+            "put the table back from a copy of the directory, or remove it: it is then made anew with what is left",
+        )
+    })
+}
+
+/// What came of reading every file of the lake.
+fn checked(verified: &Verified) -> Vec<doctor::Advice> {
+    let unknown = match verified.unknown {
+        0 => String::new(),
+        unknown => format!(", {unknown} have no checksums and cannot be compared"),
+    };
+    let summary = doctor::Advice {
+        lacks: false,
+        finding: format!("{} files of the lake are what was written{unknown}", verified.whole),
+        advice: "the log and the checkpoints have checksums of their own, which are checked whenever they are read",
+    };
+    let wrong = verified.wrong.iter().map(|wrong| doctor::Advice {
+        lacks: true,
+        finding: format!("{} of table {}: {}", wrong.path.display(), wrong.table, wrong.what),
+        advice: "rows of this file cannot be relied on: put it back from a copy of the directory",
+    });
+    wrong.chain([summary]).collect()
 }
 
 /// What follows from a loss of our own.

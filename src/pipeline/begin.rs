@@ -19,6 +19,31 @@ const SOURCES: [&str; 7] =
 pub(super) struct Begun {
     pub(super) state: Checkpoint,
     pub(super) losses: Vec<Loss>,
+    pub(super) witness: Witness,
+}
+
+/// What is known of the completeness of the lake's tables.
+#[derive(Debug, Default)]
+pub(super) struct Witness {
+    /// Up to where each table that holds something is complete, as its commits say. What it held beyond would
+    /// be gone without a trace, but for the checkpoints.
+    now: BTreeMap<String, LogPosition>,
+    /// The position of the newest checkpoint that reads back, and up to where each table was complete then.
+    then: Option<(LogPosition, BTreeMap<String, LogPosition>)>,
+}
+
+impl Witness {
+    /// The tables that may lack rows at positions up to `last` which come from the log alone, and up to where
+    /// they hold them.
+    pub(super) fn short(&self, last: LogPosition) -> Vec<(&str, LogPosition)> {
+        let is_borne_out = |table: &str, now: LogPosition| {
+            let then = self.then.as_ref().filter(|(position, _)| *position >= last);
+            then.is_some_and(|(_, tables)| tables.get(table).is_none_or(|then| *then <= now))
+        };
+        let sources = self.now.iter().filter(|(table, _)| SOURCES.contains(&table.as_str()));
+        let short = sources.filter(|(table, now)| **now < last && !is_borne_out(table, **now));
+        short.map(|(table, now)| (table.as_str(), *now)).collect()
+    }
 }
 
 /// The state before the first record that is to be taken.
@@ -26,19 +51,21 @@ pub(super) fn begin(store: &Store) -> anyhow::Result<Begun> {
     let correlate = durward_correlate::Settings::default();
     let mut losses = missing(store);
     let coverage = store.lake.coverage();
+    let mut witness = Witness { now: coverage.clone(), then: None };
     let mut held = BTreeMap::new();
     let mut chosen = None;
     for found in checkpoint::load(&store.dir.checkpoints(), correlate)? {
         match found {
             Ok(found) => {
                 let short = short(&found.header.tables, &coverage);
+                witness.then.get_or_insert((found.state.position, found.header.tables));
                 if short.is_empty() {
                     chosen = Some(found.state);
                     break;
                 }
-                short.into_iter().for_each(|(table, end)| {
+                for (table, end) in short {
                     held.entry(table).or_insert(end);
-                });
+                }
             }
             Err(why) => losses.push(Loss {
                 part: "checkpoints".into(),
@@ -65,7 +92,7 @@ pub(super) fn begin(store: &Store) -> anyhow::Result<Begun> {
             detection: Detection::new(Settings::default())?,
         },
     };
-    Ok(Begun { state, losses })
+    Ok(Begun { state, losses, witness })
 }
 
 /// What directory and log say is missing.
@@ -75,7 +102,7 @@ fn missing(store: &Store) -> Vec<Loss> {
     losses.extend(store.log.missing().map(|missing| Loss {
         part: "log".into(),
         text: format!(
-            "{} of the log is missing: the lake holds what it held up to position {}; whatever it held beyond is lost, and how much that is, nobody knows",
+            "{} is missing: the lake holds what it held up to position {}; whatever it held beyond is lost, and how much that is, nobody knows",
             missing.what, store.known
         ),
         is_lasting: true,
@@ -135,6 +162,25 @@ fn fell_short(table: &str, covered: LogPosition, end: LogPosition, first: LogPos
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Scenario: tables that end before a gap does, without a checkpoint, with one behind the gap, with one that
+    /// knew one of the tables to hold more, and with one from before the gap.
+    /// Guarantees: a table is complete only if a checkpoint says so.
+    #[test]
+    fn tables_are_complete_as_far_as_checkpoints_bear_out() {
+        let tables = |accesses: LogPosition| {
+            let tables = [("accesses", accesses), ("changes", 40), ("spans", 900)];
+            BTreeMap::from(tables.map(|(name, end)| (name.to_owned(), end)))
+        };
+        let check = |then: Option<(LogPosition, LogPosition)>, expected: &[(&str, LogPosition)]| {
+            let then = then.map(|(position, accesses)| (position, tables(accesses)));
+            assert_eq!(Witness { now: tables(50), then }.short(600), expected);
+        };
+        check(None, &[("accesses", 50)]);
+        check(Some((700, 50)), &[]);
+        check(Some((700, 60)), &[("accesses", 50)]);
+        check(Some((500, 50)), &[("accesses", 50)]);
+    }
 
     /// Scenario: a table that a checkpoint knew to hold rows up to 300 holds less, with logs that begin at once, in
     /// the middle and behind; a table whose rows are made from others.

@@ -27,7 +27,8 @@ impl Pipeline {
             telling.skip_to(gap.last)?;
         }
         self.reach(gap.last);
-        self.losses.push(loss(&gap, held, oldest.as_deref()));
+        let short = if gap.first <= held { self.witness.short(held) } else { Vec::new() };
+        self.losses.push(loss(&gap, held, &short, oldest.as_deref()));
         self.flush().await?;
         // So that it need not be done again.
         self.checkpoint()
@@ -63,40 +64,48 @@ impl Pipeline {
     }
 }
 
-fn loss(gap: &Gap, held: LogPosition, oldest: Option<&str>) -> Loss {
+/// A gap that the lake holds up to `held`, but for what the `short` tables may have held beyond their ends.
+fn loss(gap: &Gap, held: LogPosition, short: &[(&str, LogPosition)], oldest: Option<&str>) -> Loss {
     let Gap { first, last, place } = gap;
-    let is_lasting = held < *last;
-    let mut text = format!("positions {first} to {last} are not in the log any more ({place})");
+    let mut parts =
+        vec![format!("positions {first} to {last} are not in the log any more ({place})")];
     if *first <= held {
         let oldest = oldest.unwrap_or("now, since the lake had no rows");
-        text += &format!(
-            ": the state was made anew from the lake, which holds what was recorded since {oldest}"
-        );
+        parts.push(format!(
+            "the state was made anew from the lake, which holds what was recorded since {oldest}"
+        ));
     }
-    if is_lasting {
-        text += &format!("; those from position {} on are lost", (*first).max(held + 1));
+    parts.extend(short.iter().map(|(table, end)| {
+        format!("{table} ends at position {end}, and whatever it held beyond is lost")
+    }));
+    if held < *last {
+        parts.push(format!("those from position {} on are lost", (*first).max(held + 1)));
     }
-    Loss { part: "log".into(), text, is_lasting }
+    let text = parts.join("; ");
+    Loss { part: "log".into(), text, is_lasting: held < *last || !short.is_empty() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Scenario: a gap that the lake holds whole, in part, and not at all.
+    /// Scenario: a gap that the lake holds whole, in part, and not at all; a table that may have held more.
     /// Guarantees: only what the lake does not hold is told as lost, with its positions.
     #[test]
     fn only_what_the_lake_lacks_is_lost() {
-        let check = |held: LogPosition, expected: &str| {
+        let check = |held: LogPosition, short: &[(&str, LogPosition)], expected: &str| {
             let gap = Gap { first: 5, last: 9, place: "there".into() };
-            let loss = loss(&gap, held, Some("then"));
-            assert_eq!((loss.text.as_str(), loss.is_lasting), (expected, held < 9));
+            let loss = loss(&gap, held, short, Some("then"));
+            let is_lasting = held < 9 || !short.is_empty();
+            assert_eq!((loss.text.as_str(), loss.is_lasting), (expected, is_lasting));
         };
         let gone = "positions 5 to 9 are not in the log any more (there)";
         let made =
             ": the state was made anew from the lake, which holds what was recorded since then";
-        check(9, &format!("{gone}{made}"));
-        check(6, &format!("{gone}{made}; those from position 7 on are lost"));
-        check(0, &format!("{gone}; those from position 5 on are lost"));
+        let lacks = "; accesses ends at position 7, and whatever it held beyond is lost";
+        check(9, &[], &format!("{gone}{made}"));
+        check(9, &[("accesses", 7)], &format!("{gone}{made}{lacks}"));
+        check(6, &[], &format!("{gone}{made}; those from position 7 on are lost"));
+        check(0, &[], &format!("{gone}; those from position 5 on are lost"));
     }
 }

@@ -36,6 +36,7 @@ impl Pipeline {
         }
         self.accepted();
         self.flushed = self.reached;
+        self.progress.reach(self.flushed);
         self.known = self.known.max(self.flushed);
         self.waiting_since = None;
         if self.cared.elapsed() >= CARE_EVERY {

@@ -65,7 +65,8 @@ impl Patience {
     /// # Errors
     /// With `error`, if there is no patience or it is time to stop.
     pub(super) async fn refused(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
-        let stopping = "stopping while the disk refuses; the log holds what it refused, for the next start";
+        let stopping =
+            "stopping while the disk refuses; the log holds what it refused, for the next start";
         let Some(progress) = self.progress.clone() else { return Err(error) };
         if self.is_stopping() {
             return Err(error.context(stopping));

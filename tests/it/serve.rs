@@ -40,7 +40,13 @@ impl Running {
     /// A server that ends as in a crash when it comes to the place `at`.
     fn start_to_crash(place: &Place, more: &[String], at: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_durward"));
-        command.env("DURWARD_DATA_DIR", place.data()).env("DURWARD_CRASH_AT", at);
+        command.env("DURWARD_CRASH_AT", at);
+        Self::start_by(command, place, more)
+    }
+
+    /// A server that `command` runs, which takes what is asked of the program.
+    pub(crate) fn start_by(mut command: Command, place: &Place, more: &[String]) -> Self {
+        command.env("DURWARD_DATA_DIR", place.data());
         command.args(["serve", "-o", "json"]);
         for door in ["audit", "otlp_grpc", "otlp_http", "web", "admin"] {
             command.args(["--set", &format!("listen.{door}.address=127.0.0.1:0")]);

@@ -37,7 +37,7 @@ pub(crate) fn beside(path: &Path) -> Option<PathBuf> {
 
 /// Whether a file of this name holds checksums.
 pub(crate) fn is_checksums(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(".crc")
+    name.starts_with('.') && Path::new(name).extension().is_some_and(|extension| extension == "crc")
 }
 
 /// Writes the checksums of `path`, flushed to the device but for their name.
@@ -64,11 +64,8 @@ pub(crate) fn check(path: &Path) -> io::Result<Checked> {
     let found = checksums(&bytes);
     let found = found.get(header().len()..).unwrap_or_default();
     let same = written.chunks(4).zip(found.chunks(4)).take_while(|(one, other)| one == other);
-    let same = same.count();
-    Ok(match written == found {
-        true => Checked::Whole,
-        false => Checked::Damaged(same * CHUNK),
-    })
+    let damaged = Checked::Damaged(same.count() * CHUNK);
+    Ok(if written == found { Checked::Whole } else { damaged })
 }
 
 fn header() -> [u8; 8] {

@@ -159,6 +159,13 @@ impl DeltaLog {
         Ok(())
     }
 
+    /// As if the commit of all that is staged had been refused.
+    #[cfg(test)]
+    pub(crate) fn doubt_all(&mut self, upto: LogPosition) {
+        let (version, batches) = (self.table.version(), self.staged.len());
+        self.doubt = Some(Doubt { version, batches, upto });
+    }
+
     /// Reads from the disk whether a commit happened.
     async fn resolve(&mut self, doubt: Doubt) -> Result<(), DeltaTableError> {
         self.table.load().await?;

@@ -110,3 +110,51 @@ async fn retention_keeps_latest_versions() {
         assert_eq!(delta.covered(), 3);
     }
 }
+
+/// Scenario: the directory of a table's commits is not there when rows are to be committed, and is there again.
+/// Guarantees: the refusal is told, and the next flush writes the rows once.
+#[tokio::test]
+async fn refused_commits_are_made_later() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let turns = tests::play(&mut Correlator::default(), tests::story(), &[5]);
+    let mut lake = Lake::open(dir.path(), "test").await.expect("a lake");
+    let commits = dir.path().join("accesses/_delta_log");
+    let aside = dir.path().join("aside");
+    std::fs::rename(&commits, &aside).expect("moved");
+    std::fs::write(&commits, "no directory").expect("a file");
+    lake.stage(&turns[0], &Judged::default());
+    lake.flush(turns[0].last_position).await.expect_err("refused");
+    lake.flush(turns[0].last_position).await.expect_err("refused again");
+    std::fs::remove_file(&commits).expect("removed");
+    std::fs::rename(&aside, &commits).expect("moved back");
+    lake.stage(&turns[1], &Judged::default());
+    lake.flush(turns[1].last_position).await.expect("a commit");
+    assert_eq!(count(&lake).await, tests::story().len());
+    assert_eq!(lake.covered("accesses"), turns[1].last_position);
+}
+
+/// Scenario: a commit happened, and an error was told of it; rows came since then.
+/// Guarantees: what was committed is not written again, what came since is.
+#[tokio::test]
+async fn commits_that_happened_are_not_made_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let turns = tests::play(&mut Correlator::default(), tests::story(), &[5]);
+    let mut lake = Lake::open(dir.path(), "test").await.expect("a lake");
+    let mut other = Lake::open(dir.path(), "test").await.expect("a lake");
+    lake.stage(&turns[0], &Judged::default());
+    lake.flush(turns[0].last_position).await.expect("a commit");
+    // The other stands for the same writer, which heard of an error.
+    other.stage(&turns[0], &Judged::default());
+    for delta in other.tables.values_mut() {
+        delta.doubt_all(turns[0].last_position);
+    }
+    other.stage(&turns[1], &Judged::default());
+    other.flush(turns[1].last_position).await.expect("a commit");
+    assert_eq!(count(&other).await, tests::story().len());
+}
+
+/// Rows of accesses as they are stored, whatever they say.
+async fn count(lake: &Lake) -> usize {
+    let rows = lake.tables["accesses"].rows::<durward_schemas::tables::Access>(0, LogPosition::MAX);
+    rows.await.expect("rows").len()
+}

@@ -1,5 +1,6 @@
 use durward_schemas::Time;
 use durward_schemas::cell::Json;
+use durward_schemas::record::{Loss, Turn};
 use durward_schemas::time::{HOUR, MINUTE, SECOND};
 use durward_schemas::values::{ChangeKind, Decision, EventRole, FindingState, IdentityKind};
 use serde_json::{Value, json};
@@ -415,4 +416,31 @@ fn the_root_minter_counts() {
     assert_eq!(severity_id, severity::HIGH);
     assert!(reason.contains("ServiceAccount ops/backup"), "{reason}");
     assert_eq!(of(&used(ledger)), None);
+}
+
+/// Scenario: the log says that a part of our own was lost for good, that another was mended, and the first again.
+/// Guarantees: each is a finding about nobody and no event; what lasts opens one incident that people are owed.
+#[test]
+fn losses_are_findings() {
+    let loss = |text: &str, is_lasting: bool| Turn {
+        last_position: 7,
+        loss: Some(Loss { part: "log".into(), text: text.into(), is_lasting }),
+        ..Turn::default()
+    };
+    let mut detection = Detection::new(Settings::default()).expect("rules");
+    let gone = detection.observe(&loss("positions 5 to 7 are lost", true));
+    let mended = detection.observe(&loss("checkpoint 5 is passed over", false));
+    let again = detection.observe(&loss("positions 5 to 7 are lost", true));
+    let finding = gone.findings.first().expect("a finding");
+    assert_eq!((finding.severity_id, finding.identity.as_ref()), (severity::HIGH, None));
+    assert_eq!(finding.reason, "positions 5 to 7 are lost");
+    assert!(gone.finding_events.is_empty() && gone.owed.len() == 1, "{gone:?}");
+    let severities: Vec<i64> = mended.findings.iter().map(|finding| finding.severity_id).collect();
+    assert_eq!((severities, mended.incidents.len()), (vec![severity::LOW], 0));
+    assert!(
+        again
+            .incidents
+            .iter()
+            .all(|incident| incident.incident_id == gone.incidents[0].incident_id)
+    );
 }

@@ -109,6 +109,10 @@ impl Appender {
         self.is_held.store(true, Ordering::SeqCst);
     }
 
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::SeqCst)
+    }
+
     /// Appends what must stand before everything else, then lets others append.
     pub(super) async fn append_first(&self, contents: &[Content]) -> Result<Appended, Refusal> {
         let appended = self.hand_over(contents)?.await.unwrap_or(Err(Refusal::Closed))?;
@@ -118,7 +122,7 @@ impl Appender {
 
     /// Hands contents to the writer, or says at once that there is no room.
     pub(super) fn enqueue(&self, contents: &[Content]) -> Result<Answer, Refusal> {
-        if self.is_held.load(Ordering::SeqCst) {
+        if self.is_held() {
             return Err(self.busy());
         }
         self.hand_over(contents)

@@ -53,7 +53,7 @@ pub(super) fn recover(dir: &Path, first_position: LogPosition) -> Result<Recover
             fs::remove_file(&empty.path).map_err(|source| LogError::file(&empty.path, source))?;
         }
     }
-    let missing = missing(&segments, begun, first_position);
+    let mut missing = missing(&segments, begun, first_position);
     let Some(last) = segments.last_mut() else {
         return Ok(Recovered { segments, end: first_position, last_ingest_time: None, missing });
     };
@@ -66,11 +66,8 @@ pub(super) fn recover(dir: &Path, first_position: LogPosition) -> Result<Recover
     };
     let end = scan.end.max(first_position);
     if scan.end < end {
-        tracing::warn!(
-            end = scan.end,
-            next = end,
-            "the log ends before what lake, checkpoints and outbox know: it goes on behind them"
-        );
+        let what = format!("the end of the log, from position {} on,", scan.end);
+        missing.get_or_insert(Missing { what, first: scan.end });
     }
     Ok(Recovered { segments, end, last_ingest_time, missing })
 }
@@ -84,11 +81,11 @@ fn missing(
     let newest = segments.last().map_or(0, |segment| segment.sequence);
     match begun {
         Some((sequence, first)) if sequence > newest => {
-            let what = format!("segment {sequence}, which begins at position {first},");
+            let what = format!("segment {sequence} of the log, which begins at position {first},");
             Some(Missing { what, first })
         }
         None if segments.is_empty() && first_position > 1 => {
-            Some(Missing { what: "every segment".to_owned(), first: first_position })
+            Some(Missing { what: "every segment of the log".to_owned(), first: first_position })
         }
         _ => None,
     }

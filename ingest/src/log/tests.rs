@@ -389,10 +389,10 @@ fn positions_are_never_given_twice() {
         let log = Log::open(dir.path(), settings.clone(), still()).unwrap();
         assert_eq!((gaps(&log), log.end()), (gap.to_vec(), 12), "after a restart");
     };
-    check(&|_, _| {}, None, &[(7, 10)]);
+    check(&|_, _| {}, Some(7), &[(7, 10)]);
     check(&|path, _| fs::remove_file(path).unwrap(), Some(5), &[(5, 10)]);
     check(&|path, _| fs::write(path, []).unwrap(), Some(5), &[(5, 10)]);
-    check(&|path, bytes| fs::write(path, &bytes[..bytes.len() / 2]).unwrap(), None, &[(5, 10)]);
+    check(&|path, bytes| fs::write(path, &bytes[..bytes.len() / 2]).unwrap(), Some(5), &[(5, 10)]);
     check(&|path, _| fs::remove_dir_all(path.parent().unwrap()).unwrap(), Some(11), &[(1, 10)]);
 }
 
