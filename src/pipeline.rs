@@ -18,6 +18,7 @@ use durward_schemas::Clock;
 use durward_schemas::ids::LogPosition;
 use durward_schemas::record::{Record, Turn};
 use durward_schemas::tables::Delivery;
+use futures::FutureExt as _;
 use tokio::sync::mpsc;
 
 pub(crate) use self::tell::{SharedOutbox, Telling};
@@ -111,6 +112,10 @@ impl Pipeline {
     pub(crate) async fn run(&mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         tokio::pin!(stop);
         loop {
+            // Also while it is behind: senders that never pause must not keep it from its end.
+            if stop.as_mut().now_or_never().is_some() {
+                return Ok(());
+            }
             if let Some(record) = self.reader.next()? {
                 self.take(record).await?;
                 continue;
@@ -125,9 +130,13 @@ impl Pipeline {
         }
     }
 
-    /// Takes everything that the log holds, makes it queryable, and publishes a checkpoint.
-    pub(crate) async fn catch_up(&mut self) -> anyhow::Result<()> {
-        while let Some(record) = self.reader.next()? {
+    /// Takes what the log holds for so long, makes it queryable, and publishes a checkpoint. Whatever is left
+    /// the next start takes.
+    pub(crate) async fn catch_up(&mut self, within: Duration) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while began.elapsed() < within
+            && let Some(record) = self.reader.next()?
+        {
             self.take(record).await?;
         }
         while let Ok(delivery) = self.deliveries.1.try_recv() {

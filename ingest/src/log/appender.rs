@@ -98,7 +98,7 @@ impl Appender {
     }
 
     /// Hands contents to the writer, or says at once that there is no room.
-    pub(super) fn enqueue(
+    pub(crate) fn enqueue(
         &self,
         contents: &[Content],
     ) -> Result<oneshot::Receiver<Result<Appended, Refusal>>, Refusal> {

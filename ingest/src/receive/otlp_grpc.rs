@@ -20,9 +20,8 @@ use tokio::net::TcpListener;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::body::Room;
-use super::client::Client;
-use super::otlp::{Coding, Door, NotTaken, OtlpSettings, Sent, Taken, never_retries};
+use super::client::Peer;
+use super::otlp::{Coding, Door, NotTaken, OtlpSettings, Sent, Taken};
 use super::otlp_http::response_bytes;
 use super::serve;
 use crate::format::otlp::Signal;
@@ -41,9 +40,9 @@ pub async fn serve(
     intake: Intake,
     shutdown: impl Future<Output = ()>,
 ) {
-    let (tls, connections) = (settings.tls.clone(), intake.settings().connections);
+    let (tls, limits) = (settings.tls.clone(), intake.settings().limits);
     let app = app(Door::new(settings, intake));
-    serve::serve(listener, tls, app, connections, shutdown).await;
+    serve::serve(listener, tls, app, limits, shutdown).await;
 }
 
 fn app(door: Door) -> Router {
@@ -65,14 +64,15 @@ fn app(door: Door) -> Router {
 async fn receive(door: &Door, signal: Signal, request: Request) -> Taken {
     let (head, body) = request.into_parts();
     let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let mut room = Room::new(&door.intake, never_retries(text(header::USER_AGENT.as_str())));
+    let peer = Peer::of(&head.extensions);
+    let mut room = door.room(&peer, text(header::USER_AGENT.as_str()));
     let bytes = door.body(body, &mut room).await?;
     let (is_compressed, message) = message(&bytes)?;
     let encoding =
         if is_compressed { text("grpc-encoding").unwrap_or_default() } else { "identity" };
-    let client = head.extensions.get::<Client>().cloned().unwrap_or_default();
-    let sent = Sent { signal, coding: Coding::Protobuf, encoding, bytes: message, client };
-    door.take(sent, &mut room).await
+    let encoding = encoding.to_owned();
+    let sent = Sent { signal, coding: Coding::Protobuf, encoding, bytes: message, peer };
+    door.take(sent, room).await
 }
 
 /// The one message of a call, and whether it is compressed.
