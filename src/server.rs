@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use durward_detect::alert::{Alert, Outbox};
+use durward_ingest::receive::page::Hosts;
 use durward_ingest::receive::webhook::WebhookSettings;
 use durward_ingest::receive::{
     DoorTls, Limits, OtlpSettings, otlp_grpc, otlp_http, serve, upload, webhook,
@@ -113,9 +114,11 @@ impl Server {
         let intake = Intake::new(log.appender(), keys, Arc::clone(&clock), reading);
         let ready = Arc::new(AtomicBool::new(true));
         let reload = Reload::of(&log, &metrics, &config, &detection, &settings.tls, silences);
-        let admin =
-            admin::router(Admin { metrics, log: Arc::clone(&log), ready: Arc::clone(&ready) });
-        let web = web::router(lake, upload::router(intake.clone(), &token));
+        let admin = Admin { metrics, log: Arc::clone(&log), ready: Arc::clone(&ready) };
+        let hosts = |door: &Door| Hosts::of_door(false, &door.hosts);
+        let admin = admin::router(admin, hosts(&config.listen.admin));
+        let upload = upload::router(intake.clone(), &token);
+        let web = web::router(lake, upload, hosts(&config.listen.web));
         let doors = open(listeners, &config, &settings.tls, &intake, web, admin)?;
         let mut helpers = JoinSet::new();
         helpers.spawn(tick(Arc::clone(&log)));
@@ -260,7 +263,11 @@ fn open(
     let (mut last, mut others) = (Doors::new(), Doors::new());
     let limits = intake.settings().limits;
     let listen = &config.listen;
-    let audit = WebhookSettings { source: "audit".into(), tls: tls.audit.clone() };
+    let audit = WebhookSettings {
+        source: "audit".into(),
+        tls: tls.audit.clone(),
+        hosts: listen.audit.hosts.clone(),
+    };
     last.open(webhook::serve(listeners.audit, audit, intake.clone(), last.closed()));
     let grpc = otlp("otlp_grpc", &listen.otlp_grpc, tls.otlp_grpc.clone());
     others.open(otlp_grpc::serve(listeners.otlp_grpc, grpc, intake.clone(), others.closed()));
@@ -300,6 +307,7 @@ fn otlp(name: &str, door: &Door, tls: Option<DoorTls>) -> OtlpSettings {
         cluster: door.cluster.clone(),
         client_clusters: door.client_clusters.clone(),
         tls,
+        hosts: door.hosts.clone(),
     }
 }
 

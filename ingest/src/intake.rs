@@ -1,12 +1,14 @@
 //! What all doors share: readings in, durable or refused. One for each process, cheap to clone.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use durward_schemas::record::{Content, Receipt};
 use durward_schemas::{Clock, Time};
-use tokio::sync::oneshot;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::format::{Context, Reading};
 use crate::keys::Keys;
@@ -15,8 +17,43 @@ use crate::network::Network;
 use crate::receive::Limits;
 use crate::room::{Held, Holder, Room};
 
-/// Says whether what was handed over is on the device.
-pub(crate) type Appending = oneshot::Receiver<Result<Appended, Refusal>>;
+/// What was handed over to the log with its receipt.
+pub(crate) struct Appending {
+    answer: oneshot::Receiver<Result<Appended, Refusal>>,
+    intake: Intake,
+    source: String,
+    refused: i64,
+}
+
+impl Appending {
+    /// Whether it is on the device. Of refusals that its receipt did not tell of the next one does.
+    pub(crate) async fn settled(self) -> Result<Appended, Refusal> {
+        let settled = self.answer.await.unwrap_or(Err(Refusal::Closed));
+        if settled.is_err() {
+            self.intake.add_refused(&self.source, self.refused);
+        }
+        settled
+    }
+}
+
+/// Whether somebody still waits for what is being done.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted(Arc<AtomicBool>);
+
+impl Wanted {
+    pub(crate) fn is_still(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Somebody who waits, until he is dropped.
+struct Waiting(Wanted);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Relaxed);
+    }
+}
 
 /// How the doors behave.
 #[derive(Debug, Clone)]
@@ -80,6 +117,7 @@ pub struct Intake {
     settings: Arc<IntakeSettings>,
     room: Room,
     places: Room,
+    alone: Arc<Semaphore>,
     refused: Arc<Mutex<BTreeMap<String, i64>>>,
 }
 
@@ -121,6 +159,7 @@ impl Intake {
             settings: Arc::new(settings),
             room,
             places,
+            alone: Arc::new(Semaphore::new(1)),
             refused: Arc::default(),
         }
     }
@@ -164,20 +203,31 @@ impl Intake {
     }
 
     /// Does what takes long on a thread where it stops no door, once the client has a place; `None` if none
-    /// became free in time.
+    /// became free in time. Whoever no longer waits for it does not want it any more.
     pub(crate) async fn apart<T: Send + 'static>(
         &self,
         holder: &Holder,
         patience: Duration,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&Wanted) -> T + Send + 'static,
     ) -> Option<T> {
         let place = self.places.take_within(holder, 1, patience).await?;
+        let waiting = Waiting(Wanted(Arc::new(AtomicBool::new(true))));
+        let wanted = waiting.0.clone();
         let working = tokio::task::spawn_blocking(move || {
-            let done = work();
+            let done = work(&wanted);
             drop(place);
             done
         });
         working.await.inspect_err(|error| tracing::error!(%error, "reading a request failed")).ok()
+    }
+
+    /// The right to hold, alone, what is many times larger than it was sent; `None` if others were too slow.
+    /// For threads that may wait.
+    pub(crate) fn alone(&self) -> Option<OwnedSemaphorePermit> {
+        let patience = self.settings.webhook_within;
+        let alone = Arc::clone(&self.alone).acquire_owned();
+        let alone = async { tokio::time::timeout(patience, alone).await.ok()?.ok() };
+        Handle::current().block_on(alone)
     }
 
     /// Hands over what was read, with its receipt, from a thread that may wait for coding; it is on the device
@@ -191,11 +241,16 @@ impl Intake {
         let items = reading.items() + delivery.items_before;
         let mut contents = reading.into_contents();
         contents.push(Content::Received(receipt(delivery, items, refused)));
-        let waiting = self.appender.enqueue(&contents);
-        if waiting.is_err() {
-            self.add_refused(delivery.source, refused + 1);
+        match self.appender.enqueue(&contents) {
+            Ok(answer) => {
+                let (intake, source) = (self.clone(), delivery.source.to_owned());
+                Ok(Appending { answer, intake, source, refused })
+            }
+            Err(refusal) => {
+                self.add_refused(delivery.source, refused);
+                Err(refusal)
+            }
         }
-        waiting
     }
 
     /// Appends without a receipt.
@@ -214,6 +269,9 @@ impl Intake {
     }
 
     fn add_refused(&self, source: &str, count: i64) {
+        if count == 0 {
+            return;
+        }
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         *refused.entry(source.to_owned()).or_default() += count;
     }

@@ -12,6 +12,7 @@ mod linger;
 mod otlp;
 pub mod otlp_grpc;
 pub mod otlp_http;
+pub mod page;
 mod parts;
 pub mod serve;
 pub mod tls;

@@ -16,7 +16,7 @@ pub(super) use mend::is_binary;
 use origin::says_something;
 pub(super) use origin::{Origin, add, add_scope, flag, hex};
 use taker::Taker;
-pub(crate) use taker::{ROW, Relieve};
+pub(crate) use taker::{ROW, Relieve, Weight};
 
 use std::borrow::Cow;
 
@@ -112,7 +112,7 @@ pub(super) fn read_item(
 }
 
 /// What the rows of a request in protobuf will weigh.
-pub(crate) fn weigh_protobuf(signal: Signal, bytes: &[u8]) -> Result<usize, Failure> {
+pub(crate) fn weigh_protobuf(signal: Signal, bytes: &[u8]) -> Result<Weight, Failure> {
     wire::weigh(signal.shape(), bytes)
 }
 
@@ -153,8 +153,8 @@ pub(crate) struct Document {
 
 impl Document {
     /// What parsing it takes of memory.
-    pub(crate) fn parsed_size(bytes: &[u8]) -> usize {
-        json::parsed_size(bytes)
+    pub(crate) fn parsed(bytes: &[u8]) -> Weight {
+        json::parsed(bytes)
     }
 
     /// Parses it; an empty body is an empty request.

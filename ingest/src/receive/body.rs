@@ -105,11 +105,6 @@ impl Room {
         Handle::current().block_on(self.grow(bytes))
     }
 
-    /// The same, but what one client may not have at all is as much as it may: who needs that stands alone.
-    pub(super) fn grow_at_most(&mut self, bytes: usize, share: usize) -> Result<(), BodyError> {
-        self.grow_blocking(bytes.min(share.saturating_sub(self.held.amount())))
-    }
-
     /// Holds `bytes` in all.
     pub(super) fn hold(&mut self, bytes: usize) -> Result<(), BodyError> {
         self.held.shrink_to(bytes);

@@ -32,6 +32,8 @@ pub struct Limits {
     pub per_second: u32,
     /// A client that has not said what it wants by then is given up.
     pub first_within: Duration,
+    /// Requests under way are waited for at the end, so long.
+    pub drain: Duration,
 }
 
 impl Default for Limits {
@@ -49,6 +51,7 @@ impl Limits {
             of_address: (connections / 4).max(1),
             per_second: 500,
             first_within: Duration::from_secs(10),
+            drain: Duration::from_secs(8),
         }
     }
 }
@@ -147,8 +150,8 @@ impl State {
     fn evict(&mut self, of: Option<IpAddr>) -> Option<()> {
         let of = self.open.iter().filter(|(_, open)| of.is_none_or(|of| open.address == of));
         let idle = of.filter(|(_, open)| open.activity.under_way.load(Relaxed) == 0);
-        let longest = idle.min_by_key(|(_, open)| {
-            (open.activity.is_heard.load(Relaxed), open.activity.last.load(Relaxed))
+        let longest = idle.min_by_key(|(id, open)| {
+            (open.activity.is_heard.load(Relaxed), open.activity.last.load(Relaxed), **id)
         });
         let id = *longest?.0;
         self.remove(id)?.activity.evict();
@@ -311,8 +314,7 @@ mod tests {
     }
 
     fn connections(connections: usize, of_address: usize, per_second: u32) -> Connections {
-        let first_within = Duration::from_secs(10);
-        Connections::new(Limits { connections, of_address, per_second, first_within })
+        Connections::new(Limits { connections, of_address, per_second, ..Limits::default() })
     }
 
     /// Scenario: one address opens more connections than it may, some of them at work; then others come to a

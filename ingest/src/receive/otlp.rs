@@ -4,19 +4,23 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::{self, BodyError, Coming, Room};
 use super::client::Peer;
 use super::parts::Parts;
 use super::tls::DoorTls;
-use crate::format::otlp::{self, Document, Signal};
+use crate::format::otlp::{self, Document, Signal, Weight};
 use crate::format::{Context, Failure, Format, Reading};
-use crate::intake::{Appending, Delivery, Intake};
+use crate::intake::{Appending, Delivery, Intake, Wanted};
 use crate::log::Refusal;
 
 /// Envoy never tries again (`../shared/lab/mesh/FACTS.md` 2), so it is refused last. Its
 /// traces say who they are, its logs and metrics come without a user agent.
 const ENVOY: &str = "OTel-OTLP-Exporter-Envoy";
+
+/// What is larger and cannot be taken apart is read alone.
+const ALONE: usize = 1 << 20;
 
 /// How an OTLP door behaves.
 #[derive(Debug, Clone)]
@@ -29,6 +33,8 @@ pub struct OtlpSettings {
     pub client_clusters: BTreeMap<String, String>,
     /// TLS, required where the door is open to more than this machine.
     pub tls: Option<DoorTls>,
+    /// Hosts beside loopback that requests may name, where there is no TLS.
+    pub hosts: Vec<String>,
 }
 
 /// What is open.
@@ -119,7 +125,7 @@ type Outcome = Result<Result<(), Failure>, NotTaken>;
 
 impl Door {
     pub(super) fn new(settings: OtlpSettings, intake: Intake) -> Self {
-        let OtlpSettings { source, cluster, client_clusters, tls: _ } = settings;
+        let OtlpSettings { source, cluster, client_clusters, tls: _, hosts: _ } = settings;
         Self { source, cluster, client_clusters, intake }
     }
 
@@ -139,13 +145,13 @@ impl Door {
     pub(super) async fn take(&self, sent: Sent, room: Room) -> Taken {
         let (door, holder) = (self.clone(), sent.peer.holder(&self.source));
         let settle = self.intake.settings().settle_within;
-        let read = self.intake.apart(&holder, settle, move || door.read(sent, room)).await;
+        let read =
+            self.intake.apart(&holder, settle, move |wanted| door.read(sent, room, wanted)).await;
         let Read { rejected, outcome, appending } =
             self.count(read.unwrap_or(Err(NotTaken::Busy)))?;
-        match tokio::time::timeout(settle, appending).await {
-            Ok(appended) => appended.unwrap_or(Err(Refusal::Closed)).map(|_| ())?,
-            Err(_) => return Err(NotTaken::Busy),
-        }
+        let settled = tokio::time::timeout(settle, appending.settled()).await;
+        let settled = settled.unwrap_or(Err(Refusal::Closed));
+        self.count(settled.map_err(Into::into))?;
         match outcome {
             Ok(()) => Ok(rejected),
             Err(Failure { detail, .. }) => Err(NotTaken::Unreadable(detail)),
@@ -153,7 +159,7 @@ impl Door {
     }
 
     /// Makes rows of a request and hands them over, a large one in parts.
-    fn read(&self, sent: Sent, mut room: Room) -> Result<Read, NotTaken> {
+    fn read(&self, sent: Sent, mut room: Room, wanted: &Wanted) -> Result<Read, NotTaken> {
         let Sent { signal, coding, encoding, bytes, peer } = sent;
         let received = bytes.len();
         let most = self.intake.settings().request_bytes;
@@ -161,7 +167,8 @@ impl Door {
         let cluster =
             self.cluster.as_deref().or_else(|| peer.client.cluster(&self.client_clusters));
         let context = self.intake.context(cluster, &self.source);
-        let mut rows = Rows { parts: Parts::new(&self.intake), reading: Reading::default() };
+        let mut rows =
+            Rows { parts: Parts::new(&self.intake, wanted), reading: Reading::default() };
         let outcome = match coding {
             Coding::Protobuf => self.read_protobuf(signal, &plain, &context, &mut rows)?,
             Coding::Json => self.read_json(signal, &plain, &context, &mut rows, &mut room)?,
@@ -197,11 +204,20 @@ impl Door {
             Ok(weight) => weight,
             Err(failure) => return Ok(Err(failure)),
         };
-        if weight > self.intake.settings().rows_bytes {
+        if weight.bytes > self.intake.settings().rows_bytes {
             return Err(NotTaken::TooLarge);
         }
+        let _alone = self.alone(weight)?;
         let relieve = &mut |reading: &mut Reading| parts.relieve(reading);
         Ok(otlp::read_protobuf(signal, plain, context, reading, relieve))
+    }
+
+    /// A body may hold a document of its own, which is many times larger when it is parsed.
+    fn alone(&self, weight: Weight) -> Result<Option<OwnedSemaphorePermit>, NotTaken> {
+        if weight.largest <= ALONE {
+            return Ok(None);
+        }
+        self.intake.alone().ok_or(NotTaken::Busy).map(Some)
     }
 
     /// The same; what the document will be when it is parsed is told by its text.
@@ -214,11 +230,12 @@ impl Door {
         room: &mut Room,
     ) -> Outcome {
         let settings = self.intake.settings();
-        let parsed = Document::parsed_size(plain);
-        if parsed > settings.inflight_bytes / 2 {
+        let parsed = Document::parsed(plain);
+        if parsed.bytes > settings.inflight_bytes / 2 {
             return Err(NotTaken::TooLarge);
         }
-        room.grow_blocking(parsed)?;
+        room.grow_blocking(parsed.bytes)?;
+        let _alone = self.alone(parsed)?;
         let weighed =
             Document::parse(plain).and_then(|document| Ok((document.weigh(signal)?, document)));
         let (weight, document) = match weighed {

@@ -11,7 +11,7 @@ use std::future::Future;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Version, header};
 use axum::response::Response;
 use axum::routing::post;
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::client::Peer;
 use super::otlp::{Coding, Door, NotTaken, OtlpSettings, Sent, Taken};
 use super::otlp_http::response_bytes;
+use super::page::{Hosts, content_type, guarded};
 use super::serve;
 use crate::format::otlp::Signal;
 use crate::intake::Intake;
@@ -41,7 +42,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let (tls, limits) = (settings.tls.clone(), intake.settings().limits);
-    let app = app(Door::new(settings, intake));
+    let app = guarded(app(Door::new(settings, intake)), Hosts::Any);
     serve::serve(listener, tls, app, limits, shutdown).await;
 }
 
@@ -63,6 +64,12 @@ fn app(door: Door) -> Router {
 
 async fn receive(door: &Door, signal: Signal, request: Request) -> Taken {
     let (head, body) = request.into_parts();
+    // Proxies name whatever host they like here. No page can speak HTTP/2 without TLS.
+    let kind = content_type(&head.headers);
+    let is_grpc = matches!(kind, "application/grpc" | "application/grpc+proto");
+    if head.version != Version::HTTP_2 || !is_grpc {
+        return Err(NotTaken::Unreadable("this is no call of gRPC over HTTP/2".to_owned()));
+    }
     let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let peer = Peer::of(&head.extensions);
     let mut room = door.room(&peer, text(header::USER_AGENT.as_str()));

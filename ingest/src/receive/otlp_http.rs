@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 
 use super::client::Peer;
 use super::otlp::{Coding, Door, NotTaken, OtlpSettings, Sent, Taken};
+use super::page::{Hosts, content_type, guarded};
 use super::serve;
 use crate::format::otlp::Signal;
 use crate::intake::Intake;
@@ -29,7 +30,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let (tls, limits) = (settings.tls.clone(), intake.settings().limits);
-    let app = app(Door::new(settings, intake));
+    let hosts = Hosts::of_door(tls.is_some(), &settings.hosts);
+    let app = guarded(app(Door::new(settings, intake)), hosts);
     serve::serve(listener, tls, app, limits, shutdown).await;
 }
 
@@ -49,7 +51,7 @@ fn app(door: Door) -> Router {
 async fn receive(door: &Door, signal: Signal, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let text = |name: &HeaderName| text(&head.headers, name);
-    let coding = match text(&header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim() {
+    let coding = match content_type(&head.headers) {
         "application/json" => Coding::Json,
         "application/x-protobuf" => Coding::Protobuf,
         _ => {

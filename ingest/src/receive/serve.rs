@@ -33,8 +33,6 @@ use super::tls::DoorTls;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Requests on one HTTP/2 connection at the same time.
 const STREAMS: u32 = 128;
-/// Requests under way are waited for at the end, so long.
-const DRAIN: Duration = Duration::from_secs(8);
 /// A connection without a request under way is waited for at the end, so long.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Rest after an error of `accept`, such as too many open files.
@@ -155,6 +153,7 @@ impl Connection {
         outdated: impl Future<Output = ()>,
     ) {
         let Self { door, address, place } = self;
+        let drain = door.limits.drain;
         let peer = Peer { address, client };
         let service = requests(door.app, Arc::clone(&place), peer);
         let connection = door.server.serve_connection(TokioIo::new(stream), service);
@@ -173,7 +172,7 @@ impl Connection {
                 }
                 () = overdue => return place.cut(),
                 _ = closed.wait_for(|closed| *closed), if !is_ending => {
-                    leave_at = Some(Instant::now() + DRAIN);
+                    leave_at = Some(Instant::now() + drain);
                 }
                 () = &mut outdated, if !is_ending => {}
             }
@@ -233,3 +232,6 @@ fn requests(
         answering
     })
 }
+
+#[cfg(test)]
+mod tests;

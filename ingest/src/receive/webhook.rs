@@ -16,22 +16,24 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
 use tokio::net::TcpListener;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::{Coming, Room};
 use super::client::Peer;
-use super::parts::Parts;
+use super::page::{Hosts, content_type, guarded};
 use super::serve;
 use super::tls::DoorTls;
 use crate::format::otlp::{Document, ROW};
 use crate::format::{Format, Reading};
-use crate::intake::{Appending, Delivery, Intake};
-use crate::log::Refusal;
+use crate::intake::{Appending, Delivery, Intake, Wanted};
 use crate::room::Holder;
 use crate::seal;
 use crate::split::{Item, Splitter};
 
 /// Bytes that are read at a time.
 const AT_ONCE: usize = 256 << 10;
+/// What takes more memory than this when it is parsed is parsed alone.
+const ALONE: usize = 32 << 20;
 /// Items of fewer bytes need no more room parsed than is there in any case.
 const SMALL: usize = 64 << 10;
 /// Seconds that a busy API server is asked to wait: the kindest value, as measured.
@@ -46,6 +48,8 @@ pub struct WebhookSettings {
     pub source: String,
     /// TLS, required where the door is open to more than this machine.
     pub tls: Option<DoorTls>,
+    /// Hosts beside loopback that requests may name, where there is no TLS.
+    pub hosts: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -64,6 +68,7 @@ pub async fn serve(
     let limits = intake.settings().limits;
     let door = Door { source: settings.source, intake };
     let app = Router::new().route("/v1/k8s-audit/{cluster}", post(receive)).with_state(door);
+    let app = guarded(app, Hosts::of_door(settings.tls.is_some(), &settings.hosts));
     serve::serve(listener, settings.tls, app, limits, shutdown).await;
 }
 
@@ -83,6 +88,9 @@ async fn receive(
     if headers.contains_key(header::CONTENT_ENCODING) {
         let text = "send the batch as it is: API servers never compress\n";
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
+    }
+    if content_type(&headers) != "application/json" {
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json\n").into_response();
     }
     let within = door.intake.settings().webhook_within;
     let peer = Peer::of(request.extensions());
@@ -114,19 +122,18 @@ impl Door {
                 None => is_end = true,
             }
             if batch.coming >= AT_ONCE && !is_end {
-                batch = self.apart(&holder, move || batch.read()).await?;
+                batch = self.apart(&holder, move |wanted| batch.read(wanted)).await?;
             }
         }
-        let appending = self.apart(&holder, move || batch.finish()).await?;
-        let appended = appending.await.unwrap_or(Err(Refusal::Closed));
-        appended.map(|_| ()).map_err(|_| NotTaken)
+        let appending = self.apart(&holder, move |wanted| batch.finish(wanted)).await?;
+        appending.settled().await.map(|_| ()).map_err(|_| NotTaken)
     }
 
     /// Does what takes long where it stops no door.
     async fn apart<T: Send + 'static>(
         &self,
         holder: &Holder,
-        work: impl FnOnce() -> Result<T, NotTaken> + Send + 'static,
+        work: impl FnOnce(&Wanted) -> Result<T, NotTaken> + Send + 'static,
     ) -> Result<T, NotTaken> {
         let within = self.intake.settings().webhook_within;
         self.intake.apart(holder, within, work).await.unwrap_or(Err(NotTaken))
@@ -146,14 +153,15 @@ struct Batch {
     reading: Reading,
     /// What the rows weigh that were read and not appended.
     weight: usize,
-    parts: Parts,
+    /// Items that were appended already.
+    items_before: usize,
 }
 
 impl Batch {
     fn new(door: &Door, cluster: &str, holder: &Holder) -> Self {
         Self {
             room: Room::new(&door.intake, holder, false),
-            parts: Parts::new(&door.intake),
+            items_before: 0,
             door: door.clone(),
             cluster: cluster.to_owned(),
             chunks: Vec::new(),
@@ -174,12 +182,12 @@ impl Batch {
     }
 
     /// Reads what has come.
-    fn read(mut self) -> Result<Self, NotTaken> {
+    fn read(mut self, wanted: &Wanted) -> Result<Self, NotTaken> {
         self.coming = 0;
         for chunk in std::mem::take(&mut self.chunks) {
             for slice in chunk.chunks(AT_ONCE) {
                 let items = self.splitter.push(slice);
-                self.read_items(items)?;
+                self.read_items(items, wanted)?;
             }
         }
         let held = self.splitter.held() + self.weight;
@@ -187,39 +195,53 @@ impl Batch {
         Ok(self)
     }
 
-    fn read_items(&mut self, items: Vec<Item>) -> Result<(), NotTaken> {
-        let most = self.door.intake.settings().inflight_bytes / 2;
+    fn read_items(&mut self, items: Vec<Item>, wanted: &Wanted) -> Result<(), NotTaken> {
         for item in items {
-            // A list of numbers is many times larger when it is parsed.
-            if item.bytes.len() > SMALL {
-                let parsed = Document::parsed_size(&item.bytes);
-                self.room.grow_at_most(parsed, most).map_err(|_| NotTaken)?;
-            }
+            let _alone = self.room_to_parse(&item)?;
             let context = self.door.intake.context(Some(&self.cluster), &self.door.source);
             Format::KubeAudit.read_item(&item, &context, &mut self.reading);
             self.weight += ROW + item.bytes.len();
             let is_much = self.reading.items() >= seal::MAX_ROWS || self.weight >= seal::MAX_BYTES;
             if is_much {
                 self.weight = 0;
-                if !self.parts.append(&mut self.reading) {
-                    return Err(NotTaken);
-                }
+                self.append()?;
+            }
+            if !wanted.is_still() {
+                return Err(NotTaken);
             }
         }
         Ok(())
     }
 
+    /// A list of numbers is many times larger when it is parsed. What is very large is never refused for
+    /// it, but read alone: it is an event like any other.
+    fn room_to_parse(&mut self, item: &Item) -> Result<Option<OwnedSemaphorePermit>, NotTaken> {
+        let parsed = if item.bytes.len() > SMALL { Document::parsed(&item.bytes).bytes } else { 0 };
+        if parsed > ALONE {
+            return self.door.intake.alone().ok_or(NotTaken).map(Some);
+        }
+        self.room.grow_blocking(parsed).map_err(|_| NotTaken)?;
+        Ok(None)
+    }
+
+    fn append(&mut self) -> Result<(), NotTaken> {
+        let part = std::mem::take(&mut self.reading);
+        self.items_before += part.items();
+        let appended = self.door.intake.append_blocking(&part.into_contents());
+        appended.map(|_| ()).map_err(|_| NotTaken)
+    }
+
     /// Reads the rest, and hands all of it over.
-    fn finish(self) -> Result<Appending, NotTaken> {
-        let mut batch = self.read()?;
+    fn finish(self, wanted: &Wanted) -> Result<Appending, NotTaken> {
+        let mut batch = self.read(wanted)?;
         let items = batch.splitter.finish();
-        batch.read_items(items)?;
+        batch.read_items(items, wanted)?;
         let delivery = Delivery {
             source: &batch.door.source,
             cluster: Some(&batch.cluster),
             kind: Format::KubeAudit.name(),
             bytes: batch.bytes,
-            items_before: batch.parts.items,
+            items_before: batch.items_before,
         };
         batch.door.intake.deliver(batch.reading, delivery).map_err(|_| NotTaken)
     }

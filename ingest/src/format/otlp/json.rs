@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::super::{Failure, MAX_ITEM};
-use super::taker::{ROW, Taker};
+use super::taker::{ROW, Taker, Weight};
 use super::wire::too_large;
 use super::{Broken, MAX_RESOURCE};
 
@@ -118,19 +118,23 @@ fn size(value: &Value) -> usize {
     }
 }
 
-/// What a document will take of memory, at least when it is parsed, told by its bytes alone.
-pub(super) fn parsed_size(text: &[u8]) -> usize {
-    let (mut values, mut members, mut at) = (1_usize, 0_usize, 0);
+/// What a document will take of memory when it is parsed, and its longest text, told by its bytes alone.
+pub(super) fn parsed(text: &[u8]) -> Weight {
+    let (mut values, mut members, mut largest, mut at) = (1_usize, 0_usize, 0, 0);
     while let Some(byte) = text.get(at) {
         at += 1;
         match byte {
             b',' | b'[' | b'{' => values += 1,
             b':' => members += 1,
-            b'"' => at = string_end(text, at),
+            b'"' => {
+                let end = string_end(text, at);
+                largest = largest.max(end - at);
+                at = end;
+            }
             _ => {}
         }
     }
-    text.len() + values * VALUE + members * MEMBER
+    Weight { bytes: text.len() + values * VALUE + members * MEMBER, largest }
 }
 
 /// Where the string ends whose first byte is at `at`.

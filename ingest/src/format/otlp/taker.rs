@@ -13,6 +13,21 @@ pub(crate) const ROW: usize = 1_000;
 /// Rows are made when so much has come together.
 const AT_ONCE: usize = 2 << 20;
 
+/// What something weighs, before it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Weight {
+    /// All of it.
+    pub(crate) bytes: usize,
+    /// The largest part that cannot be taken apart before it is read.
+    pub(crate) largest: usize,
+}
+
+impl Weight {
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
 /// Takes away rows that have been made; tells whether the rest is still wanted.
 pub(crate) type Relieve<'a> = &'a mut dyn FnMut(&mut Reading) -> bool;
 

@@ -9,7 +9,7 @@ use prost::Message;
 
 use super::super::{Failure, MAX_ITEM};
 use super::mend::{self, Shape, mended};
-use super::taker::{ROW, Taker};
+use super::taker::{ROW, Taker, Weight};
 use super::{Broken, MAX_RESOURCE, MAX_VALUES};
 
 /// Items that have fewer bytes are not counted through: they cannot become much.
@@ -70,8 +70,8 @@ fn take<T: Message + Default>(
 }
 
 /// What the rows of a request will weigh, resource attributes in each of them.
-pub(super) fn weigh(shape: Shape, bytes: &[u8]) -> Result<usize, Failure> {
-    let mut weight = 0_usize;
+pub(super) fn weigh(shape: Shape, bytes: &[u8]) -> Result<Weight, Failure> {
+    let mut weight = Weight::default();
     for of_resource in messages(bytes, 1) {
         let of_resource = of_resource?;
         let resource = first(of_resource)?.unwrap_or_default();
@@ -90,8 +90,8 @@ pub(super) fn weigh(shape: Shape, bytes: &[u8]) -> Result<usize, Failure> {
                 let item = item?;
                 let (rows, beside) = rows(shape, item);
                 let of_row = ROW + of_each + scope.len() + beside;
-                weight =
-                    weight.saturating_add(item.len()).saturating_add(of_row.saturating_mul(rows));
+                weight.largest = weight.largest.max(item.len());
+                weight.add(of_row.saturating_mul(rows).saturating_add(item.len()));
             }
         }
     }
