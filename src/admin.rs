@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use durward_ingest::Log;
+use durward_ingest::receive::page::{Hosts, guarded};
 
 use crate::metrics::Metrics;
 use crate::progress::Progress;
@@ -25,13 +26,14 @@ pub(crate) struct Admin {
 }
 
 /// The routes.
-pub(crate) fn router(admin: Admin) -> Router {
-    Router::new()
+pub(crate) fn router(admin: Admin, hosts: Hosts) -> Router {
+    let app = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/healthz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(admin)
+        .with_state(admin);
+    guarded(app, hosts)
 }
 
 async fn metrics(State(admin): State<Admin>) -> String {

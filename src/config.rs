@@ -87,6 +87,7 @@ impl Default for Listen {
         let on = |port| Door {
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             tls: None,
+            hosts: Vec::new(),
             cluster: None,
             client_clusters: BTreeMap::new(),
         };
@@ -109,6 +110,10 @@ pub(crate) struct Door {
     /// TLS; required off loopback.
     #[serde(default)]
     pub tls: Option<Tls>,
+    /// Names of hosts, beside those of loopback, under which clients reach this door without TLS, such as that of a
+    /// proxy; others are refused, since a page in a browser may have sent them.
+    #[serde(default)]
+    pub hosts: Vec<String>,
     /// Cluster of everything that arrives here; the webhook has it in its path instead.
     #[serde(default)]
     pub cluster: Option<String>,

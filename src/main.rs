@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod data_dir;
 mod deliver;
+mod descriptors;
 mod failure;
 mod hint;
 mod metrics;

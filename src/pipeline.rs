@@ -176,10 +176,11 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Takes everything that the log holds, makes it queryable, and publishes a checkpoint. After `until`
-    /// the rest is left to the next start.
-    pub(crate) async fn catch_up(&mut self, until: Option<Instant>) -> anyhow::Result<()> {
-        let is_time = || until.is_none_or(|until| Instant::now() < until);
+    /// Takes everything that the log holds, makes it queryable, and publishes a checkpoint. After so
+    /// long the rest is left to the next start.
+    pub(crate) async fn catch_up(&mut self, within: Duration) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let is_time = || began.elapsed() < within;
         loop {
             while is_time() && self.step().await? {}
             while let Ok(delivery) = self.deliveries.1.try_recv() {

@@ -4,17 +4,20 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
 use durward_detect::alert::{Alert, Outbox};
+use durward_ingest::receive::page::Hosts;
 use durward_ingest::receive::webhook::WebhookSettings;
-use durward_ingest::receive::{DoorTls, OtlpSettings, otlp_grpc, otlp_http, upload, webhook};
+use durward_ingest::receive::{
+    DoorTls, Limits, OtlpSettings, otlp_grpc, otlp_http, serve, upload, webhook,
+};
 use durward_ingest::{Intake, IntakeSettings, Keys, Log};
 use durward_schemas::record::Content;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin};
@@ -25,13 +28,16 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Care, Pipeline, Telling};
 use crate::reload::Reload;
 use crate::store::Store;
-use crate::{clock, deliver, web};
+use crate::{clock, deliver, descriptors, web};
 
+/// How many doors there are.
+const DOORS: u64 = 5;
+/// What is in the log when the doors are closed is taken so long; whatever is left the next start takes.
+/// With two times the doors' own eight seconds that is less than the 30 s after which Kubernetes kills.
+const CATCH_UP: Duration = Duration::from_secs(6);
 /// Time passes in the log by a tick a minute.
 const TICK_EVERY: Duration = Duration::from_mins(1);
 
-/// At the end so much time is given to what the log still holds; the rest is for the next start.
-const CATCH_UP: Duration = Duration::from_secs(10);
 /// A log that refused is asked again after so long.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -57,10 +63,10 @@ pub(crate) struct Server {
     pub(crate) last_alert: LastAlert,
     pipeline: Pipeline,
     log: Arc<Log>,
-    /// Doors and what runs beside the loop.
-    doors: JoinSet<anyhow::Result<()>>,
+    /// The doors that close last, and the others.
+    doors: (Doors, Doors),
+    /// What runs beside the loop.
     helpers: JoinSet<()>,
-    closing: watch::Sender<bool>,
     ready: Arc<AtomicBool>,
     reload: Option<Reload>,
 }
@@ -114,37 +120,24 @@ impl Server {
             default_cluster: config.default_cluster.clone(),
             issuers: settings.issuers,
             trusted_proxies: settings.trusted_proxies,
+            limits: Limits::of_connections(descriptors::connections(descriptors::raise(), DOORS)),
             ..IntakeSettings::default()
         };
         let intake = Intake::new(log.appender(), keys, Arc::clone(&clock), reading);
         let ready = Arc::new(AtomicBool::new(true));
-        let (closing, closed) = watch::channel(false);
         let reload = Reload::of(&log, &metrics, &config, &detection, &settings.tls, silences);
-        let admin = admin::router(Admin {
-            metrics,
-            log: Arc::clone(&log),
-            progress,
-            ready: Arc::clone(&ready),
-        });
-        let web = web::router(lake, upload::router(intake.clone(), &token));
-        let doors = doors(listeners, &config, &settings.tls, &intake, web, admin, &closed);
+        let admin = Admin { metrics, log: Arc::clone(&log), progress, ready: Arc::clone(&ready) };
+        let hosts = |door: &Door| Hosts::of_door(false, &door.hosts);
+        let admin = admin::router(admin, hosts(&config.listen.admin));
+        let upload = upload::router(intake.clone(), &token);
+        let web = web::router(lake, upload, hosts(&config.listen.web));
+        let doors = open(listeners, &config, &settings.tls, &intake, web, admin)?;
         helpers.spawn(tick(Arc::clone(&log)));
         if let (Some(outbox), Some(route)) = (outbox, route) {
             helpers.spawn(deliver::run(outbox, Arc::new(route), clock, pipeline.deliveries()));
         }
         let reload = Some(reload);
-        Ok(Self {
-            addresses,
-            intake,
-            last_alert,
-            pipeline,
-            log,
-            doors,
-            helpers,
-            closing,
-            ready,
-            reload,
-        })
+        Ok(Self { addresses, intake, last_alert, pipeline, log, doors, helpers, ready, reload })
     }
 
     /// What changes a part of the configuration while the server runs; once.
@@ -157,33 +150,32 @@ impl Server {
     /// # Errors
     /// If the loop fails, or a door ended before it was told to.
     pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let (ready, closing, mut doors, log) = (self.ready, self.closing, self.doors, self.log);
+        let (ready, (mut last, mut others), log) = (self.ready, self.doors, self.log);
         let mut broken = Ok(());
         let stop = async {
             tokio::select! {
                 () = stop => {}
-                Some(ended) = doors.join_next() => {
-                    broken = ended_well(ended)
-                        .and_then(|()| Err(anyhow::anyhow!("a door closed before it was told to")));
-                }
+                Some(ended) = last.tasks.join_next() => broken = ended_early(ended),
+                Some(ended) = others.tasks.join_next() => broken = ended_early(ended),
             }
             ready.store(false, Ordering::Relaxed);
-            closing.send_replace(true);
-            while let Some(ended) = doors.join_next().await {
-                if let Err(error) = ended_well(ended) {
-                    tracing::error!(error = format!("{error:#}"), "a door ended badly");
-                }
-            }
+            others.close().await;
+            last.close().await;
             // What the doors brought since the last tick is counted by one more.
             tick_once(&log).await;
         };
         let mut ran = self.pipeline.run(stop).await;
         if ran.is_ok() {
-            ran = self.pipeline.catch_up(Some(Instant::now() + CATCH_UP)).await;
+            ran = self.pipeline.catch_up(CATCH_UP).await;
         }
         self.helpers.shutdown().await;
         ran.and(broken)
     }
+}
+
+/// A door that ended before it was told to.
+fn ended_early(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Result<()> {
+    ended_well(ended).and_then(|()| Err(anyhow::anyhow!("a door closed before it was told to")))
 }
 
 /// How a door ended.
@@ -232,42 +224,92 @@ async fn bind(name: &str, door: &Door) -> Result<TcpListener, Failure> {
     })
 }
 
-fn doors(
+/// The doors for senders and for questions; the audit webhook stands apart, since it closes last.
+struct Doors {
+    tasks: JoinSet<anyhow::Result<()>>,
+    closing: watch::Sender<bool>,
+}
+
+impl Doors {
+    fn new() -> Self {
+        Self { tasks: JoinSet::new(), closing: watch::channel(false).0 }
+    }
+
+    /// When these doors are told to close.
+    fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut closed = self.closing.subscribe();
+        async move {
+            // An error means that the sender is gone, which is the end as well.
+            let _ended = closed.wait_for(|closed| *closed).await;
+        }
+    }
+
+    fn open(&mut self, serving: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move {
+            serving.await;
+            Ok(())
+        });
+    }
+
+    /// Closes these doors, and waits until what was under way is done.
+    async fn close(&mut self) {
+        self.closing.send_replace(true);
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended_well(ended) {
+                tracing::error!(error = format!("{error:#}"), "a door ended badly");
+            }
+        }
+    }
+}
+
+/// Opens the doors: those that close last, and the others.
+fn open(
     listeners: Listeners,
     config: &Config,
     tls: &DoorFiles,
     intake: &Intake,
     web: Router,
     admin: Router,
-    closed: &watch::Receiver<bool>,
-) -> JoinSet<anyhow::Result<()>> {
-    let mut doors = JoinSet::new();
+) -> anyhow::Result<(Doors, Doors)> {
+    let (mut last, mut others) = (Doors::new(), Doors::new());
+    let limits = intake.settings().limits;
     let listen = &config.listen;
-    let audit = WebhookSettings { source: "audit".into(), tls: tls.audit.clone() };
-    let serving = webhook::serve(listeners.audit, audit, intake.clone(), wait(closed.clone()));
-    doors.spawn(async move {
-        serving.await;
-        Ok(())
-    });
+    let audit = WebhookSettings {
+        source: "audit".into(),
+        tls: tls.audit.clone(),
+        hosts: listen.audit.hosts.clone(),
+    };
+    last.open(webhook::serve(listeners.audit, audit, intake.clone(), last.closed()));
     let grpc = otlp("otlp_grpc", &listen.otlp_grpc, tls.otlp_grpc.clone());
-    let serving = otlp_grpc::serve(listeners.otlp_grpc, grpc, intake.clone(), wait(closed.clone()));
-    doors.spawn(async move {
-        serving.await;
-        Ok(())
-    });
+    others.open(otlp_grpc::serve(listeners.otlp_grpc, grpc, intake.clone(), others.closed()));
     let http = otlp("otlp_http", &listen.otlp_http, tls.otlp_http.clone());
-    let serving = otlp_http::serve(listeners.otlp_http, http, intake.clone(), wait(closed.clone()));
-    doors.spawn(async move {
-        serving.await;
-        Ok(())
-    });
-    for (listener, router) in [(listeners.web, web), (listeners.admin, admin)] {
-        let closed = wait(closed.clone());
-        doors.spawn(async move {
-            Ok(axum::serve(listener, router).with_graceful_shutdown(closed).await?)
+    others.open(otlp_http::serve(listeners.otlp_http, http, intake.clone(), others.closed()));
+    others.open(serve::serve(listeners.web, None, web, limits, others.closed()));
+    let served = on_its_own(listeners.admin, admin, limits, last.closed())?;
+    last.tasks.spawn(async move { served.await.context("holding the admin door open") });
+    Ok((last, others))
+}
+
+/// The admin door has a thread of its own: whether the program lives must be told however busy it is.
+fn on_its_own(
+    listener: TcpListener,
+    app: Router,
+    limits: Limits,
+    closed: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<oneshot::Receiver<()>> {
+    let listener = listener.into_std()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (done, served) = oneshot::channel();
+    std::thread::Builder::new().name("door-admin".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => serve::serve(listener, None, app, limits, closed).await,
+                Err(error) => tracing::error!(%error, "the admin door could not be held open"),
+            }
         });
-    }
-    doors
+        let _heard = done.send(());
+    })?;
+    Ok(served)
 }
 
 fn otlp(name: &str, door: &Door, tls: Option<DoorTls>) -> OtlpSettings {
@@ -276,12 +318,8 @@ fn otlp(name: &str, door: &Door, tls: Option<DoorTls>) -> OtlpSettings {
         cluster: door.cluster.clone(),
         client_clusters: door.client_clusters.clone(),
         tls,
+        hosts: door.hosts.clone(),
     }
-}
-
-async fn wait(mut closed: watch::Receiver<bool>) {
-    // An error means that the sender is gone, which is the end as well.
-    let _ended = closed.wait_for(|closed| *closed).await;
 }
 
 async fn tick(log: Arc<Log>) {

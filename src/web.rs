@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use durward_correlate::query::{Answer, Fault, Limits, QueryError};
+use durward_ingest::receive::page::{Hosts, guarded};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -48,18 +49,21 @@ struct Asked {
 }
 
 /// The routes.
-pub(crate) fn router(lake: PathBuf, upload: Router) -> Router {
-    Router::new()
+pub(crate) fn router(lake: PathBuf, upload: Router, hosts: Hosts) -> Router {
+    let app = Router::new()
         .route("/", get(|| async { HELP }))
         .route("/api/v1/query", post(query))
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
         .with_state(Web { lake, places: Arc::new(Semaphore::new(AT_ONCE)) })
-        .merge(upload)
+        .merge(upload);
+    guarded(app, hosts)
 }
 
 async fn query(State(web): State<Web>, headers: HeaderMap, body: Bytes) -> Response {
-    if let Err(reason) = from_here(&headers) {
-        return refuse(StatusCode::FORBIDDEN, reason, None);
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    if kind != "application/json" {
+        return refuse(StatusCode::FORBIDDEN, "the Content-Type is not application/json", None);
     }
     let Some(output) = wanted(&headers) else {
         return refuse(
@@ -173,33 +177,6 @@ fn failed(error: &QueryError) -> Response {
 fn refuse(status: StatusCode, message: &str, hint: Option<&str>) -> Response {
     let body = json!({ "error": message, "hint": hint }).to_string();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-/// A loopback host, no other origin, and JSON.
-fn from_here(headers: &HeaderMap) -> Result<(), &'static str> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let host = text(header::HOST);
-    if !is_loopback(host) {
-        return Err("the Host header names no loopback address");
-    }
-    let origin = text(header::ORIGIN);
-    if !origin.is_empty() && origin.strip_prefix("http://") != Some(host) {
-        return Err("the request comes from another origin");
-    }
-    if text(header::CONTENT_TYPE).split(';').next().map(str::trim) != Some("application/json") {
-        return Err("the Content-Type is not application/json");
-    }
-    Ok(())
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost"
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

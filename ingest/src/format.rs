@@ -49,6 +49,10 @@ pub const MAX_ITEM: usize = 8 << 20;
 /// Bytes of one document that cannot be taken apart: a list of objects, an OTLP export.
 pub const MAX_DOCUMENT: usize = 512 << 20;
 
+/// Rows and rejects that what stands in one item may become: an empty record is three bytes, and a reject a
+/// thousand.
+pub(crate) const MAX_INSIDE: usize = 20_000;
+
 /// What a reader is told about its input.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
@@ -307,19 +311,36 @@ impl FromStr for Format {
 /// Reads everything in `bytes`: never fails, never panics.
 #[must_use]
 pub fn read(format: Format, bytes: &[u8], context: &Context<'_>) -> Reading {
+    read_at_most(format, bytes, usize::MAX, context)
+}
+
+/// Reads what stands in an item of something else: a list in it may be long, and an empty record is three
+/// bytes.
+pub(crate) fn read_inside(format: Format, bytes: &[u8], context: &Context<'_>) -> Reading {
+    read_at_most(format, bytes, MAX_INSIDE, context)
+}
+
+fn read_at_most(format: Format, bytes: &[u8], most: usize, context: &Context<'_>) -> Reading {
     let mut reading = Reading::default();
     if format.is_binary(bytes) {
         let item = Item::whole(bytes);
         format.read_item(&item, context, &mut reading);
         return reading;
     }
-    let mut splitter = format.splitter();
-    let mut items = splitter.push(bytes);
-    items.extend(splitter.finish());
-    for item in &items {
-        format.read_item(item, context, &mut reading);
+    for item in format.splitter().items(bytes) {
+        if reading.items() >= most {
+            reading.rejects.push(context.reject(format, bytes, &too_many()));
+            break;
+        }
+        format.read_item(&item, context, &mut reading);
     }
     reading
+}
+
+/// Why what comes after in an item is not read.
+pub(crate) fn too_many() -> Failure {
+    Failure::new("too_many", "the item holds more records than are read of one")
+        .hint("split the file, or send fewer records at once")
 }
 
 /// Why an item could not be read: a word to count, a sentence, and what to do. Never its content.

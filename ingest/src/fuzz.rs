@@ -8,7 +8,8 @@ use durward_schemas::Time;
 use durward_schemas::record::Content;
 use serde_json::{Value, json};
 
-use crate::format::otlp::{Signal, read_json, read_protobuf};
+use crate::format::Failure;
+use crate::format::otlp::{Document, Signal, read_protobuf};
 use crate::{Context, Format, Keys, Reading, read};
 
 /// What is handed an input.
@@ -97,10 +98,18 @@ fn check_format(format: Format, data: &[u8], context: &Context<'_>) {
 }
 
 fn check_export(signal: Signal, data: &[u8], context: &Context<'_>) {
-    for read in [read_protobuf, read_json] {
+    type Read<'a> = &'a dyn Fn(&mut Reading) -> Result<(), Failure>;
+    let protobuf =
+        |reading: &mut Reading| read_protobuf(signal, data, context, reading, &mut |_| true);
+    let json = |reading: &mut Reading| {
+        Document::parse(data)?.read(signal, context, reading, &mut |_| true);
+        Ok(())
+    };
+    let reads: [Read<'_>; 2] = [&protobuf, &json];
+    for read in reads {
         let (mut once, mut again) = (Reading::default(), Reading::default());
-        let result = read(signal, data, context, &mut once);
-        assert_eq!(read(signal, data, context, &mut again), result);
+        let result = read(&mut once);
+        assert_eq!(read(&mut again), result);
         assert_eq!(once, again, "what is read depends on the input alone");
         assert!(result.is_ok() || once.items() == 0, "a refused request leaves no rows");
         assert_kept(&once);

@@ -1,20 +1,59 @@
 //! What all doors share: readings in, durable or refused. One for each process, cheap to clone.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use durward_schemas::record::{Content, Receipt};
 use durward_schemas::{Clock, Time};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::format::{Context, Reading};
 use crate::keys::Keys;
 use crate::log::{Appended, Appender, Refusal};
 use crate::network::Network;
+use crate::receive::Limits;
+use crate::room::{Held, Holder, Room};
 
-/// What one permit of the byte budget stands for.
-const UNIT: usize = 1024;
+/// What was handed over to the log with its receipt.
+pub(crate) struct Appending {
+    answer: oneshot::Receiver<Result<Appended, Refusal>>,
+    intake: Intake,
+    source: String,
+    refused: i64,
+}
+
+impl Appending {
+    /// Whether it is on the device. Of refusals that its receipt did not tell of the next one does.
+    pub(crate) async fn settled(self) -> Result<Appended, Refusal> {
+        let settled = self.answer.await.unwrap_or(Err(Refusal::Closed));
+        if settled.is_err() {
+            self.intake.add_refused(&self.source, self.refused);
+        }
+        settled
+    }
+}
+
+/// Whether somebody still waits for what is being done.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted(Arc<AtomicBool>);
+
+impl Wanted {
+    pub(crate) fn is_still(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Somebody who waits, until he is dropped.
+struct Waiting(Wanted);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Relaxed);
+    }
+}
 
 /// How the doors behave.
 #[derive(Debug, Clone)]
@@ -25,8 +64,17 @@ pub struct IntakeSettings {
     pub default_cluster: Option<String>,
     /// Clusters by the issuer of their `ServiceAccount` tokens, without `https://`.
     pub issuers: BTreeMap<String, String>,
-    /// Bytes of requests that are read at the same time at most; more is refused as busy.
+    /// Bytes that requests under way take at most, as they came and as what is made of them; more is refused
+    /// as busy. One client gets half of it.
     pub inflight_bytes: usize,
+    /// Requests that are read at the same time at most; others wait. One client gets half of them.
+    pub readers: usize,
+    /// Bytes that the rows of one OTLP request may weigh, what they have in common in each of them.
+    pub rows_bytes: usize,
+    /// How long a client that sends nothing of a body is waited for.
+    pub body_grace: Duration,
+    /// Bytes of a body that buy one second more.
+    pub body_floor: usize,
     /// Bytes of one OTLP request at most, also after decompression.
     pub request_bytes: usize,
     /// How long an OTLP sender waits for its answer at most.
@@ -36,8 +84,8 @@ pub struct IntakeSettings {
     pub webhook_within: Duration,
     /// How long a busy OTLP sender is asked to wait.
     pub retry_after: Duration,
-    /// Connections of one door at most.
-    pub connections: usize,
+    /// What each door bears of connections.
+    pub limits: Limits,
 }
 
 impl Default for IntakeSettings {
@@ -47,11 +95,15 @@ impl Default for IntakeSettings {
             default_cluster: None,
             issuers: BTreeMap::new(),
             inflight_bytes: 256 << 20,
+            readers: 6,
+            rows_bytes: 256 << 20,
+            body_grace: Duration::from_secs(5),
+            body_floor: 16 << 10,
             request_bytes: 64 << 20,
             settle_within: Duration::from_millis(1800),
             webhook_within: Duration::from_secs(25),
             retry_after: Duration::from_secs(2),
-            connections: 1024,
+            limits: Limits::default(),
         }
     }
 }
@@ -63,7 +115,9 @@ pub struct Intake {
     keys: Arc<Keys>,
     clock: Clock,
     settings: Arc<IntakeSettings>,
-    room: Arc<Semaphore>,
+    room: Room,
+    places: Room,
+    alone: Arc<Semaphore>,
     refused: Arc<Mutex<BTreeMap<String, i64>>>,
 }
 
@@ -97,13 +151,15 @@ impl Intake {
         clock: Clock,
         settings: IntakeSettings,
     ) -> Self {
-        let room = settings.inflight_bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
+        let (room, places) = (Room::new(settings.inflight_bytes), Room::new(settings.readers));
         Self {
             appender,
             keys,
             clock,
             settings: Arc::new(settings),
-            room: Arc::new(Semaphore::new(room)),
+            room,
+            places,
+            alone: Arc::new(Semaphore::new(1)),
             refused: Arc::default(),
         }
     }
@@ -135,43 +191,74 @@ impl Intake {
         }
     }
 
-    /// Room for a request of `bytes`, taken before it is read; none when too much is under way.
-    #[must_use]
-    pub fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let units = bytes.min(self.settings.inflight_bytes).div_ceil(UNIT);
-        Arc::clone(&self.room).try_acquire_many_owned(u32::try_from(units).ok()?).ok()
+    /// No room yet for what a client sends, to grow as it comes.
+    pub(crate) fn room(&self, holder: &Holder) -> Held {
+        self.room.none(holder)
     }
 
-    /// As [`Intake::reserve`], for senders that never try again: waits for room for a while.
-    pub async fn reserve_patiently(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let units = bytes.min(self.settings.inflight_bytes).div_ceil(UNIT);
-        let room = Arc::clone(&self.room).acquire_many_owned(u32::try_from(units).ok()?);
-        tokio::time::timeout(self.settings.settle_within / 2, room).await.ok()?.ok()
+    /// All room there is.
+    #[cfg(test)]
+    pub(crate) fn take_all_room(&self) -> Held {
+        self.room.take_all()
     }
 
-    /// Appends what was read with its receipt; it is on the device when this returns.
-    pub async fn deliver(
+    /// Does what takes long on a thread where it stops no door, once the client has a place; `None` if none
+    /// became free in time. Whoever no longer waits for it does not want it any more.
+    pub(crate) async fn apart<T: Send + 'static>(
+        &self,
+        holder: &Holder,
+        patience: Duration,
+        work: impl FnOnce(&Wanted) -> T + Send + 'static,
+    ) -> Option<T> {
+        let place = self.places.take_within(holder, 1, patience).await?;
+        let waiting = Waiting(Wanted(Arc::new(AtomicBool::new(true))));
+        let wanted = waiting.0.clone();
+        let working = tokio::task::spawn_blocking(move || {
+            let done = work(&wanted);
+            drop(place);
+            done
+        });
+        working.await.inspect_err(|error| tracing::error!(%error, "reading a request failed")).ok()
+    }
+
+    /// The right to hold, alone, what is many times larger than it was sent; `None` if others were too slow.
+    /// For threads that may wait.
+    pub(crate) fn alone(&self) -> Option<OwnedSemaphorePermit> {
+        let patience = self.settings.webhook_within;
+        let alone = Arc::clone(&self.alone).acquire_owned();
+        let alone = async { tokio::time::timeout(patience, alone).await.ok()?.ok() };
+        Handle::current().block_on(alone)
+    }
+
+    /// Hands over what was read, with its receipt, from a thread that may wait for coding; it is on the device
+    /// when the answer says so.
+    pub(crate) fn deliver(
         &self,
         reading: Reading,
         delivery: Delivery<'_>,
-    ) -> Result<Appended, Refusal> {
+    ) -> Result<Appending, Refusal> {
         let refused = self.take_refused(delivery.source);
         let items = reading.items() + delivery.items_before;
         let mut contents = reading.into_contents();
         contents.push(Content::Received(receipt(delivery, items, refused)));
-        let appended = self.append(contents).await;
-        if appended.is_err() {
-            self.add_refused(delivery.source, refused + 1);
+        match self.appender.enqueue(&contents) {
+            Ok(answer) => {
+                let (intake, source) = (self.clone(), delivery.source.to_owned());
+                Ok(Appending { answer, intake, source, refused })
+            }
+            Err(refusal) => {
+                self.add_refused(delivery.source, refused);
+                Err(refusal)
+            }
         }
-        appended
     }
 
-    /// Appends without a receipt: a part of a delivery whose rest is still coming.
+    /// Appends without a receipt.
     pub async fn append(&self, contents: Vec<Content>) -> Result<Appended, Refusal> {
         self.appender.append(contents).await
     }
 
-    /// As [`Intake::append`], for threads that may wait.
+    /// As [`Intake::append`], for threads that may wait: a part of a delivery whose rest is still coming.
     pub(crate) fn append_blocking(&self, contents: &[Content]) -> Result<Appended, Refusal> {
         self.appender.append_slice_blocking(contents)
     }
@@ -182,6 +269,9 @@ impl Intake {
     }
 
     fn add_refused(&self, source: &str, count: i64) {
+        if count == 0 {
+            return;
+        }
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         *refused.entry(source.to_owned()).or_default() += count;
     }

@@ -25,6 +25,7 @@ pub mod network;
 pub mod normalize;
 pub mod receive;
 pub mod redact;
+mod room;
 pub mod seal;
 pub mod send;
 mod split;

@@ -5,14 +5,21 @@
 
 mod body;
 mod client;
+mod connections;
 pub mod files;
+mod handshakes;
+mod linger;
 mod otlp;
 pub mod otlp_grpc;
 pub mod otlp_http;
-mod serve;
+pub mod page;
+mod parts;
+pub mod serve;
 pub mod tls;
 pub mod upload;
 pub mod webhook;
 
+pub use connections::Limits;
 pub use otlp::OtlpSettings;
+
 pub use tls::{DoorTls, TlsError, TlsSettings};

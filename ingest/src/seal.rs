@@ -11,6 +11,16 @@ pub const MAX_ROWS: usize = 5_000;
 pub const MAX_BYTES: usize = 16 << 20;
 
 impl Reading {
+    /// Bytes of text in it, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        self.accesses.iter().map(access_bytes).sum::<usize>()
+            + self.objects.iter().map(object_bytes).sum::<usize>()
+            + self.spans.iter().map(span_bytes).sum::<usize>()
+            + self.logs.iter().map(log_bytes).sum::<usize>()
+            + self.metrics.iter().map(metric_bytes).sum::<usize>()
+            + self.rejects.iter().map(reject_bytes).sum::<usize>()
+    }
+
     /// The rows as contents, each of one kind and of bounded size, objects first.
     #[must_use]
     pub fn into_contents(self) -> Vec<Content> {

@@ -17,6 +17,8 @@ use self::whole::object_end;
 
 /// Bytes kept of an item that is too large.
 const HEAD: usize = 4096;
+/// Bytes of a text that are split at a time.
+pub(crate) const SLICE: usize = 256 << 10;
 /// Brackets that are remembered by kind; deeper ones are only counted.
 const REMEMBERED: usize = 4096;
 
@@ -181,6 +183,24 @@ impl Splitter {
         self.pieces.join(std::mem::take(&mut self.found), self.max)
     }
 
+    /// The items of a text, found as they are asked for: a list of empty ones is many times larger as items.
+    pub(crate) fn items(mut self, text: &[u8]) -> impl Iterator<Item = Item> {
+        let mut slices = text.chunks(SLICE).map(Some).chain([None]);
+        let mut found = Vec::new().into_iter();
+        std::iter::from_fn(move || {
+            loop {
+                if let Some(item) = found.next() {
+                    return Some(item);
+                }
+                let items = match slices.next()? {
+                    Some(slice) => self.push(slice),
+                    None => self.finish(),
+                };
+                found = items.into_iter();
+            }
+        })
+    }
+
     fn scan(&mut self, bytes: &[u8]) {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
@@ -222,6 +242,11 @@ impl Splitter {
         self.after_newline = false;
         self.key = Key::Other;
         self.end();
+    }
+
+    /// Bytes that are held of items that have not ended.
+    pub(crate) fn held(&self) -> usize {
+        self.buffer.len() + self.pieces.held()
     }
 
     /// Ends the input; gives what was still open.

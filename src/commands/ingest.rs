@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use durward_correlate::explain::{Ask, Fields};
 use durward_correlate::query::Limits;
@@ -152,7 +153,7 @@ pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode
     let taken = reader.await??;
     // The last counters of this call stand in the tick behind it.
     log.append(vec![Content::Tick]).await?;
-    pipeline.catch_up(None).await?;
+    pipeline.catch_up(Duration::MAX).await?;
     outbox.lock().unwrap_or_else(PoisonError::into_inner).skip_to(log.end() - 1)?;
     drop(pipeline);
     let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,6 +14,9 @@ use crate::out;
 use crate::reload::Reload;
 use crate::render::Output;
 use crate::server::{Addresses, Server};
+
+/// After the first signal to end; Kubernetes kills after 30 s.
+const END_WITHIN: Duration = Duration::from_secs(24);
 
 /// Serves.
 pub(crate) async fn serve(data_dir: &Path, args: &ServeArgs) -> Result<ExitCode, Failure> {
@@ -84,7 +88,12 @@ fn refused(failure: &Failure, output: Output) -> String {
     format!("{}not reloaded: the configuration before stays in force", failure.text())
 }
 
-/// SIGTERM or SIGINT: drain and end well. A second SIGINT ends at once.
+/// What was acknowledged is in the log, and the next start takes it.
+fn end_at_once() {
+    std::process::exit(crate::failure::Code::Interrupted as i32);
+}
+
+/// SIGTERM or SIGINT: drain and end well. A second one ends at once: nothing that was acknowledged is lost.
 ///
 /// From the call on no such signal ends the program by itself, whenever the future is waited for.
 pub(crate) fn stopped() -> std::io::Result<impl Future<Output = ()>> {
@@ -96,9 +105,19 @@ pub(crate) fn stopped() -> std::io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
         tokio::spawn(async move {
-            if interrupt.recv().await.is_some() {
-                std::process::exit(crate::failure::Code::Interrupted as i32);
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
             }
+            end_at_once();
         });
+        // Whatever hangs, a thread that waits for nothing else ends it.
+        let watching = std::thread::Builder::new().name("end".to_owned()).spawn(|| {
+            std::thread::sleep(END_WITHIN);
+            end_at_once();
+        });
+        if let Err(error) = watching {
+            tracing::warn!(%error, "nothing watches over the end");
+        }
     })
 }

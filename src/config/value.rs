@@ -60,6 +60,14 @@ fn doors(config: &Config) -> [(&'static str, &Door); 5] {
 
 /// Deny by default: what is open to a network says who may come in.
 fn reachable(name: &str, door: &Door, problems: &mut Problems) {
+    if !door.hosts.is_empty() && (door.tls.is_some() || name == "otlp_grpc") {
+        problems.add(
+            &format!("listen.{name}.hosts"),
+            None,
+            "this door looks at no names of hosts: no page in a browser can reach it",
+            "leave it out",
+        );
+    }
     let address = format!("listen.{name}.address");
     let off_loopback = !door.address.ip().is_loopback();
     if matches!(name, "web" | "admin") {

@@ -28,7 +28,7 @@ use serde_json::Value;
 
 use super::cloud::Message;
 use super::fields::Raw;
-use super::{Context, Failure, Format, MAX_ITEM, Reading};
+use super::{Context, Failure, Format, MAX_INSIDE, MAX_ITEM, Reading, too_many};
 use super::{azure, cloudtrail, gcp_audit, gke_audit, kube_audit};
 use crate::redact::decode_base64;
 use crate::split::{Fault, Item, Splitter};
@@ -41,15 +41,13 @@ use wrap::{Inside, group, inside, is_list, row_of_query};
 const DEPTH: usize = 8;
 /// Bytes that one compressed item may become, with all that is compressed inside it.
 const MAX_INFLATED: usize = 64 << 20;
-/// Rows and rejects that one item may become: an empty record is three bytes, and a reject some hundreds.
-const MAX_ROWS: usize = 1 << 20;
 /// RFC 1952.
 pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// Reads one item, and whatever is inside it.
 pub(super) fn read(format: Format, item: &Item, context: &Context<'_>, reading: &mut Reading) {
     let left = Cell::new(MAX_INFLATED);
-    let most = reading.items() + MAX_ROWS;
+    let most = reading.items() + MAX_INSIDE;
     let envelope =
         Envelope { format, context: *context, depth: 0, is_torn: false, left: &left, most };
     envelope.open(item, reading);
@@ -150,20 +148,18 @@ impl<'a> Envelope<'a> {
             let item = Item { position: outer.position.clone(), ..Item::whole(bytes) };
             return inside.open(&item, reading);
         }
-        let mut splitter = Splitter::of_lists(LISTS, MAX_ITEM);
-        let mut items = splitter.push(bytes);
-        items.extend(splitter.finish());
-        let is_one = items.len() == 1;
-        for mut item in items {
+        let mut items = Splitter::of_lists(LISTS, MAX_ITEM).items(bytes).peekable();
+        let mut is_one = true;
+        while let Some(mut item) = items.next() {
             if self.is_full(reading) {
                 let reject = self.context.reject_item(self.format, outer, &too_many());
                 return reading.rejects.push(reject);
             }
-            let inner = std::mem::take(&mut item.position);
+            is_one = is_one && items.peek().is_none();
             item.position = if is_one {
                 outer.position.clone()
             } else {
-                format!("{}, {inner}", outer.position)
+                format!("{}, {}", outer.position, item.position)
             };
             inside.open(&item, reading);
         }
@@ -286,11 +282,6 @@ impl<'a> Envelope<'a> {
         let context = Context { cluster: self.context.cluster.or(cluster), ..self.context };
         Envelope { context, ..*self }
     }
-}
-
-fn too_many() -> Failure {
-    Failure::new("too_many", "the item holds more records than are read of one")
-        .hint("split the file, or send fewer records at once")
 }
 
 fn unknown_record() -> Failure {

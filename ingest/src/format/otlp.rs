@@ -8,26 +8,33 @@ mod attributes;
 mod json;
 mod mend;
 mod origin;
+mod taker;
 mod wire;
 
 pub(super) use attributes::{Attributes, Told, value};
 pub(super) use mend::is_binary;
 use origin::says_something;
 pub(super) use origin::{Origin, add, add_scope, flag, hex};
+use taker::Taker;
+pub(crate) use taker::{ROW, Relieve, Weight};
 
 use std::borrow::Cow;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use self::mend::Shape;
-use super::{Context, Failure, Format, MAX_ITEM, Reading, otlp_logs, otlp_metrics, otlp_traces};
+use super::{Context, Failure, MAX_ITEM, Reading, otlp_logs, otlp_metrics, otlp_traces};
 use crate::split::Item;
+
+/// Values in one item at most, lists and objects included: each takes a hundred bytes of memory.
+const MAX_VALUES: usize = 1_000_000;
+/// Bytes of a resource, or of a scope, at most: they stand in every row.
+const MAX_RESOURCE: usize = 512 << 10;
 
 /// What a request carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +50,15 @@ pub(crate) enum Signal {
 impl Signal {
     pub(crate) const ALL: [Self; 3] = [Self::Traces, Self::Logs, Self::Metrics];
 
+    /// Its items in protobuf.
+    const fn shape(self) -> Shape {
+        match self {
+            Self::Traces => Shape::Span,
+            Self::Logs => Shape::Record,
+            Self::Metrics => Shape::Metric,
+        }
+    }
+
     /// The names of its three levels in JSON.
     const fn levels(self) -> [&'static str; 3] {
         match self {
@@ -51,15 +67,6 @@ impl Signal {
             Self::Metrics => ["resourceMetrics", "scopeMetrics", "metrics"],
         }
     }
-}
-
-/// Items of one resource and one scope.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Group<T> {
-    pub(super) resource: Resource,
-    pub(super) scope: InstrumentationScope,
-    pub(super) items: Vec<T>,
-    pub(super) broken: Vec<Broken>,
 }
 
 /// An item that could not be decoded.
@@ -89,7 +96,8 @@ pub(super) fn read_item(
     reading: &mut Reading,
 ) -> Result<(), Failure> {
     if item.bytes.first() != Some(&b'{') {
-        return read_protobuf(signal_of(&item.bytes)?, &item.bytes, context, reading);
+        let signal = signal_of(&item.bytes)?;
+        return read_protobuf(signal, &item.bytes, context, reading, &mut |_| true);
     }
     let document = document(&item.bytes)?;
     let has = |signal: &Signal| json::get(&document, signal.levels()[0]).is_some();
@@ -98,48 +106,82 @@ pub(super) fn read_item(
         return Err(Failure::new("not_otlp", "the document is no export request of OTLP"));
     }
     for signal in signals {
-        read_document(signal, &document, item.bytes.len(), context, reading);
+        read_document(signal, &document, item.bytes.len(), context, reading, &mut |_| true);
     }
     Ok(())
 }
 
-/// Reads a request in protobuf.
+/// What the rows of a request in protobuf will weigh.
+pub(crate) fn weigh_protobuf(signal: Signal, bytes: &[u8]) -> Result<Weight, Failure> {
+    wire::weigh(signal.shape(), bytes)
+}
+
+/// Reads a request in protobuf; `relieve` takes the rows away while there are more to come.
 pub(crate) fn read_protobuf(
     signal: Signal,
     bytes: &[u8],
     context: &Context<'_>,
     reading: &mut Reading,
+    relieve: Relieve<'_>,
 ) -> Result<(), Failure> {
+    fn apart<T: Message + Default>(
+        signal: Signal,
+        bytes: &[u8],
+        mut taker: Taker<'_, '_, T>,
+    ) -> Result<(), Failure> {
+        wire::take_apart(signal.shape(), bytes, &mut taker)
+    }
     match signal {
         Signal::Traces => {
-            read_groups(wire::groups(Shape::Span, bytes)?, otlp_traces::read, context, reading);
+            apart(signal, bytes, Taker::new(otlp_traces::read, context, reading, relieve))
         }
         Signal::Logs => {
-            read_groups(wire::groups(Shape::Record, bytes)?, otlp_logs::read, context, reading);
+            apart(signal, bytes, Taker::new(otlp_logs::read, context, reading, relieve))
         }
         Signal::Metrics => {
-            read_groups(wire::groups(Shape::Metric, bytes)?, otlp_metrics::read, context, reading);
+            apart(signal, bytes, Taker::new(otlp_metrics::read, context, reading, relieve))
         }
     }
-    Ok(())
 }
 
-/// Reads a request in JSON; an empty body is an empty request.
-pub(crate) fn read_json(
-    signal: Signal,
-    bytes: &[u8],
-    context: &Context<'_>,
-    reading: &mut Reading,
-) -> Result<(), Failure> {
-    if bytes.trim_ascii().is_empty() {
-        return Ok(());
+/// A request in JSON that was parsed.
+#[derive(Debug)]
+pub(crate) struct Document {
+    value: Value,
+    length: usize,
+}
+
+impl Document {
+    /// What parsing it takes of memory.
+    pub(crate) fn parsed(bytes: &[u8]) -> Weight {
+        json::parsed(bytes)
     }
-    let document = document(bytes)?;
-    if !document.is_object() {
-        return Err(Failure::new("not_otlp", "the body is no export request of OTLP"));
+
+    /// Parses it; an empty body is an empty request.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Failure> {
+        let is_empty = bytes.trim_ascii().is_empty();
+        let value = if is_empty { json!({}) } else { document(bytes)? };
+        if !value.is_object() {
+            return Err(Failure::new("not_otlp", "the body is no export request of OTLP"));
+        }
+        Ok(Self { value, length: bytes.len() })
     }
-    read_document(signal, &document, bytes.len(), context, reading);
-    Ok(())
+
+    /// What its rows will weigh.
+    pub(crate) fn weigh(&self, signal: Signal) -> Result<usize, Failure> {
+        Ok(json::weigh(&self.value, signal.levels())?.saturating_add(self.length))
+    }
+
+    /// Reads it; `relieve` takes the rows away while there are more to come.
+    pub(crate) fn read(
+        &self,
+        signal: Signal,
+        context: &Context<'_>,
+        reading: &mut Reading,
+        relieve: Relieve<'_>,
+    ) {
+        read_document(signal, &self.value, self.length, context, reading, relieve);
+    }
 }
 
 /// A document. One byte that is no text costs no more than the value in which it stands.
@@ -172,44 +214,23 @@ fn read_document(
     length: usize,
     context: &Context<'_>,
     reading: &mut Reading,
+    relieve: Relieve<'_>,
 ) {
-    let levels = signal.levels();
-    let large = length > MAX_ITEM;
+    fn apart<T: DeserializeOwned>(
+        (document, length): (&Value, usize),
+        signal: Signal,
+        mut taker: Taker<'_, '_, T>,
+    ) {
+        json::take_apart(document, length > MAX_ITEM, signal.levels(), &mut taker);
+    }
+    let of = (document, length);
     match signal {
         Signal::Traces => {
-            read_groups(json::groups(document, large, levels), otlp_traces::read, context, reading);
+            apart(of, signal, Taker::new(otlp_traces::read, context, reading, relieve));
         }
-        Signal::Logs => {
-            read_groups(json::groups(document, large, levels), otlp_logs::read, context, reading);
-        }
+        Signal::Logs => apart(of, signal, Taker::new(otlp_logs::read, context, reading, relieve)),
         Signal::Metrics => {
-            read_groups(
-                json::groups(document, large, levels),
-                otlp_metrics::read,
-                context,
-                reading,
-            );
-        }
-    }
-}
-
-/// Reads the items of one group.
-type Read<T> = fn(Vec<T>, &Origin, &Context<'_>, &mut Reading);
-
-fn read_groups<T>(
-    groups: Vec<Group<T>>,
-    read: Read<T>,
-    context: &Context<'_>,
-    reading: &mut Reading,
-) {
-    for group in groups {
-        let origin = Origin::new(group.resource, group.scope, context);
-        let context = Context { cluster: origin.cluster.as_deref(), ..*context };
-        read(group.items, &origin, &context, reading);
-        for Broken { bytes, failure, position } in group.broken {
-            let reject = context.reject(Format::Otlp, &bytes, &failure);
-            let position = Some(position);
-            reading.rejects.push(durward_schemas::tables::Reject { position, ..reject });
+            apart(of, signal, Taker::new(otlp_metrics::read, context, reading, relieve));
         }
     }
 }

@@ -69,7 +69,7 @@ fn in_text(text: &[u8], context: &Context<'_>) -> Option<Reading> {
     if !IN_BODIES.contains(&format) {
         return None;
     }
-    let reading = super::read(format, text, context);
+    let reading = super::read_inside(format, text, context);
     let is_whole = !reading.accesses.is_empty() && reading.accesses.len() == reading.items();
     is_whole.then_some(reading)
 }

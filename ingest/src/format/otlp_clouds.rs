@@ -255,7 +255,7 @@ pub(super) fn in_attributes(
 
 /// What was read, if any of it is an access.
 fn read(format: Format, text: &[u8], context: &Context<'_>) -> Option<Reading> {
-    let reading = super::read(format, text, context);
+    let reading = super::read_inside(format, text, context);
     (!reading.accesses.is_empty()).then_some(reading)
 }
 

@@ -105,7 +105,7 @@ fn in_text(text: &[u8], context: &Context<'_>) -> Option<Reading> {
     if !starts || !speaks {
         return None;
     }
-    only_events(super::read(Format::KubeAudit, text, context))
+    only_events(super::read_inside(Format::KubeAudit, text, context))
 }
 
 /// An event, or a list of events, that was parsed into a map.

@@ -121,7 +121,7 @@ impl Appender {
     }
 
     /// Hands contents to the writer, or says at once that there is no room.
-    pub(super) fn enqueue(&self, contents: &[Content]) -> Result<Answer, Refusal> {
+    pub(crate) fn enqueue(&self, contents: &[Content]) -> Result<Answer, Refusal> {
         if self.is_held() {
             return Err(self.busy());
         }

@@ -1,18 +1,20 @@
-//! Bodies of requests: read and decompressed within bounds, with room taken before each part.
+//! Bodies of requests: read as they come and decompressed within bounds, with room taken for each part.
 
 use std::io::Read;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
 
-use crate::intake::Intake;
+use crate::intake::{Intake, IntakeSettings};
+use crate::room::{Held, Holder};
 
 /// A body that has not come by then is given up.
 const WITHIN: Duration = Duration::from_secs(30);
-/// Room is taken in steps of this.
+/// Bytes that are decompressed at a time.
 const STEP: usize = 256 << 10;
 
 /// Why a body could not be had.
@@ -22,7 +24,7 @@ pub(super) enum BodyError {
     Busy,
     /// It is larger than is allowed.
     TooLarge,
-    /// The sender went away or was too slow.
+    /// It came too slowly, or ended before its end; it may be sent again.
     Broken,
     /// It does not decompress.
     NotDecompressed,
@@ -30,50 +32,100 @@ pub(super) enum BodyError {
     UnknownEncoding,
 }
 
-/// The room that a body takes, given back when it is dropped.
-pub(super) struct Room<'a> {
-    intake: &'a Intake,
-    is_patient: bool,
-    permits: Vec<OwnedSemaphorePermit>,
-    taken: usize,
+/// A body as it comes, with a floor of progress: each byte buys time, and who sends none for long is given up.
+pub(super) struct Coming {
+    chunks: BodyDataStream,
+    arrived: usize,
+    waited: Duration,
+    grace: Duration,
+    floor: usize,
 }
 
-impl<'a> Room<'a> {
-    /// No room yet. The patient are waited for a while: they never try again.
-    pub(super) fn new(intake: &'a Intake, is_patient: bool) -> Self {
-        Self { intake, is_patient, permits: Vec::new(), taken: 0 }
+impl Coming {
+    pub(super) fn new(body: Body, settings: &IntakeSettings) -> Self {
+        Self {
+            chunks: body.into_data_stream(),
+            arrived: 0,
+            waited: Duration::ZERO,
+            grace: settings.body_grace,
+            floor: settings.body_floor.max(1),
+        }
     }
 
-    /// Takes room for `bytes` in all.
-    async fn grow(&mut self, bytes: usize) -> Result<(), BodyError> {
-        while self.taken < bytes {
-            let permit = match self.intake.reserve(STEP) {
-                None if self.is_patient => self.intake.reserve_patiently(STEP).await,
-                permit => permit,
-            };
-            self.permits.push(permit.ok_or(BodyError::Busy)?);
-            self.taken += STEP;
+    /// Bytes that have come.
+    pub(super) fn arrived(&self) -> usize {
+        self.arrived
+    }
+
+    /// The next part; `None` at the end. Time that we take ourselves between two parts does not count.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        let seconds = u64::try_from(self.arrived / self.floor).unwrap_or(u64::MAX);
+        let bought = self.grace.saturating_add(Duration::from_secs(seconds));
+        let began = Instant::now();
+        let patience = bought.saturating_sub(self.waited);
+        let chunk = tokio::time::timeout(patience, self.chunks.next()).await;
+        self.waited += began.elapsed();
+        match chunk {
+            Ok(Some(Ok(chunk))) => {
+                self.arrived += chunk.len();
+                Ok(Some(chunk))
+            }
+            Ok(None) => Ok(None),
+            Ok(Some(Err(_))) | Err(_) => Err(BodyError::Broken),
         }
-        Ok(())
+    }
+}
+
+/// The room that a request takes, given back when it is dropped.
+pub(super) struct Room {
+    held: Held,
+    /// How long room is waited for: by those who never try again.
+    patience: Duration,
+}
+
+impl Room {
+    /// No room yet. The patient are waited for a while: they never try again.
+    pub(super) fn new(intake: &Intake, holder: &Holder, is_patient: bool) -> Self {
+        let patience =
+            if is_patient { intake.settings().settle_within / 2 } else { Duration::ZERO };
+        Self { held: intake.room(holder), patience }
+    }
+
+    /// Takes room for `bytes` more.
+    pub(super) async fn grow(&mut self, bytes: usize) -> Result<(), BodyError> {
+        let is_taken = self.held.grow(bytes) || self.held.grow_within(bytes, self.patience).await;
+        if is_taken { Ok(()) } else { Err(BodyError::Busy) }
+    }
+
+    /// The same, on a thread that may wait.
+    pub(super) fn grow_blocking(&mut self, bytes: usize) -> Result<(), BodyError> {
+        if self.held.grow(bytes) {
+            return Ok(());
+        }
+        Handle::current().block_on(self.grow(bytes))
+    }
+
+    /// Holds `bytes` in all.
+    pub(super) fn hold(&mut self, bytes: usize) -> Result<(), BodyError> {
+        self.held.shrink_to(bytes);
+        self.grow_blocking(bytes.saturating_sub(self.held.amount()))
     }
 }
 
 /// Reads a body of at most `limit` bytes.
 pub(super) async fn read(
-    body: Body,
+    mut body: Coming,
     limit: usize,
-    room: &mut Room<'_>,
+    room: &mut Room,
 ) -> Result<Bytes, BodyError> {
-    let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
     let read = async {
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|_| BodyError::Broken)?;
-            if bytes.len() + chunk.len() > limit {
+        while let Some(chunk) = body.next().await? {
+            if body.arrived() > limit {
                 return Err(BodyError::TooLarge);
             }
-            room.grow(bytes.len() + chunk.len()).await?;
-            bytes.extend_from_slice(&chunk);
+            room.grow(chunk.len()).await?;
+            extend(&mut bytes, &chunk);
         }
         Ok(())
     };
@@ -81,31 +133,39 @@ pub(super) async fn read(
     Ok(bytes.into())
 }
 
-/// Decompresses to at most `limit` bytes.
-pub(super) async fn decompress(
+/// Adds bytes without doubling what there is.
+fn extend(bytes: &mut Vec<u8>, more: &[u8]) {
+    if bytes.capacity() - bytes.len() < more.len() {
+        bytes.reserve_exact(more.len().max(bytes.len() / 4));
+    }
+    bytes.extend_from_slice(more);
+}
+
+/// Decompresses to at most `limit` bytes, on a thread that may take its time.
+pub(super) fn decompress(
     encoding: &str,
     bytes: Bytes,
     limit: usize,
-    room: &mut Room<'_>,
+    room: &mut Room,
 ) -> Result<Bytes, BodyError> {
     let broken = |_| BodyError::NotDecompressed;
-    let mut plain = Vec::new();
-    let mut reader: Box<dyn Read + Send + '_> = match encoding {
+    let mut reader: Box<dyn Read + '_> = match encoding {
         "" | "identity" => return Ok(bytes),
         "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(bytes.as_ref())),
         "zstd" => Box::new(zstd::Decoder::with_buffer(bytes.as_ref()).map_err(broken)?),
         _ => return Err(BodyError::UnknownEncoding),
     };
-    let compressed = bytes.len();
+    let mut plain = Vec::new();
+    let mut part = vec![0; STEP];
     loop {
-        room.grow(compressed + plain.len() + STEP).await?;
-        let mut part = reader.take(STEP as u64);
-        if part.read_to_end(&mut plain).map_err(broken)? == 0 {
+        let length = reader.read(&mut part).map_err(broken)?;
+        if length == 0 {
             return Ok(plain.into());
         }
-        if plain.len() > limit {
+        if plain.len() + length > limit {
             return Err(BodyError::TooLarge);
         }
-        reader = part.into_inner();
+        room.grow_blocking(length)?;
+        extend(&mut plain, part.get(..length).unwrap_or_default());
     }
 }

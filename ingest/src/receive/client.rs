@@ -1,10 +1,33 @@
 //! Who is at the other end of a connection: the names in its client certificate, which TLS verified.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::room::Holder;
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    pub(super) client: Client,
+}
+
+impl Peer {
+    /// Who sent a request; a router that serves no connection has nobody.
+    pub(super) fn of(extensions: &axum::http::Extensions) -> Self {
+        let nobody = || Self { address: Ipv4Addr::UNSPECIFIED.into(), client: Client::default() };
+        extensions.get::<Self>().cloned().unwrap_or_else(nobody)
+    }
+
+    /// Who takes room at a door.
+    pub(super) fn holder(&self, door: &str) -> Holder {
+        Holder::new(door, self.address)
+    }
+}
 
 /// The names of a client; none without a certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,18 +4,23 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::body::{self, BodyError, Room};
-use super::client::Client;
+use super::body::{self, BodyError, Coming, Room};
+use super::client::Peer;
+use super::parts::Parts;
 use super::tls::DoorTls;
-use crate::format::otlp::{Signal, read_json, read_protobuf};
-use crate::format::{Failure, Format, Reading};
-use crate::intake::{Delivery, Intake};
+use crate::format::otlp::{self, Document, Signal, Weight};
+use crate::format::{Context, Failure, Format, Reading};
+use crate::intake::{Appending, Delivery, Intake, Wanted};
 use crate::log::Refusal;
 
 /// Envoy never tries again (`../shared/lab/mesh/FACTS.md` 2), so it is refused last. Its
 /// traces say who they are, its logs and metrics come without a user agent.
 const ENVOY: &str = "OTel-OTLP-Exporter-Envoy";
+
+/// What is larger and cannot be taken apart is read alone.
+const ALONE: usize = 1 << 20;
 
 /// How an OTLP door behaves.
 #[derive(Debug, Clone)]
@@ -28,6 +33,8 @@ pub struct OtlpSettings {
     pub client_clusters: BTreeMap<String, String>,
     /// TLS, required where the door is open to more than this machine.
     pub tls: Option<DoorTls>,
+    /// Hosts beside loopback that requests may name, where there is no TLS.
+    pub hosts: Vec<String>,
 }
 
 /// What is open.
@@ -40,13 +47,13 @@ pub(super) struct Door {
 }
 
 /// A request, and how to read it.
-pub(super) struct Sent<'a> {
+pub(super) struct Sent {
     pub(super) signal: Signal,
     pub(super) coding: Coding,
-    pub(super) encoding: &'a str,
+    pub(super) encoding: String,
     pub(super) bytes: Bytes,
     /// Who sent it.
-    pub(super) client: Client,
+    pub(super) peer: Peer,
 }
 
 /// How a request is coded.
@@ -80,9 +87,9 @@ pub(super) fn never_retries(agent: Option<&str>) -> bool {
 impl From<BodyError> for NotTaken {
     fn from(error: BodyError) -> Self {
         match error {
-            BodyError::Busy => Self::Busy,
+            // What broke on its way may be sent again.
+            BodyError::Busy | BodyError::Broken => Self::Busy,
             BodyError::TooLarge => Self::TooLarge,
-            BodyError::Broken => Self::Unreadable("the body ended early".to_owned()),
             BodyError::NotDecompressed => {
                 Self::Unreadable("the body does not decompress".to_owned())
             }
@@ -91,62 +98,155 @@ impl From<BodyError> for NotTaken {
     }
 }
 
+impl From<Refusal> for NotTaken {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooLarge => Self::TooLarge,
+            Refusal::Busy { .. } | Refusal::Closed => Self::Busy,
+        }
+    }
+}
+
+/// A request that was read, up to its last part; how many rejects are in it, and what waits for the log.
+struct Read {
+    rejected: usize,
+    outcome: Result<(), Failure>,
+    appending: Appending,
+}
+
+/// The rows of a request: those that were appended, and those that were not yet.
+struct Rows {
+    parts: Parts,
+    reading: Reading,
+}
+
+/// Whether a request could be read; or it was not looked at to its end.
+type Outcome = Result<Result<(), Failure>, NotTaken>;
+
 impl Door {
     pub(super) fn new(settings: OtlpSettings, intake: Intake) -> Self {
-        let OtlpSettings { source, cluster, client_clusters, tls: _ } = settings;
+        let OtlpSettings { source, cluster, client_clusters, tls: _, hosts: _ } = settings;
         Self { source, cluster, client_clusters, intake }
     }
 
+    /// No room yet for a request of this client.
+    pub(super) fn room(&self, peer: &Peer, agent: Option<&str>) -> Room {
+        Room::new(&self.intake, &peer.holder(&self.source), never_retries(agent))
+    }
+
     /// Reads the body of a request, as it was sent.
-    pub(super) async fn body(&self, body: Body, room: &mut Room<'_>) -> Result<Bytes, NotTaken> {
-        let taken = body::read(body, self.intake.settings().request_bytes, room).await;
+    pub(super) async fn body(&self, body: Body, room: &mut Room) -> Result<Bytes, NotTaken> {
+        let settings = self.intake.settings();
+        let taken = body::read(Coming::new(body, settings), settings.request_bytes, room).await;
         self.count(taken.map_err(Into::into))
     }
 
     /// Decompresses and reads a request, and appends it; gives the number of rejects in it.
-    pub(super) async fn take(&self, sent: Sent<'_>, room: &mut Room<'_>) -> Taken {
-        let Sent { signal, coding, encoding, bytes, client } = sent;
-        let received = bytes.len();
-        let limit = self.intake.settings().request_bytes;
-        let plain = body::decompress(encoding, bytes, limit, room).await;
-        let plain = self.count(plain.map_err(Into::into))?;
-        let mut reading = Reading::default();
-        let cluster = self.cluster.as_deref().or_else(|| client.cluster(&self.client_clusters));
-        let context = self.intake.context(cluster, &self.source);
-        let read = match coding {
-            Coding::Protobuf => read_protobuf(signal, &plain, &context, &mut reading),
-            Coding::Json => read_json(signal, &plain, &context, &mut reading),
-        };
-        if let Err(failure) = &read {
-            reading.rejects.push(context.reject(Format::Otlp, &plain, failure));
-        }
-        let rejected = reading.rejects.len();
-        self.append(reading, cluster, received).await?;
-        match read {
+    pub(super) async fn take(&self, sent: Sent, room: Room) -> Taken {
+        let (door, holder) = (self.clone(), sent.peer.holder(&self.source));
+        let settle = self.intake.settings().settle_within;
+        let read =
+            self.intake.apart(&holder, settle, move |wanted| door.read(sent, room, wanted)).await;
+        let Read { rejected, outcome, appending } =
+            self.count(read.unwrap_or(Err(NotTaken::Busy)))?;
+        let settled = tokio::time::timeout(settle, appending.settled()).await;
+        let settled = settled.unwrap_or(Err(Refusal::Closed));
+        self.count(settled.map_err(Into::into))?;
+        match outcome {
             Ok(()) => Ok(rejected),
             Err(Failure { detail, .. }) => Err(NotTaken::Unreadable(detail)),
         }
     }
 
-    async fn append(
-        &self,
-        reading: Reading,
-        cluster: Option<&str>,
-        bytes: usize,
-    ) -> Result<(), NotTaken> {
+    /// Makes rows of a request and hands them over, a large one in parts.
+    fn read(&self, sent: Sent, mut room: Room, wanted: &Wanted) -> Result<Read, NotTaken> {
+        let Sent { signal, coding, encoding, bytes, peer } = sent;
+        let received = bytes.len();
+        let most = self.intake.settings().request_bytes;
+        let plain = body::decompress(&encoding, bytes, most, &mut room)?;
+        let cluster =
+            self.cluster.as_deref().or_else(|| peer.client.cluster(&self.client_clusters));
+        let context = self.intake.context(cluster, &self.source);
+        let mut rows =
+            Rows { parts: Parts::new(&self.intake, wanted), reading: Reading::default() };
+        let outcome = match coding {
+            Coding::Protobuf => self.read_protobuf(signal, &plain, &context, &mut rows)?,
+            Coding::Json => self.read_json(signal, &plain, &context, &mut rows, &mut room)?,
+        };
+        let Rows { parts, mut reading } = rows;
+        if let Some(refusal) = parts.refusal {
+            return Err(refusal.into());
+        }
+        if let Err(failure) = &outcome {
+            reading.rejects.push(context.reject(Format::Otlp, &plain, failure));
+        }
+        let rejected = parts.rejected + reading.rejects.len();
         let delivery = Delivery {
             source: &self.source,
             cluster,
             kind: Format::Otlp.name(),
-            bytes,
-            items_before: 0,
+            bytes: received,
+            items_before: parts.items,
         };
-        let settle = self.intake.settings().settle_within;
-        match tokio::time::timeout(settle, self.intake.deliver(reading, delivery)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(Refusal::TooLarge)) => Err(NotTaken::TooLarge),
-            Ok(Err(Refusal::Busy { .. } | Refusal::Closed)) | Err(_) => Err(NotTaken::Busy),
+        let appending = self.intake.deliver(reading, delivery)?;
+        Ok(Read { rejected, outcome, appending })
+    }
+
+    /// What rows there will be is weighed before the first is made.
+    fn read_protobuf(
+        &self,
+        signal: Signal,
+        plain: &[u8],
+        context: &Context<'_>,
+        Rows { parts, reading }: &mut Rows,
+    ) -> Outcome {
+        let weight = match otlp::weigh_protobuf(signal, plain) {
+            Ok(weight) => weight,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        if weight.bytes > self.intake.settings().rows_bytes {
+            return Err(NotTaken::TooLarge);
         }
+        let _alone = self.alone(weight)?;
+        let relieve = &mut |reading: &mut Reading| parts.relieve(reading);
+        Ok(otlp::read_protobuf(signal, plain, context, reading, relieve))
+    }
+
+    /// A body may hold a document of its own, which is many times larger when it is parsed.
+    fn alone(&self, weight: Weight) -> Result<Option<OwnedSemaphorePermit>, NotTaken> {
+        if weight.largest <= ALONE {
+            return Ok(None);
+        }
+        self.intake.alone().ok_or(NotTaken::Busy).map(Some)
+    }
+
+    /// The same; what the document will be when it is parsed is told by its text.
+    fn read_json(
+        &self,
+        signal: Signal,
+        plain: &[u8],
+        context: &Context<'_>,
+        Rows { parts, reading }: &mut Rows,
+        room: &mut Room,
+    ) -> Outcome {
+        let settings = self.intake.settings();
+        let parsed = Document::parsed(plain);
+        if parsed.bytes > settings.inflight_bytes / 2 {
+            return Err(NotTaken::TooLarge);
+        }
+        room.grow_blocking(parsed.bytes)?;
+        let _alone = self.alone(parsed)?;
+        let weighed =
+            Document::parse(plain).and_then(|document| Ok((document.weigh(signal)?, document)));
+        let (weight, document) = match weighed {
+            Ok(weighed) => weighed,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        if weight > settings.rows_bytes {
+            return Err(NotTaken::TooLarge);
+        }
+        document.read(signal, context, reading, &mut |reading| parts.relieve(reading));
+        Ok(Ok(()))
     }
 
     /// Counts a request that was refused before it was read.

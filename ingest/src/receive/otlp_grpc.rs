@@ -11,7 +11,7 @@ use std::future::Future;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Version, header};
 use axum::response::Response;
 use axum::routing::post;
 use bytes::Bytes;
@@ -20,10 +20,10 @@ use tokio::net::TcpListener;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::body::Room;
-use super::client::Client;
-use super::otlp::{Coding, Door, NotTaken, OtlpSettings, Sent, Taken, never_retries};
+use super::client::Peer;
+use super::otlp::{Coding, Door, NotTaken, OtlpSettings, Sent, Taken};
 use super::otlp_http::response_bytes;
+use super::page::{Hosts, content_type, guarded};
 use super::serve;
 use crate::format::otlp::Signal;
 use crate::intake::Intake;
@@ -41,9 +41,9 @@ pub async fn serve(
     intake: Intake,
     shutdown: impl Future<Output = ()>,
 ) {
-    let (tls, connections) = (settings.tls.clone(), intake.settings().connections);
-    let app = app(Door::new(settings, intake));
-    serve::serve(listener, tls, app, connections, shutdown).await;
+    let (tls, limits) = (settings.tls.clone(), intake.settings().limits);
+    let app = guarded(app(Door::new(settings, intake)), Hosts::Any);
+    serve::serve(listener, tls, app, limits, shutdown).await;
 }
 
 fn app(door: Door) -> Router {
@@ -64,15 +64,22 @@ fn app(door: Door) -> Router {
 
 async fn receive(door: &Door, signal: Signal, request: Request) -> Taken {
     let (head, body) = request.into_parts();
+    // Proxies name whatever host they like here. No page can speak HTTP/2 without TLS.
+    let kind = content_type(&head.headers);
+    let is_grpc = matches!(kind, "application/grpc" | "application/grpc+proto");
+    if head.version != Version::HTTP_2 || !is_grpc {
+        return Err(NotTaken::Unreadable("this is no call of gRPC over HTTP/2".to_owned()));
+    }
     let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let mut room = Room::new(&door.intake, never_retries(text(header::USER_AGENT.as_str())));
+    let peer = Peer::of(&head.extensions);
+    let mut room = door.room(&peer, text(header::USER_AGENT.as_str()));
     let bytes = door.body(body, &mut room).await?;
     let (is_compressed, message) = message(&bytes)?;
     let encoding =
         if is_compressed { text("grpc-encoding").unwrap_or_default() } else { "identity" };
-    let client = head.extensions.get::<Client>().cloned().unwrap_or_default();
-    let sent = Sent { signal, coding: Coding::Protobuf, encoding, bytes: message, client };
-    door.take(sent, &mut room).await
+    let encoding = encoding.to_owned();
+    let sent = Sent { signal, coding: Coding::Protobuf, encoding, bytes: message, peer };
+    door.take(sent, room).await
 }
 
 /// The one message of a call, and whether it is compressed.

@@ -15,9 +15,9 @@ use prost::Message;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::body::Room;
-use super::client::Client;
-use super::otlp::{Coding, Door, NotTaken, OtlpSettings, Sent, Taken, never_retries};
+use super::client::Peer;
+use super::otlp::{Coding, Door, NotTaken, OtlpSettings, Sent, Taken};
+use super::page::{Hosts, content_type, guarded};
 use super::serve;
 use crate::format::otlp::Signal;
 use crate::intake::Intake;
@@ -29,9 +29,10 @@ pub async fn serve(
     intake: Intake,
     shutdown: impl Future<Output = ()>,
 ) {
-    let (tls, connections) = (settings.tls.clone(), intake.settings().connections);
-    let app = app(Door::new(settings, intake));
-    serve::serve(listener, tls, app, connections, shutdown).await;
+    let (tls, limits) = (settings.tls.clone(), intake.settings().limits);
+    let hosts = Hosts::of_door(tls.is_some(), &settings.hosts);
+    let app = guarded(app(Door::new(settings, intake)), hosts);
+    serve::serve(listener, tls, app, limits, shutdown).await;
 }
 
 fn app(door: Door) -> Router {
@@ -50,7 +51,7 @@ fn app(door: Door) -> Router {
 async fn receive(door: &Door, signal: Signal, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let text = |name: &HeaderName| text(&head.headers, name);
-    let coding = match text(&header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim() {
+    let coding = match content_type(&head.headers) {
         "application/json" => Coding::Json,
         "application/x-protobuf" => Coding::Protobuf,
         _ => {
@@ -59,12 +60,12 @@ async fn receive(door: &Door, signal: Signal, request: Request) -> Response {
         }
     };
     let agent = head.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    let mut room = Room::new(&door.intake, never_retries(agent));
+    let peer = Peer::of(&head.extensions);
+    let mut room = door.room(&peer, agent);
     let taken = match door.body(body, &mut room).await {
         Ok(bytes) => {
-            let encoding = text(&header::CONTENT_ENCODING);
-            let client = head.extensions.get::<Client>().cloned().unwrap_or_default();
-            door.take(Sent { signal, coding, encoding, bytes, client }, &mut room).await
+            let encoding = text(&header::CONTENT_ENCODING).to_owned();
+            door.take(Sent { signal, coding, encoding, bytes, peer }, room).await
         }
         Err(refused) => Err(refused),
     };

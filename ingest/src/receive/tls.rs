@@ -7,6 +7,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 /// The files of a door's TLS.
@@ -81,6 +82,7 @@ impl TlsError {
 #[derive(Clone)]
 pub struct DoorTls {
     current: Arc<RwLock<TlsAcceptor>>,
+    changes: Arc<watch::Sender<u64>>,
 }
 
 impl std::fmt::Debug for DoorTls {
@@ -108,13 +110,25 @@ impl DoorTls {
                 return Err(wrong.into_iter().flatten().collect());
             }
         };
-        Ok(Self { current: Arc::new(RwLock::new(acceptor)) })
+        Ok(Self { current: Arc::new(RwLock::new(acceptor)), changes: Arc::default() })
     }
 
-    /// Shows what `other` shows, from the next connection on; those that are open stay as they are.
+    /// Shows what `other` shows, from the next connection on. Those that are open end when their requests
+    /// have: whom they let in may count no more.
     pub fn replace(&self, other: &Self) {
         let new = other.acceptor();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// When what is shown now has been replaced.
+    pub(super) fn changed(&self) -> impl Future<Output = ()> + use<> {
+        let mut changes = self.changes.subscribe();
+        async move {
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// What the next connection is shown.

@@ -28,8 +28,6 @@ use crate::intake::Intake;
 
 /// Where the door is.
 pub const PATH: &str = "/api/v1/ingest";
-/// Bytes that are read of who is refused.
-const MOST_DRAINED: usize = 1 << 20;
 /// Chunks of a body that wait to be read; more make the sender wait.
 const WAITING: usize = 4;
 
@@ -77,13 +75,11 @@ async fn receive(
     let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
     if blake3::hash(shown.as_bytes()) != *door.token {
         let text = "the token of the data directory is missing: use durward ingest --to\n";
-        drain(body).await;
         return (StatusCode::UNAUTHORIZED, text).into_response();
     }
     let settings = match settings(asked) {
         Ok(settings) => settings,
         Err(reason) => {
-            drain(body).await;
             return (StatusCode::BAD_REQUEST, reason + "\n").into_response();
         }
     };
@@ -129,19 +125,6 @@ fn told(ingested: &Ingested) -> Response {
         },
     });
     ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
-}
-
-/// Reads what a small body still has to say: who is refused while he sends may see no answer, since the
-/// connection is closed on what was not read (RFC 9112, section 9.6).
-async fn drain(body: Body) {
-    let mut stream = body.into_data_stream();
-    let mut left = MOST_DRAINED;
-    while let Some(Ok(chunk)) = stream.next().await {
-        left = left.saturating_sub(chunk.len());
-        if left == 0 {
-            return;
-        }
-    }
 }
 
 /// Hands the body on as it comes; a connection that broke is not the end of the file.

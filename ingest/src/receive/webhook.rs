@@ -14,18 +14,28 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use futures::StreamExt;
+use bytes::Bytes;
 use tokio::net::TcpListener;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::body::{Coming, Room};
+use super::client::Peer;
+use super::page::{Hosts, content_type, guarded};
 use super::serve;
 use super::tls::DoorTls;
+use crate::format::otlp::{Document, ROW};
 use crate::format::{Format, Reading};
-use crate::intake::{Delivery, Intake};
-use crate::log::Refusal;
+use crate::intake::{Appending, Delivery, Intake, Wanted};
+use crate::room::Holder;
 use crate::seal;
+use crate::split::{Item, Splitter};
 
-/// Room that a batch takes while it is read: it is appended in parts, so a larger one takes no more.
-const ROOM: usize = 2 * seal::MAX_BYTES;
+/// Bytes that are read at a time.
+const AT_ONCE: usize = 256 << 10;
+/// What takes more memory than this when it is parsed is parsed alone.
+const ALONE: usize = 32 << 20;
+/// Items of fewer bytes need no more room parsed than is there in any case.
+const SMALL: usize = 64 << 10;
 /// Seconds that a busy API server is asked to wait: the kindest value, as measured.
 const RETRY_AFTER: &str = "30";
 /// Names of clusters are no longer than names of DNS.
@@ -38,6 +48,8 @@ pub struct WebhookSettings {
     pub source: String,
     /// TLS, required where the door is open to more than this machine.
     pub tls: Option<DoorTls>,
+    /// Hosts beside loopback that requests may name, where there is no TLS.
+    pub hosts: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -53,17 +65,15 @@ pub async fn serve(
     intake: Intake,
     shutdown: impl Future<Output = ()>,
 ) {
-    let connections = intake.settings().connections;
+    let limits = intake.settings().limits;
     let door = Door { source: settings.source, intake };
     let app = Router::new().route("/v1/k8s-audit/{cluster}", post(receive)).with_state(door);
-    serve::serve(listener, settings.tls, app, connections, shutdown).await;
+    let app = guarded(app, Hosts::of_door(settings.tls.is_some(), &settings.hosts));
+    serve::serve(listener, settings.tls, app, limits, shutdown).await;
 }
 
-/// Why a batch was not taken.
-enum NotTaken {
-    Busy,
-    Broken,
-}
+/// Why a batch was not taken. Whatever it is, it may be sent again.
+struct NotTaken;
 
 async fn receive(
     State(door): State<Door>,
@@ -79,19 +89,18 @@ async fn receive(
         let text = "send the batch as it is: API servers never compress\n";
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
     }
-    let length =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let Some(_room) = door.intake.reserve(length.map_or(ROOM, |length: usize| length.min(ROOM)))
-    else {
-        door.intake.refuse(&door.source);
-        return busy();
-    };
+    if content_type(&headers) != "application/json" {
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json\n").into_response();
+    }
     let within = door.intake.settings().webhook_within;
-    let taken = tokio::time::timeout(within, door.take(&cluster, request.into_body())).await;
-    match taken {
+    let peer = Peer::of(request.extensions());
+    let taken = door.take(&cluster, &peer, request.into_body());
+    match tokio::time::timeout(within, taken).await {
         Ok(Ok(())) => StatusCode::OK.into_response(),
-        Ok(Err(NotTaken::Broken)) => StatusCode::BAD_REQUEST.into_response(),
-        Ok(Err(NotTaken::Busy)) | Err(_) => busy(),
+        Ok(Err(NotTaken)) | Err(_) => {
+            door.intake.refuse(&door.source);
+            busy()
+        }
     }
 }
 
@@ -101,42 +110,140 @@ fn busy() -> Response {
 }
 
 impl Door {
-    /// Reads a batch item by item and appends it, a large one in parts. What is sent again after a
-    /// part was appended is recognised by its ids.
-    async fn take(&self, cluster: &str, body: Body) -> Result<(), NotTaken> {
-        let mut chunks = body.into_data_stream();
-        let mut splitter = Format::KubeAudit.splitter();
-        let mut reading = Reading::default();
-        let (mut bytes, mut unsealed, mut items_before) = (0, 0, 0);
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|_| NotTaken::Broken)?;
-            bytes += chunk.len();
-            unsealed += chunk.len();
-            self.read(cluster, &splitter.push(&chunk), &mut reading);
-            if unsealed >= seal::MAX_BYTES {
-                unsealed = 0;
-                let part = std::mem::take(&mut reading);
-                items_before += part.items();
-                self.intake.append(part.into_contents()).await.map_err(|_| NotTaken::Busy)?;
+    /// Reads a batch item by item while it comes, and appends it, a large one in parts.
+    async fn take(&self, cluster: &str, peer: &Peer, body: Body) -> Result<(), NotTaken> {
+        let holder = peer.holder(&self.source);
+        let mut body = Coming::new(body, self.intake.settings());
+        let mut batch = Batch::new(self, cluster, &holder);
+        let mut is_end = false;
+        while !is_end {
+            match body.next().await.map_err(|_| NotTaken)? {
+                Some(chunk) => batch.add(chunk).await?,
+                None => is_end = true,
+            }
+            if batch.coming >= AT_ONCE && !is_end {
+                batch = self.apart(&holder, move |wanted| batch.read(wanted)).await?;
             }
         }
-        self.read(cluster, &splitter.finish(), &mut reading);
-        let delivery = Delivery {
-            source: &self.source,
-            cluster: Some(cluster),
-            kind: Format::KubeAudit.name(),
-            bytes,
-            items_before,
-        };
-        let delivered: Result<_, Refusal> = self.intake.deliver(reading, delivery).await;
-        delivered.map(|_| ()).map_err(|_| NotTaken::Busy)
+        let appending = self.apart(&holder, move |wanted| batch.finish(wanted)).await?;
+        appending.settled().await.map(|_| ()).map_err(|_| NotTaken)
     }
 
-    fn read(&self, cluster: &str, items: &[crate::split::Item], reading: &mut Reading) {
-        let context = self.intake.context(Some(cluster), &self.source);
-        for item in items {
-            Format::KubeAudit.read_item(item, &context, reading);
+    /// Does what takes long where it stops no door.
+    async fn apart<T: Send + 'static>(
+        &self,
+        holder: &Holder,
+        work: impl FnOnce(&Wanted) -> Result<T, NotTaken> + Send + 'static,
+    ) -> Result<T, NotTaken> {
+        let within = self.intake.settings().webhook_within;
+        self.intake.apart(holder, within, work).await.unwrap_or(Err(NotTaken))
+    }
+}
+
+/// A batch that is coming.
+struct Batch {
+    door: Door,
+    cluster: String,
+    room: Room,
+    /// What has come and was not read yet.
+    chunks: Vec<Bytes>,
+    coming: usize,
+    bytes: usize,
+    splitter: Splitter,
+    reading: Reading,
+    /// What the rows weigh that were read and not appended.
+    weight: usize,
+    /// Items that were appended already.
+    items_before: usize,
+}
+
+impl Batch {
+    fn new(door: &Door, cluster: &str, holder: &Holder) -> Self {
+        Self {
+            room: Room::new(&door.intake, holder, false),
+            items_before: 0,
+            door: door.clone(),
+            cluster: cluster.to_owned(),
+            chunks: Vec::new(),
+            coming: 0,
+            bytes: 0,
+            splitter: Format::KubeAudit.splitter(),
+            reading: Reading::default(),
+            weight: 0,
         }
+    }
+
+    async fn add(&mut self, chunk: Bytes) -> Result<(), NotTaken> {
+        self.room.grow(chunk.len()).await.map_err(|_| NotTaken)?;
+        self.coming += chunk.len();
+        self.bytes += chunk.len();
+        self.chunks.push(chunk);
+        Ok(())
+    }
+
+    /// Reads what has come.
+    fn read(mut self, wanted: &Wanted) -> Result<Self, NotTaken> {
+        self.coming = 0;
+        for chunk in std::mem::take(&mut self.chunks) {
+            for slice in chunk.chunks(AT_ONCE) {
+                let items = self.splitter.push(slice);
+                self.read_items(items, wanted)?;
+            }
+        }
+        let held = self.splitter.held() + self.weight;
+        self.room.hold(held).map_err(|_| NotTaken)?;
+        Ok(self)
+    }
+
+    fn read_items(&mut self, items: Vec<Item>, wanted: &Wanted) -> Result<(), NotTaken> {
+        for item in items {
+            let _alone = self.room_to_parse(&item)?;
+            let context = self.door.intake.context(Some(&self.cluster), &self.door.source);
+            Format::KubeAudit.read_item(&item, &context, &mut self.reading);
+            self.weight += ROW + item.bytes.len();
+            let is_much = self.reading.items() >= seal::MAX_ROWS || self.weight >= seal::MAX_BYTES;
+            if is_much {
+                self.weight = 0;
+                self.append()?;
+            }
+            if !wanted.is_still() {
+                return Err(NotTaken);
+            }
+        }
+        Ok(())
+    }
+
+    /// A list of numbers is many times larger when it is parsed. What is very large is never refused for
+    /// it, but read alone: it is an event like any other.
+    fn room_to_parse(&mut self, item: &Item) -> Result<Option<OwnedSemaphorePermit>, NotTaken> {
+        let parsed = if item.bytes.len() > SMALL { Document::parsed(&item.bytes).bytes } else { 0 };
+        if parsed > ALONE {
+            return self.door.intake.alone().ok_or(NotTaken).map(Some);
+        }
+        self.room.grow_blocking(parsed).map_err(|_| NotTaken)?;
+        Ok(None)
+    }
+
+    fn append(&mut self) -> Result<(), NotTaken> {
+        let part = std::mem::take(&mut self.reading);
+        self.items_before += part.items();
+        let appended = self.door.intake.append_blocking(&part.into_contents());
+        appended.map(|_| ()).map_err(|_| NotTaken)
+    }
+
+    /// Reads the rest, and hands all of it over.
+    fn finish(self, wanted: &Wanted) -> Result<Appending, NotTaken> {
+        let mut batch = self.read(wanted)?;
+        let items = batch.splitter.finish();
+        batch.read_items(items, wanted)?;
+        let delivery = Delivery {
+            source: &batch.door.source,
+            cluster: Some(&batch.cluster),
+            kind: Format::KubeAudit.name(),
+            bytes: batch.bytes,
+            items_before: batch.items_before,
+        };
+        batch.door.intake.deliver(batch.reading, delivery).map_err(|_| NotTaken)
     }
 }
 

@@ -84,6 +84,11 @@ impl Pieces {
         whole
     }
 
+    /// Bytes that are held.
+    pub(super) fn held(&self) -> usize {
+        self.open.iter().map(|line| line.text.len()).sum()
+    }
+
     /// Ends the input; gives the lines whose last piece never came.
     pub(super) fn finish(&mut self, max: usize) -> Vec<Item> {
         take(&mut self.open).into_iter().map(|line| line.close(max, false)).collect()
@@ -116,8 +121,7 @@ impl Pieces {
 
     /// Gives up the oldest lines while too much is held.
     fn bound(&mut self, max: usize, whole: &mut Vec<Item>) {
-        let held = |open: &[Line]| open.iter().map(|line| line.text.len()).sum::<usize>();
-        while self.open.len() > MAX_OPEN || (self.open.len() > 1 && held(&self.open) > 2 * max) {
+        while self.open.len() > MAX_OPEN || (self.open.len() > 1 && self.held() > 2 * max) {
             whole.push(self.open.remove(0).close(max, false));
         }
     }

@@ -60,10 +60,8 @@ pub(super) fn read(
         return Ok(());
     }
     let envelope = envelope.of_cluster(origin.cluster());
-    let mut splitter = Splitter::of_lists(LISTS, MAX_ITEM);
-    let mut events = splitter.push(bytes);
-    events.extend(splitter.finish());
-    for (index, mut event) in events.into_iter().enumerate() {
+    let events = Splitter::of_lists(LISTS, MAX_ITEM).items(bytes);
+    for (index, mut event) in events.enumerate() {
         if envelope.is_full(reading) {
             return Err(too_many());
         }

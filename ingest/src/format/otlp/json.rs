@@ -11,45 +11,142 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::super::{Failure, MAX_ITEM};
-use super::{Broken, Group};
+use super::taker::{ROW, Taker, Weight};
+use super::wire::too_large;
+use super::{Broken, MAX_RESOURCE};
 
-/// The groups of a request whose levels have these names; `is_large` tells that an item of it may
+/// What a value takes in memory, and a member of an object beside its value: a list that grows has twice
+/// the room.
+const VALUE: usize = 64;
+const MEMBER: usize = 96;
+
+/// Hands on the items of a request whose levels have these names; `is_large` tells that an item of it may
 /// be larger than is read.
-pub(super) fn groups<T: DeserializeOwned + Default>(
+pub(super) fn take_apart<T: DeserializeOwned>(
     document: &Value,
     is_large: bool,
     [resources, scopes, items]: [&str; 3],
-) -> Vec<Group<T>> {
-    let mut groups = Vec::new();
+    taker: &mut Taker<'_, '_, T>,
+) {
     let libraries = scopes.replace("scope", "instrumentationLibrary");
     for of_resource in list(document, resources) {
         for of_scope in list(of_resource, scopes).iter().chain(list(of_resource, &libraries)) {
-            let scope = || part(of_scope, "instrumentationLibrary");
-            let mut group = Group {
-                resource: part(of_resource, "resource").unwrap_or_default(),
-                scope: part(of_scope, "scope").or_else(scope).unwrap_or_default(),
-                ..Group::default()
-            };
-            for (index, item) in list(of_scope, items).iter().enumerate() {
-                match serde_json::from_value(lenient(item)) {
-                    _ if is_large && item.to_string().len() > MAX_ITEM => {
-                        group.broken.push(Broken::too_large(item.to_string().as_bytes(), index));
-                    }
-                    Ok(item) => group.items.push(item),
-                    Err(_) => {
-                        let failure = Failure::new(
-                            "wrong_type",
-                            "a field of the item is not what OTLP has there",
-                        );
-                        let bytes = item.to_string();
-                        group.broken.push(Broken::new(bytes.as_bytes(), failure, index));
-                    }
+            let items = list(of_scope, items);
+            if items.is_empty() {
+                continue;
+            }
+            let scope =
+                part(of_scope, "scope").or_else(|| part(of_scope, "instrumentationLibrary"));
+            let resource = part(of_resource, "resource");
+            taker.begin(resource.unwrap_or_default(), scope.unwrap_or_default());
+            for (index, item) in items.iter().enumerate() {
+                take(item, index, is_large, taker);
+                if taker.is_stopped() {
+                    return;
                 }
             }
-            groups.push(group);
         }
     }
-    groups
+    taker.end();
+}
+
+fn take<T: DeserializeOwned>(
+    item: &Value,
+    index: usize,
+    is_large: bool,
+    taker: &mut Taker<'_, '_, T>,
+) {
+    if is_large && item.to_string().len() > MAX_ITEM {
+        return taker.broken(Broken::too_large(item.to_string().as_bytes(), index));
+    }
+    match serde_json::from_value(lenient(item)) {
+        Ok(decoded) => taker.item(decoded, size(item), rows(item).0),
+        Err(_) => {
+            let failure =
+                Failure::new("wrong_type", "a field of the item is not what OTLP has there");
+            let bytes = item.to_string();
+            taker.broken(Broken::new(bytes.as_bytes(), failure, index));
+        }
+    }
+}
+
+/// What the rows of a request will weigh, resource attributes in each of them.
+pub(super) fn weigh(
+    document: &Value,
+    [resources, scopes, items]: [&str; 3],
+) -> Result<usize, Failure> {
+    let mut weight = 0_usize;
+    let libraries = scopes.replace("scope", "instrumentationLibrary");
+    for of_resource in list(document, resources) {
+        let of_each = get(of_resource, "resource").map_or(0, size);
+        for of_scope in list(of_resource, scopes).iter().chain(list(of_resource, &libraries)) {
+            let scope = get(of_scope, "scope").map_or(0, size);
+            if of_each > MAX_RESOURCE || scope > MAX_RESOURCE {
+                return Err(too_large());
+            }
+            for item in list(of_scope, items) {
+                let (rows, beside) = rows(item);
+                let of_row = ROW + of_each + scope + beside;
+                weight = weight.saturating_add(of_row.saturating_mul(rows));
+            }
+        }
+    }
+    Ok(weight)
+}
+
+/// How many rows an item becomes, and what stands in each of them beside its own part of the item.
+fn rows(item: &Value) -> (usize, usize) {
+    const DATA: &[&str] = &["gauge", "sum", "histogram", "exponentialHistogram", "summary"];
+    let points = DATA.iter().filter_map(|data| get(item, data));
+    let points: usize = points.map(|data| list(data, "dataPoints").len()).sum();
+    if points < 2 {
+        return (1, size(item));
+    }
+    let texts = ["name", "description", "unit"].iter().filter_map(|name| get(item, name));
+    (points, texts.map(size).sum())
+}
+
+/// About how long a value is as text; never more than it is.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size).sum::<usize>() + items.len(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>()
+        }
+        _ => 1,
+    }
+}
+
+/// What a document will take of memory when it is parsed, and its longest text, told by its bytes alone.
+pub(super) fn parsed(text: &[u8]) -> Weight {
+    let (mut values, mut members, mut largest, mut at) = (1_usize, 0_usize, 0, 0);
+    while let Some(byte) = text.get(at) {
+        at += 1;
+        match byte {
+            b',' | b'[' | b'{' => values += 1,
+            b':' => members += 1,
+            b'"' => {
+                let end = string_end(text, at);
+                largest = largest.max(end - at);
+                at = end;
+            }
+            _ => {}
+        }
+    }
+    Weight { bytes: text.len() + values * VALUE + members * MEMBER, largest }
+}
+
+/// Where the string ends whose first byte is at `at`.
+fn string_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found + 1;
+        match text.get(at - 1) {
+            Some(b'"') => return at,
+            _ => at += 1,
+        }
+    }
+    text.len()
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {

@@ -7,7 +7,7 @@
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
-use super::wire::varint;
+use super::wire::{next, varint};
 use crate::redact::mask_unparsed;
 
 /// What stands for a value whose name is broken: the name may have told that it is a secret.
@@ -97,6 +97,23 @@ const BYTES: u64 = 7;
 /// The item with its broken texts masked; `None` if it is no protobuf.
 pub(super) fn mended(shape: Shape, bytes: &[u8]) -> Option<Vec<u8>> {
     message(shape, bytes, DEEPEST)
+}
+
+/// How many messages are in a message, as far as attributes and bodies are in them; of what is no protobuf
+/// those that come before it breaks.
+pub(super) fn values(shape: Shape, bytes: &[u8]) -> usize {
+    let mut open = vec![(shape, bytes)];
+    let mut found = 0;
+    while let Some((shape, bytes)) = open.pop() {
+        let Some((tag, content, rest)) = next(bytes) else { continue };
+        open.push((shape, rest));
+        let inner = shape.field(tag >> 3).filter(|_| tag & 7 == 2);
+        if let Some(inner) = inner {
+            found += 1;
+            open.push((inner, content));
+        }
+    }
+    found
 }
 
 fn message(shape: Shape, mut bytes: &[u8], depth: usize) -> Option<Vec<u8>> {

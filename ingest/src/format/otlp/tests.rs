@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, KeyValueList, a
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use serde_json::json;
 
-use super::super::read;
+use super::super::{Format, read};
 use super::*;
 use crate::lab;
 use crate::lab::with_context;
@@ -255,7 +255,8 @@ fn json_is_read_leniently() {
     for empty in ["{}", r#"{"resourceSpans":[]}"#, r#"{"resourceSpans":null}"#] {
         let items = with_context(|context| {
             let mut reading = Reading::default();
-            read_json(Signal::Traces, empty.as_bytes(), context, &mut reading).unwrap();
+            let document = Document::parse(empty.as_bytes()).unwrap();
+            document.read(Signal::Traces, context, &mut reading, &mut |_| true);
             reading.items()
         });
         assert_eq!(items, 0);
@@ -285,7 +286,7 @@ fn bad_items_stand_alone() {
     bytes[at] = 0xff;
     let reading = with_context(|context| {
         let mut reading = Reading::default();
-        read_protobuf(Signal::Traces, &bytes, context, &mut reading).unwrap();
+        read_protobuf(Signal::Traces, &bytes, context, &mut reading, &mut |_| true).unwrap();
         reading
     });
     assert_eq!((reading.spans.len(), reading.rejects.len()), (2, 1));

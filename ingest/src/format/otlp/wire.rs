@@ -1,54 +1,126 @@
 //! Protobuf taken apart by hand as far as its items, each of which is then decoded by itself.
 //!
-//! <https://protobuf.dev/programming-guides/encoding/>
+//! An empty item is two bytes and a row some hundreds, so nothing is made of a request before it is
+//! weighed, and then little at a time. <https://protobuf.dev/programming-guides/encoding/>
 
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
 use super::super::{Failure, MAX_ITEM};
-use super::mend::{Shape, mended};
-use super::{Broken, Group};
+use super::mend::{self, Shape, mended};
+use super::taker::{ROW, Taker, Weight};
+use super::{Broken, MAX_RESOURCE, MAX_VALUES};
 
-/// The groups of a request. In each signal `resource_*` is field 1 of the request; in it field 1 is
-/// the resource and field 2 the scopes; in these field 1 is the scope and field 2 the items.
-pub(super) fn groups<T: Message + Default>(
+/// Items that have fewer bytes are not counted through: they cannot become much.
+const SMALL: usize = 64 << 10;
+
+/// Hands on the items of a request, behind their resource and scope. In each signal `resource_*` is
+/// field 1 of the request; in it field 1 is the resource and field 2 the scopes; in these field 1 is
+/// the scope and field 2 the items.
+pub(super) fn take_apart<T: Message + Default>(
     shape: Shape,
     bytes: &[u8],
-) -> Result<Vec<Group<T>>, Failure> {
-    let mut groups = Vec::new();
-    for (_, of_resource) in fields(bytes)?.into_iter().filter(|(number, _)| *number == 1) {
-        let parts = fields(of_resource)?;
-        let resource = first(&parts).and_then(|bytes| decoded::<Resource>(Shape::Resource, bytes));
+    taker: &mut Taker<'_, '_, T>,
+) -> Result<(), Failure> {
+    // What is broken is refused before any of it is kept.
+    weigh(shape, bytes)?;
+    for of_resource in messages(bytes, 1) {
+        let of_resource = of_resource?;
+        let resource_bytes = first(of_resource)?;
+        let resource = resource_bytes.and_then(|bytes| decoded::<Resource>(Shape::Resource, bytes));
         let resource = resource.unwrap_or_default();
-        for (_, of_scope) in parts.iter().filter(|(number, _)| *number == 2) {
-            let group = Group { resource: resource.clone(), ..group(shape, of_scope)? };
-            groups.push(group);
+        for of_scope in messages(of_resource, 2) {
+            let of_scope = of_scope?;
+            if messages(of_scope, 2).next().is_none() {
+                continue;
+            }
+            let scope = first(of_scope)?
+                .and_then(|bytes| decoded::<InstrumentationScope>(Shape::Scope, bytes));
+            taker.begin(resource.clone(), scope.unwrap_or_default());
+            for (index, item) in messages(of_scope, 2).enumerate() {
+                take(shape, item?, index, taker);
+                if taker.is_stopped() {
+                    return Ok(());
+                }
+            }
         }
     }
-    Ok(groups)
+    taker.end();
+    Ok(())
 }
 
-fn group<T: Message + Default>(shape: Shape, bytes: &[u8]) -> Result<Group<T>, Failure> {
-    let parts = fields(bytes)?;
-    let scope =
-        first(&parts).and_then(|bytes| decoded::<InstrumentationScope>(Shape::Scope, bytes));
-    let mut group = Group { scope: scope.unwrap_or_default(), ..Group::default() };
-    for (index, (_, item)) in parts.iter().filter(|(number, _)| *number == 2).enumerate() {
-        let undecodable = || {
-            Failure::new("not_otlp", "the item does not decode")
-                .hint("a text in it may not be UTF-8: see the exporter's log")
-        };
-        if item.len() > MAX_ITEM {
-            group.broken.push(Broken::too_large(item, index));
-            continue;
-        }
-        match decoded(shape, item) {
-            Some(item) => group.items.push(item),
-            None => group.broken.push(Broken::new(item, undecodable(), index)),
+fn take<T: Message + Default>(
+    shape: Shape,
+    item: &[u8],
+    index: usize,
+    taker: &mut Taker<'_, '_, T>,
+) {
+    let undecodable = || {
+        Failure::new("not_otlp", "the item does not decode")
+            .hint("a text in it may not be UTF-8: see the exporter's log")
+    };
+    if item.len() > MAX_ITEM || has_too_many_values(shape, item) {
+        return taker.broken(Broken::too_large(item, index));
+    }
+    match decoded(shape, item) {
+        Some(decoded) => taker.item(decoded, item.len(), rows(shape, item).0),
+        None => taker.broken(Broken::new(item, undecodable(), index)),
+    }
+}
+
+/// What the rows of a request will weigh, resource attributes in each of them.
+pub(super) fn weigh(shape: Shape, bytes: &[u8]) -> Result<Weight, Failure> {
+    let mut weight = Weight::default();
+    for of_resource in messages(bytes, 1) {
+        let of_resource = of_resource?;
+        let resource = first(of_resource)?.unwrap_or_default();
+        let of_each = resource.len();
+        for of_scope in messages(of_resource, 2) {
+            let of_scope = of_scope?;
+            let scope = first(of_scope)?.unwrap_or_default();
+            if of_each > MAX_RESOURCE
+                || scope.len() > MAX_RESOURCE
+                || has_too_many_values(Shape::Resource, resource)
+                || has_too_many_values(Shape::Scope, scope)
+            {
+                return Err(too_large());
+            }
+            for item in messages(of_scope, 2) {
+                let item = item?;
+                let (rows, beside) = rows(shape, item);
+                let of_row = ROW + of_each + scope.len() + beside;
+                weight.largest = weight.largest.max(item.len());
+                weight.add(of_row.saturating_mul(rows).saturating_add(item.len()));
+            }
         }
     }
-    Ok(group)
+    Ok(weight)
+}
+
+pub(super) fn too_large() -> Failure {
+    Failure::new("too_large", "a resource or a scope holds more than is read")
+}
+
+/// How many rows an item becomes, and what stands in each of them beside its own part of the item: of a
+/// metric each data point is one.
+fn rows(shape: Shape, item: &[u8]) -> (usize, usize) {
+    if shape != Shape::Metric {
+        return (1, 0);
+    }
+    let (mut rows, mut inside) = (0, 0);
+    for (number, data) in fields(item).flatten() {
+        if matches!(number, 5 | 7 | 9 | 10 | 11) {
+            rows += messages(data, 1).flatten().count();
+            inside += data.len();
+        }
+    }
+    (rows.max(1), item.len() - inside)
+}
+
+/// Whether an item holds more values than are read of one.
+fn has_too_many_values(shape: Shape, item: &[u8]) -> bool {
+    item.len() > SMALL && mend::values(shape, item) > MAX_VALUES
 }
 
 /// A message, if need be with its broken texts masked.
@@ -58,45 +130,62 @@ fn decoded<T: Message + Default>(shape: Shape, bytes: &[u8]) -> Option<T> {
 }
 
 /// The content of field 1.
-fn first<'a>(fields: &[(u64, &'a [u8])]) -> Option<&'a [u8]> {
-    fields.iter().find(|(number, _)| *number == 1).map(|(_, bytes)| *bytes)
+fn first(bytes: &[u8]) -> Result<Option<&[u8]>, Failure> {
+    messages(bytes, 1).next().transpose()
 }
 
 /// Whether the first item of a request has two times of eight bytes where only spans have them.
 pub(super) fn begins_with_span(bytes: &[u8]) -> bool {
-    let first = |bytes, wanted| {
-        fields(bytes).ok()?.into_iter().find(|(number, _)| *number == wanted).map(|(_, part)| part)
-    };
+    let first = |bytes, wanted| messages(bytes, wanted).next()?.ok();
     let item = first(bytes, 1).and_then(|of_resource| first(first(of_resource, 2)?, 2));
-    let tags = item.and_then(|item| tagged(item).ok()).unwrap_or_default();
-    [7, 8].iter().all(|number| tags.iter().any(|(tag, _)| *tag == number << 3 | 1))
+    let has = |number: u64| {
+        let mut tags = item.into_iter().flat_map(tagged).flatten();
+        tags.any(|(tag, _)| tag == number << 3 | 1)
+    };
+    has(7) && has(8)
+}
+
+/// The contents of all fields of a message that have this number and a length.
+fn messages(bytes: &[u8], wanted: u64) -> impl Iterator<Item = Result<&[u8], Failure>> {
+    fields(bytes).filter_map(move |field| match field {
+        Ok((number, content)) => (number == wanted).then_some(Ok(content)),
+        Err(failure) => Some(Err(failure)),
+    })
 }
 
 /// The fields of a message that have a length; others are skipped.
-fn fields(bytes: &[u8]) -> Result<Vec<(u64, &[u8])>, Failure> {
-    let fields = tagged(bytes)?.into_iter().filter(|(tag, _)| tag & 7 == 2);
-    Ok(fields.map(|(tag, content)| (tag >> 3, content)).collect())
+fn fields(bytes: &[u8]) -> impl Iterator<Item = Result<(u64, &[u8]), Failure>> {
+    tagged(bytes).filter_map(|field| match field {
+        Ok((tag, content)) => (tag & 7 == 2).then_some(Ok((tag >> 3, content))),
+        Err(failure) => Some(Err(failure)),
+    })
 }
 
-/// All fields of a message by their tags.
-fn tagged(mut bytes: &[u8]) -> Result<Vec<(u64, &[u8])>, Failure> {
-    let broken = || Failure::new("not_otlp", "the request is not protobuf");
-    let mut fields = Vec::new();
-    while !bytes.is_empty() {
-        let (tag, rest) = varint(bytes).ok_or_else(broken)?;
-        let (length, rest) = match tag & 7 {
-            0 => varint(rest).map(|(_, rest)| (0, rest)).ok_or_else(broken)?,
-            1 => (8, rest),
-            2 => varint(rest).ok_or_else(broken)?,
-            5 => (4, rest),
-            _ => return Err(broken()),
-        };
-        let length = usize::try_from(length).map_err(|_| broken())?;
-        let (content, rest) = rest.split_at_checked(length).ok_or_else(broken)?;
-        fields.push((tag, content));
-        bytes = rest;
-    }
-    Ok(fields)
+/// All fields of a message by their tags; the last is the failure, if it breaks.
+fn tagged(mut bytes: &[u8]) -> impl Iterator<Item = Result<(u64, &[u8]), Failure>> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let field = next(bytes);
+        bytes = field.map_or(&[], |(_, _, rest)| rest);
+        let broken = || Failure::new("not_otlp", "the request is not protobuf");
+        Some(field.map(|(tag, content, _)| (tag, content)).ok_or_else(broken))
+    })
+}
+
+/// The first field of a message: tag, content and what comes after.
+pub(super) fn next(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
+    let (tag, rest) = varint(bytes)?;
+    let (length, rest) = match tag & 7 {
+        0 => (0, varint(rest)?.1),
+        1 => (8, rest),
+        2 => varint(rest)?,
+        5 => (4, rest),
+        _ => return None,
+    };
+    let (content, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+    Some((tag, content, rest))
 }
 
 pub(super) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {

@@ -24,6 +24,7 @@ fn door(cluster: Option<&str>) -> OtlpSettings {
         cluster: cluster.map(Into::into),
         client_clusters: BTreeMap::new(),
         tls: None,
+        hosts: Vec::new(),
     }
 }
 
@@ -214,7 +215,7 @@ async fn load_is_shed_so_that_it_comes_again() {
     );
 
     let door = http(LogSettings::default(), IntakeSettings::default()).await;
-    let all = door.intake.reserve(usize::MAX).unwrap();
+    let all = door.intake.take_all_room();
     let body = spans(1).encode_to_vec();
     let send = async || {
         post(&door, "/v1/traces", "application/x-protobuf", "identity", body.clone()).await.status()
@@ -230,7 +231,7 @@ async fn load_is_shed_so_that_it_comes_again() {
 #[tokio::test]
 async fn envoy_is_refused_last() {
     let door = http(LogSettings::default(), IntakeSettings::default()).await;
-    let all = door.intake.reserve(usize::MAX).unwrap();
+    let all = door.intake.take_all_room();
     let request =
         Client::new().post(door.url("/v1/traces")).header("content-type", "application/x-protobuf");
     let request = request
@@ -316,4 +317,147 @@ async fn client_certificates_name_the_cluster() {
         let spans = rows(&open.records()).spans;
         assert_eq!(spans[0].cluster.as_deref(), expected, "{name}");
     }
+}
+
+/// Scenario: requests of some hundred bytes that become millions of records, points, values and copies of a
+/// resource, in protobuf and JSON, by both doors.
+/// Guarantees: each is refused as too large before any of it is made; nothing of it is in the log.
+#[tokio::test]
+async fn what_bytes_become_is_weighed() {
+    let door = http(LogSettings::default(), IntakeSettings::default()).await;
+    let field = |number: u8, content: &[u8]| {
+        let mut out = vec![number << 3 | 2];
+        prost::encoding::encode_varint(content.len() as u64, &mut out);
+        [out, content.to_vec()].concat()
+    };
+    let items = |items: &[u8]| field(1, &field(2, items));
+    let records = items(&b"\x12\0".repeat(1_000_000));
+    let points = items(&field(2, &field(5, &b"\x0a\0".repeat(1_000_000))));
+    let resource = field(1, &field(1, &field(1, &vec![b'x'; 100 << 10])));
+    let copies = field(1, &[resource, field(2, &b"\x12\0".repeat(10_000))].concat());
+    let large = field(1, &field(1, &field(1, &vec![b'x'; 1 << 20])));
+    let empty = |count| {
+        format!(
+            r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{}{{}}]}}]}}]}}"#,
+            "{},".repeat(count)
+        )
+    };
+    let numbers = format!(r#"{{"x":[{}0]}}"#, "0,".repeat(3_000_000));
+    let (protobuf, json) = ("application/x-protobuf", "application/json");
+    for (name, path, kind, body, expected) in [
+        ("records", "/v1/logs", protobuf, records.clone(), 413),
+        ("points", "/v1/metrics", protobuf, points, 413),
+        ("copies of a resource", "/v1/logs", protobuf, copies, 413),
+        ("a resource", "/v1/logs", protobuf, [large, items(b"\x12\0")].concat(), 200),
+        ("records in JSON", "/v1/logs", json, empty(400_000).into_bytes(), 413),
+        ("numbers in JSON", "/v1/logs", json, numbers.into_bytes(), 413),
+    ] {
+        let answer = post(&door, path, kind, "gzip", gzip(&body)).await;
+        assert_eq!(answer.status().as_u16(), expected, "{name}");
+    }
+    // Scopes without records are nothing, and so is a resource of which there is no record.
+    assert_eq!(rows(&door.records()).logs.len(), 1);
+
+    let door = grpc(LogSettings::default(), IntakeSettings::default()).await;
+    let mut frame = vec![0];
+    frame.extend_from_slice(&u32::try_from(records.len()).unwrap().to_be_bytes());
+    frame.extend_from_slice(&records);
+    let client = Client::builder().http2_prior_knowledge().build().unwrap();
+    let path = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+    let call = client.post(door.url(path)).header("content-type", "application/grpc");
+    assert_eq!(call.body(frame).send().await.unwrap().headers()["grpc-status"], "8");
+    assert!(door.records().is_empty());
+}
+
+/// Scenario: one item with more values than are read of one, between others; a body with a list of many empty
+/// events in it.
+/// Guarantees: the first is one reject, and its neighbours are rows; of the second as many are read as may be,
+/// and one reject says so.
+#[tokio::test]
+async fn what_one_item_becomes_is_bounded() {
+    let door = http(LogSettings::default(), IntakeSettings::default()).await;
+    let pairs = vec![opentelemetry_proto::tonic::common::v1::KeyValue::default(); 1_100_000];
+    let record = |attributes| opentelemetry_proto::tonic::logs::v1::LogRecord {
+        attributes,
+        ..Default::default()
+    };
+    let scope = opentelemetry_proto::tonic::logs::v1::ScopeLogs {
+        log_records: vec![record(vec![]), record(pairs), record(vec![])],
+        ..Default::default()
+    };
+    let resource = opentelemetry_proto::tonic::logs::v1::ResourceLogs {
+        scope_logs: vec![scope],
+        ..Default::default()
+    };
+    let request = opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest {
+        resource_logs: vec![resource],
+    };
+    let body = gzip(&request.encode_to_vec());
+    assert_eq!(post(&door, "/v1/logs", "application/x-protobuf", "gzip", body).await.status(), 200);
+    let found = rows(&door.records());
+    assert_eq!((found.logs.len(), found.rejects.len()), (2, 1));
+    assert_eq!(found.rejects[0].reason, "too_large");
+
+    let event = r#"{"auditID":"a","stage":"ResponseComplete","requestReceivedTimestamp":"2026-11-23T17:56:57Z"}"#;
+    let many = format!(r#"{{"items":[{event},{}{{}}]}}"#, "{},".repeat(30_000));
+    let logs = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"stringValue": many}}]}]}]});
+    let answer = post(&door, "/v1/logs", "application/json", "identity", logs.to_string().into());
+    assert_eq!(answer.await.status(), 200);
+    let found = rows(&door.records());
+    assert_eq!(found.accesses.len(), 1);
+    assert!((20_000..20_010).contains(&found.rejects.len()), "{}", found.rejects.len());
+    assert!(found.rejects.iter().any(|reject| reject.reason == "too_many"));
+}
+
+/// Scenario: bodies that stop coming, by both doors.
+/// Guarantees: they are answered so that an exporter sends again.
+#[tokio::test]
+async fn slow_bodies_come_again() {
+    let hasty = IntakeSettings {
+        body_grace: std::time::Duration::from_millis(50),
+        ..IntakeSettings::default()
+    };
+    let never = || {
+        let first = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
+        let stream = futures::StreamExt::chain(first, futures::stream::pending());
+        let stream = futures::StreamExt::map(stream, |part| part.map(hyper::body::Frame::data));
+        reqwest::Body::wrap(http_body_util::StreamBody::new(stream))
+    };
+    let door = http(LogSettings::default(), hasty.clone()).await;
+    let sent = Client::new().post(door.url("/v1/logs")).header("content-type", "application/json");
+    let answer = sent.body(never()).send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["retry-after"]),
+        (429, &"2".parse().unwrap())
+    );
+    let door = grpc(LogSettings::default(), hasty).await;
+    let client = Client::builder().http2_prior_knowledge().build().unwrap();
+    let path = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+    let call = client.post(door.url(path)).header("content-type", "application/grpc");
+    let answer = call.body(never()).send().await.unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "14");
+    assert!(answer.headers().contains_key("grpc-status-details-bin"));
+}
+
+/// Scenario: calls of gRPC as a page in a browser could send them: over HTTP/1.1, or with another type of
+/// content; and requests by HTTP from another host and origin.
+/// Guarantees: nothing of them is kept.
+#[tokio::test]
+async fn pages_add_no_rows() {
+    let door = grpc(LogSettings::default(), IntakeSettings::default()).await;
+    let path = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+    let http_2 = Client::builder().http2_prior_knowledge().build().unwrap();
+    for (client, kind) in [(Client::new(), "application/grpc"), (http_2, "text/plain")] {
+        let call = client.post(door.url(path)).header("content-type", kind);
+        assert_eq!(call.body(vec![0; 5]).send().await.unwrap().headers()["grpc-status"], "3");
+    }
+    assert!(door.records().is_empty());
+    let door = http(LogSettings::default(), IntakeSettings::default()).await;
+    for (name, value) in [("host", "evil.example"), ("origin", "https://evil.example")] {
+        let sent =
+            Client::new().post(door.url("/v1/logs")).header("content-type", "application/json");
+        let answer = sent.header(name, value).body("{}").send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 403, "{name}");
+    }
+    assert!(door.records().is_empty());
 }
