@@ -84,12 +84,26 @@ pub(crate) struct Remembered {
     tally: Tally,
 }
 
-/// What a detector says of a row whose credential goes back to the workload `root`, if to any.
-fn judged_by(detector: &mut dyn Detector, seen: Seen<'_>, root: Option<&str>) -> Vec<Hit> {
-    match root {
-        Some(root) => detector.judge_minted(seen, root),
-        None => detector.judge(seen),
-    }
+/// All judges, in the order of checkpoints: new ones stand behind those that older ones know.
+fn detectors(settings: &Settings) -> Result<Vec<Box<dyn Detector>>, RuleError> {
+    Ok(vec![
+        Box::new(Sigma::new(&settings.rules)?),
+        Box::new(MintedLater::new(settings.clock_skew)),
+        Box::new(TwoAddresses::default()),
+        Box::new(MintedForAnother::new(settings.token_issuers.clone())),
+        Box::new(ReusedAuditId::default()),
+        Box::new(Blindness),
+        Box::new(FirstSeen::new(settings)),
+        Box::new(SecretsEnumerated::default()),
+        Box::new(EntryTakenOver::default()),
+    ])
+}
+
+/// The names of all judges, as `findings.detector` and exemptions have them.
+#[must_use]
+pub fn detector_names() -> Vec<&'static str> {
+    let all = detectors(&Settings::default()).unwrap_or_default();
+    all.iter().map(|detector| detector.name()).collect()
 }
 
 /// Something that happened at one position of the log.
@@ -106,18 +120,7 @@ impl Detection {
     /// # Errors
     /// If a rule is no Sigma rule or names a field that the schema does not have.
     pub fn new(settings: Settings) -> Result<Self, RuleError> {
-        let detectors: Vec<Box<dyn Detector>> = vec![
-            Box::new(Sigma::new(&settings.rules)?),
-            Box::new(MintedLater::new(settings.clock_skew)),
-            Box::new(TwoAddresses::default()),
-            Box::new(MintedForAnother::new(settings.token_issuers.clone())),
-            Box::new(ReusedAuditId::default()),
-            Box::new(Blindness),
-            Box::new(FirstSeen::new(&settings)),
-            // Behind those that older checkpoints know.
-            Box::new(SecretsEnumerated::default()),
-            Box::new(EntryTakenOver::default()),
-        ];
+        let detectors = detectors(&settings)?;
         Ok(Self {
             settings,
             detectors,
@@ -142,7 +145,7 @@ impl Detection {
                 Step::Credential(credential) => self.memory.lineage.learn(credential),
                 Step::Access(row) => {
                     let change = changes.get(row.event_id.as_str()).copied();
-                    self.access(Seen { row, change }, cause);
+                    self.access(Seen { change, ..Seen::of(row) }, cause);
                 }
                 Step::Amendment(amendment) => self.amendment(amendment, cause),
             }
@@ -192,15 +195,14 @@ impl Detection {
             self.memory.tally.take(seen.row);
             self.memory.owners.learn(seen.row, seen.change);
         }
-        let mut found = Vec::new();
-        let root = self.memory.lineage.root(seen.row);
-        for at in 0..self.detectors.len() {
-            let Some(detector) = self.detectors.get_mut(at) else { continue };
+        let whole = Seen { lineage: Some(&self.memory.lineage), ..seen };
+        let mut hits = Vec::new();
+        for detector in &mut self.detectors {
             let name = detector.name();
-            for hit in judged_by(detector.as_mut(), seen, root.as_deref()) {
-                found.push(self.score(name, hit, seen, cause));
-            }
+            hits.extend(detector.judge(whole).into_iter().map(|hit| (name, hit)));
         }
+        let hits = hits.into_iter();
+        let found = hits.map(|(name, hit)| self.score(name, hit, seen, cause)).collect();
         self.recent.hold(seen.row, found);
     }
 
@@ -245,8 +247,8 @@ impl Detection {
     /// A row is judged again by what is known of it now.
     fn amendment(&mut self, amendment: &Amendment, cause: Cause) {
         let Some((held, row)) = self.recent.amend(amendment) else { return };
-        let before = self.hits(Seen { row: &held.row, change: None });
-        let now = Seen { row: &row, change: None };
+        let before = self.hits(Seen::of(&held.row));
+        let now = Seen::of(&row);
         let after = self.hits(now);
         let mut found = held.findings;
         for (id, name, hit) in &after {
@@ -304,11 +306,11 @@ impl Detection {
     fn hits(&mut self, seen: Seen<'_>) -> Vec<(FindingId, &'static str, Hit)> {
         let cluster = seen.row.cluster.as_deref();
         let judges = self.detectors.iter_mut().filter(|detector| detector.judges_again());
-        let root = self.memory.lineage.root(seen.row);
+        let seen = Seen { lineage: Some(&self.memory.lineage), ..seen };
         let mut hits = Vec::new();
         for judge in judges {
             let name = judge.name();
-            let found = judged_by(judge.as_mut(), seen, root.as_deref()).into_iter();
+            let found = judge.judge(seen).into_iter();
             hits.extend(found.map(|hit| (hit.finding_id(name, cluster), name, hit)));
         }
         hits

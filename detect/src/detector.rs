@@ -20,14 +20,28 @@ use durward_schemas::tables::{Access, Change, Workload};
 use durward_schemas::values::{EventRole, IdentityKind};
 use serde_json::Value;
 
+use crate::lineage::Lineage;
 use crate::owner::Maker;
 use crate::settings::Settings;
 
-/// A row, and the change that it made.
+/// A row, the change that it made, and who minted what before.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen<'a> {
     pub row: &'a Access,
     pub change: Option<&'a Change>,
+    pub lineage: Option<&'a Lineage>,
+}
+
+impl<'a> Seen<'a> {
+    /// A row that changed nothing, looked at by itself.
+    pub(crate) fn of(row: &'a Access) -> Self {
+        Self { row, change: None, lineage: None }
+    }
+
+    /// The workload that began the minting which led to the row's credential, if another one used it.
+    pub(crate) fn root(&self) -> Option<String> {
+        self.lineage?.root(self.row)
+    }
 }
 
 /// One judgement about one row.
@@ -87,11 +101,6 @@ pub(crate) trait Detector: fmt::Debug + Send {
 
     /// Judges a row; remembers of it what later rows are judged by.
     fn judge(&mut self, seen: Seen<'_>) -> Vec<Hit>;
-
-    /// Judges a row of which the workload is known that began the minting of its credential.
-    fn judge_minted(&mut self, seen: Seen<'_>, _root: &str) -> Vec<Hit> {
-        self.judge(seen)
-    }
 
     /// Takes note of where a pod runs.
     fn learn(&mut self, _pod: &Workload) {}

@@ -37,6 +37,6 @@ mod tally;
 mod testing;
 
 pub use alert::Alert;
-pub use detection::{Detection, Judgement, StateError};
+pub use detection::{Detection, Judgement, StateError, detector_names};
 pub use rule::{RuleError, RuleFile, RuleWarning, check_rules};
 pub use settings::{Exemption, Settings};

@@ -92,7 +92,7 @@ mod tests {
             "responseStatus": {"code": 201},
         }));
         row.judged = judged;
-        let seen = |row: &Access| Blindness.judge(Seen { row, change: None });
+        let seen = |row: &Access| Blindness.judge(Seen::of(row));
         assert!(seen(&row).is_empty(), "a whole event hides nothing");
         row.truncated = true;
         let hits = seen(&row);

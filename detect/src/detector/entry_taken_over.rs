@@ -117,7 +117,7 @@ mod tests {
     fn an_entry_by_another_caller_is_told() {
         let mut judge = EntryTakenOver::default();
         let mut judged = |row: &Access| {
-            let hits = judge.judge(Seen { row, change: None });
+            let hits = judge.judge(Seen::of(row));
             let saved = judge.save().expect("it can be saved");
             judge.restore(saved).expect("it can be read");
             hits.into_iter().flat_map(|hit| hit.evidence).collect::<Vec<_>>()

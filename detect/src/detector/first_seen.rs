@@ -248,7 +248,7 @@ mod tests {
     /// Severity of the one hit, and whether it is still learning, of `identity` at `hour` among `peers`.
     fn check(peers: usize, others_do_it: usize, hour: i64, expected: Option<(i64, bool)>) {
         let mut judge = FirstSeen::new(&Settings::default());
-        let mut take = |row: Access| judge.judge(Seen { row: &row, change: None });
+        let mut take = |row: Access| judge.judge(Seen::of(&row));
         take(row("it", 0, "get", "pods"));
         for peer in 0..peers {
             let resource = if peer < others_do_it { "secrets" } else { "pods" };
@@ -277,7 +277,7 @@ mod tests {
         let refused = Access { decision: Decision::Deny, ..row("a", 0, "list", "secrets") };
         let node = Access { identity_kind: IdentityKind::Node, ..row("a", 0, "list", "secrets") };
         for row in [row("a", 0, "list", "pods"), refused, node] {
-            assert!(judge.judge(Seen { row: &row, change: None }).is_empty());
+            assert!(judge.judge(Seen::of(&row)).is_empty());
         }
     }
 }

@@ -118,11 +118,11 @@ mod tests {
     fn check(then: &Access, expected: usize) {
         let mut judge = ReusedAuditId::default();
         let first = row(Some("a"), "get", "/x");
-        assert!(judge.judge(Seen { row: &first, change: None }).is_empty());
+        assert!(judge.judge(Seen::of(&first)).is_empty());
         let saved = judge.save().expect("it can be saved");
         let mut judge = ReusedAuditId::default();
         judge.restore(saved).expect("it can be read");
-        let hits = judge.judge(Seen { row: then, change: None });
+        let hits = judge.judge(Seen::of(then));
         assert_eq!(hits.len(), expected, "{:?}", then.event_id);
         for hit in hits {
             assert_eq!((hit.anchor.as_str(), hit.evidence), ("id", vec![first.event_id.clone()]));

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::detector::{Detector, Hit, Seen, actor};
+use crate::escape::shell;
 use crate::memory::Memory;
 use crate::rule::source::is_allowed;
 use crate::sentence;
@@ -152,7 +153,7 @@ fn hit(row: &Access, read: &Read, began: &Began) -> Hit {
             "seconds_since_first_seen": began.after / SECOND,
         })],
         techniques: vec!["T1552.007".into(), "T1613".into()],
-        next_step: format!("durward who {}", row.identity.as_deref().unwrap_or_default()),
+        next_step: format!("durward who -- {}", shell(row.identity.as_deref().unwrap_or_default())),
         ..Hit::default()
     }
 }
@@ -186,8 +187,7 @@ mod tests {
         let mut judge = SecretsEnumerated::default();
         let mut severities = Vec::new();
         for row in rows {
-            severities
-                .extend(judge.judge(Seen { row, change: None }).iter().map(|hit| hit.severity_id));
+            severities.extend(judge.judge(Seen::of(row)).iter().map(|hit| hit.severity_id));
             let saved = judge.save().expect("it can be saved");
             judge.restore(saved).expect("it can be read");
         }

@@ -199,7 +199,7 @@ mod tests {
     /// Severities of the hits of a sequence of uses.
     fn check(judge: &mut TwoAddresses, uses: &[(usize, &str)], expected: &[i64]) {
         let rows: Vec<Access> = uses.iter().map(|(token, address)| row(*token, address)).collect();
-        let hits = rows.iter().flat_map(|row| judge.judge(Seen { row, change: None }));
+        let hits = rows.iter().flat_map(|row| judge.judge(Seen::of(row)));
         assert_eq!(hits.map(|hit| hit.severity_id).collect::<Vec<_>>(), expected, "{uses:?}");
     }
 
@@ -231,11 +231,11 @@ mod tests {
         check(&mut judge, &[(1, "fd00::1"), (1, "10.0.0.1"), (1, "fd00::1")], &[]);
         check(&mut judge, &[(1, "fd00::2")], &[HIGH]);
         let node = Access { identity_kind: IdentityKind::Node, ..row(9, "192.0.2.1") };
-        assert!(judge.judge(Seen { row: &node, change: None }).is_empty());
+        assert!(judge.judge(Seen::of(&node)).is_empty());
         check(&mut judge, &[(2, "10.0.0.2"), (2, "192.0.2.1")], &[]);
         for address in ["10.0.0.3", "10.0.0.4"] {
             let unbound = Access { pod_uid: None, ..row(3, address) };
-            assert!(judge.judge(Seen { row: &unbound, change: None }).is_empty());
+            assert!(judge.judge(Seen::of(&unbound)).is_empty());
         }
     }
 
