@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::detector::{Detector, Hit, Seen};
-use crate::escape::shortened;
+use crate::escape::{shell, shortened};
 use crate::memory::Memory;
 use crate::sentence;
 
@@ -87,7 +87,7 @@ fn hit(row: &Access, holder: &str, others: Vec<EventId>) -> Hit {
         unusual: Some("whoever registers an identity makes all its entries".into()),
         ledger: vec![json!({ "entry": row.request_object.as_ref().map(Json::as_str) })],
         techniques: vec!["T1098".into(), "T1078".into()],
-        next_step: format!("spire-server entry show -spiffeID {holder}"),
+        next_step: format!("spire-server entry show -spiffeID {}", shell(&holder)),
         ..Hit::default()
     }
 }

@@ -9,12 +9,13 @@ use std::collections::BTreeSet;
 use durward_schemas::Time;
 use durward_schemas::tables::Access;
 use durward_schemas::time::HOUR;
-use durward_schemas::values::{Decision, severity};
+use durward_schemas::values::severity;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::detector::{Detector, Hit, Seen, actor};
 use crate::memory::Memory;
+use crate::rule::source::is_allowed;
 use crate::sentence;
 use crate::settings::Settings;
 
@@ -120,7 +121,7 @@ impl Detector for FirstSeen {
 
     fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
         let Some(identity) = actor(row) else { return Vec::new() };
-        if !row.judged || row.decision != Decision::Allow {
+        if !row.judged || !is_allowed(row) {
             return Vec::new();
         }
         let novelty = self.known.take(row, identity, self.settings.learned_since);
@@ -227,7 +228,7 @@ fn ratio(part: i64, whole: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use durward_schemas::values::IdentityKind;
+    use durward_schemas::values::{Decision, IdentityKind};
 
     use super::*;
 
