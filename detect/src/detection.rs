@@ -24,7 +24,7 @@ use crate::detector::reused_audit_id::ReusedAuditId;
 use crate::detector::secrets_enumerated::SecretsEnumerated;
 use crate::detector::sigma::Sigma;
 use crate::detector::two_addresses::TwoAddresses;
-use crate::detector::{Detector, Hit, Seen};
+use crate::detector::{self, Detector, Hit, Seen};
 use crate::finding::{Cause, Findings, Scored};
 use crate::lineage::{Lineage, Origin};
 use crate::owner::{Doing, Owners};
@@ -223,7 +223,8 @@ impl Detection {
         let scored =
             Scored { detector, hit: &hit, seen, origin: &origin, cause, settings: &self.settings };
         let (cluster, time) = (seen.row.cluster.as_deref(), seen.row.time.0);
-        self.memory.stories.learn(cluster, counted::habit(scored), hit.role, time);
+        let owner = detector::owner(seen.row);
+        self.memory.stories.learn(cluster, owner, counted::habit(scored), hit.role, time);
         self.findings.take(scored)
     }
 

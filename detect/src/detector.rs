@@ -5,6 +5,8 @@
 
 pub(crate) mod blindness;
 pub(crate) mod entry_taken_over;
+#[cfg(test)]
+mod eviction;
 pub(crate) mod first_seen;
 pub(crate) mod minted_for_another;
 pub(crate) mod minted_later;
@@ -16,6 +18,7 @@ pub(crate) mod two_addresses;
 use std::fmt;
 
 use durward_schemas::ids::{EventId, FindingId};
+use durward_schemas::shares;
 use durward_schemas::tables::{Access, Change, Workload};
 use durward_schemas::values::{EventRole, IdentityKind};
 use serde_json::Value;
@@ -92,6 +95,18 @@ impl Hit {
 pub(crate) fn actor(row: &Access) -> Option<&str> {
     let kinds = [IdentityKind::ServiceAccount, IdentityKind::User];
     row.identity.as_deref().filter(|_| kinds.contains(&row.identity_kind))
+}
+
+/// Whose a thing is that a row makes known, for memories with a bound: the cluster, the namespace of a
+/// `ServiceAccount` or the sort of identity, and the identity. Whoever may make identities makes them in a place
+/// of his own.
+pub(crate) fn owner(row: &Access) -> String {
+    let cluster = row.cluster.as_deref().unwrap_or_default();
+    let identity = row.identity.as_deref().unwrap_or_default();
+    match &row.namespace {
+        Some(namespace) => shares::owner(&[cluster, namespace, identity]),
+        None => shares::owner(&[cluster, row.identity_kind.as_str(), identity]),
+    }
 }
 
 /// A judge of rows.

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use durward_schemas::Time;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::{EventId, FindingId, LogPosition};
+use durward_schemas::shares;
 use durward_schemas::tables::{Finding, FindingEvent};
 use durward_schemas::values::{EventRole, FindingState, severity};
+use durward_schemas::{Identity, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -129,16 +130,23 @@ impl Findings {
 
     fn update(&mut self, id: &FindingId, scored: Scored<'_>) {
         self.touched.insert(id.clone());
-        let known = self.known.entry(id, || first(id, scored));
-        known.evidence(scored, &mut self.events);
+        let mut events = Vec::new();
+        let known = self.known_or_first(id, scored);
+        known.evidence(scored, &mut events);
         known.set_state(scored.settings);
+        self.events.extend(events);
+    }
+
+    fn known_or_first(&mut self, id: &FindingId, scored: Scored<'_>) -> &mut Known {
+        let made = if self.known.peek(id).is_none() { Some(first(id, scored)) } else { None };
+        let owner = made.as_ref().map(Known::owner).unwrap_or_default();
+        self.known.entry(id, || owner, || made.unwrap_or_else(|| first(id, scored)))
     }
 
     fn count(&mut self, id: &FindingId, scored: Scored<'_>) {
         let group = counted::group_id(scored);
         self.update(&group, scored);
-        let known = self.known.entry(&group, || first(&group, scored));
-        known.more.counted = true;
+        self.known_or_first(&group, scored).more.counted = true;
         let single = self.singles.remove(id);
         let mut single = single.unwrap_or_else(|| Single::new(first(id, scored), group.clone()));
         let mut events = Vec::new();
@@ -158,7 +166,8 @@ impl Findings {
     /// Keeps a counted hit for as long as another finding may pair with it.
     pub(crate) fn keep(&mut self, single: Single) {
         if single.known.row.severity_id >= severity::MEDIUM {
-            self.singles.insert(single.known.row.finding_id.clone(), single);
+            let owner = single.known.owner();
+            self.singles.insert(single.known.row.finding_id.clone(), &owner, single);
         }
     }
 
@@ -185,7 +194,8 @@ impl Findings {
         });
         self.events.extend(own);
         known.more.news = true;
-        self.known.insert(id.clone(), known);
+        let owner = known.owner();
+        self.known.insert(id.clone(), &owner, known);
         self.touched.insert(id.clone());
         id
     }
@@ -253,7 +263,8 @@ impl Findings {
 
     /// Takes back a finding from a checkpoint.
     pub(crate) fn restore(&mut self, known: Known) {
-        self.known.insert(known.row.finding_id.clone(), known);
+        let owner = known.owner();
+        self.known.insert(known.row.finding_id.clone(), &owner, known);
     }
 
     /// Counted hits that may still pair, for a checkpoint.
@@ -268,6 +279,17 @@ impl Findings {
 }
 
 impl Known {
+    /// Whose it is, for a memory with a bound: what `detector::owner` says of the rows that it is about.
+    pub(crate) fn owner(&self) -> String {
+        let row = &self.row;
+        let cluster = row.cluster.as_deref().unwrap_or_default();
+        let identity = row.identity.as_deref().unwrap_or_default();
+        let kind = row.identity_kind.unwrap_or_default();
+        let who = Identity { kind, realm: None, name: Some(identity.to_owned()) };
+        let namespace = who.service_account().map(|(namespace, _)| namespace);
+        shares::owner(&[cluster, namespace.unwrap_or(kind.as_str()), identity])
+    }
+
     /// The row and its evidence join the finding.
     fn evidence(&mut self, scored: Scored<'_>, events: &mut Vec<FindingEvent>) {
         let Scored { hit, seen, cause, .. } = scored;

@@ -1,6 +1,7 @@
 //! Whose story a row belongs to: the root identity of its credential's lineage.
 
 use durward_schemas::Identity;
+use durward_schemas::shares;
 use durward_schemas::tables::{Access, Credential};
 use durward_schemas::values::IdentityKind;
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,8 @@ impl Lineage {
         if let Some(minter) = &credential.issued_by {
             let key = (cluster(credential.cluster.as_ref()), credential.credential_id.to_string());
             let with = credential.issued_by_credential_id.as_ref().map(ToString::to_string);
-            self.minted.insert(key, (minter.clone(), with));
+            let owner = shares::owner(&[&key.0, minter]);
+            self.minted.insert(key, &owner, (minter.clone(), with));
         }
     }
 

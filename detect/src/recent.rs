@@ -8,6 +8,7 @@ use durward_schemas::time::MINUTE;
 use durward_schemas::values::{Edge, Evidence, Outcome};
 use serde_json::{Map, Value};
 
+use crate::detector::owner;
 use crate::memory::Memory;
 
 /// Rows held at most.
@@ -51,7 +52,7 @@ impl Recent {
             row.request_object = None;
             row.response_object = None;
         }
-        self.rows.insert(row.request_key.clone(), Held { row: Box::new(row), findings });
+        self.restore(Held { row: Box::new(row), findings });
     }
 
     /// The row as it was held, and as it is now that `amendment` is known.
@@ -79,7 +80,8 @@ impl Recent {
 
     /// Takes back a row from a checkpoint.
     pub(crate) fn restore(&mut self, held: Held) {
-        self.rows.insert(held.row.request_key.clone(), held);
+        let owner = owner(&held.row);
+        self.rows.insert(held.row.request_key.clone(), &owner, held);
     }
 }
 

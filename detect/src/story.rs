@@ -86,13 +86,14 @@ impl Stories {
     pub(crate) fn learn(
         &mut self,
         cluster: Option<&str>,
+        owner: String,
         habit: String,
         role: EventRole,
         time: i64,
     ) {
         if role == EventRole::Anchor {
             let key = (cluster.unwrap_or_default().to_owned(), habit);
-            let first = self.habits.entry(&key, || time);
+            let first = self.habits.entry(&key, || owner, || time);
             *first = time.min(*first);
         }
     }
@@ -121,7 +122,8 @@ impl Stories {
     pub(crate) fn open(&mut self, known: &mut Known) -> IncidentId {
         let incident = IncidentId::of(&known.row.finding_id);
         let story = known.more.story.clone().unwrap_or_default();
-        self.tales.insert(incident.to_string(), Tale::opened_by(known, &incident, story));
+        let tale = Tale::opened_by(known, &incident, story);
+        self.tales.insert(incident.to_string(), &known.owner(), tale);
         self.join(known, &incident, FindingState::Alerted);
         incident
     }
@@ -133,7 +135,7 @@ impl Stories {
         let credentials = known.more.shared.iter().filter(|key| key.starts_with("credential "));
         let story = known.more.story.iter().map(|story| story_key(story));
         for key in story.chain(credentials.cloned()) {
-            self.running.insert((cluster(known), key), incident.to_string());
+            self.running.insert((cluster(known), key), &known.owner(), incident.to_string());
         }
         self.update(known);
     }
@@ -211,7 +213,7 @@ impl Stories {
             let partners =
                 others.into_iter().filter(|other| self.are_pair(&cluster, &mine, other, within));
             found.extend(partners.map(|other| FindingId::from(other.finding_id)));
-            let waiting = self.waiting.entry(&key, Vec::new);
+            let waiting = self.waiting.entry(&key, || known.owner(), Vec::new);
             waiting.retain(|other| other.finding_id != mine.finding_id);
             waiting.push(mine.clone());
             // The newest are the ones that something can still be near to.

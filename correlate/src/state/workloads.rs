@@ -3,10 +3,11 @@
 mod deletions;
 mod index;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use durward_schemas::Time;
 use durward_schemas::ids::LogPosition;
+use durward_schemas::shares::{Shares, owner};
 use durward_schemas::tables::Workload;
 use durward_schemas::values::Evidence;
 
@@ -15,7 +16,7 @@ pub(crate) use self::deletions::{Deleted, Deletion};
 use self::index::Index;
 use crate::body::{Metadata, OwnerReference, Pod};
 
-/// Pods come and go: the oldest leave first, and live on in the lake.
+/// Pods come and go: the oldest of the namespace with most leave first, and live on in the lake.
 const MOST_PODS: usize = 100_000;
 
 /// A namespace of a cluster.
@@ -28,13 +29,51 @@ pub(crate) type Account = (Place, String);
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Workloads {
     pods: BTreeMap<(Option<String>, String), KnownPod>,
-    order: VecDeque<(Option<String>, String)>,
+    order: Order,
     /// The cluster of each UID, for those who know no cluster: clouds.
     clusters: BTreeMap<String, Option<String>>,
     owners: BTreeMap<Place, BTreeMap<String, Owner>>,
     processes: BTreeMap<(Place, String), Workload>,
+    process_order: Order<(Place, String)>,
     index: Index,
     deletions: Deletions,
+}
+
+/// Keys in the order of their coming; the namespace with most gives way.
+#[derive(Debug, Clone, PartialEq)]
+struct Order<K = (Option<String>, String)> {
+    keys: BTreeMap<u64, K>,
+    shares: Shares<u64>,
+    came: u64,
+}
+
+impl<K> Default for Order<K> {
+    fn default() -> Self {
+        Self { keys: BTreeMap::new(), shares: Shares::default(), came: 0 }
+    }
+}
+
+impl<K> Order<K> {
+    fn add(&mut self, place: &str, key: K) {
+        self.came += 1;
+        self.keys.insert(self.came, key);
+        self.shares.add(place, self.came, self.came);
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &K> {
+        self.keys.values()
+    }
+
+    /// Takes out one key if there are more than `most`.
+    fn beyond(&mut self, most: usize) -> Option<K> {
+        let came = if self.keys.len() > most { self.shares.give_way()? } else { return None };
+        self.keys.remove(&came)
+    }
+}
+
+/// Whose a pod is when there is no more room.
+fn place_of(row: &Workload) -> String {
+    owner(&[row.cluster.as_deref().unwrap_or_default(), &row.namespace])
 }
 
 /// A pod's latest row, and its direct controller.
@@ -146,11 +185,8 @@ impl Workloads {
         }
         let version = known.map_or(1, |known| known.version + 1);
         // Who is forgotten is told again, from then on.
-        if known.is_none() && self.processes.len() >= MOST_PODS {
-            self.processes.pop_first();
-        }
         let row = Workload { version, ..row };
-        self.processes.insert(key, row.clone());
+        self.keep_process(key, row.clone());
         Some(row)
     }
 
@@ -340,7 +376,7 @@ impl Workloads {
     pub(crate) fn parts(
         &self,
     ) -> (impl Iterator<Item = &KnownPod>, &BTreeMap<Place, BTreeMap<String, Owner>>) {
-        (self.order.iter().filter_map(|key| self.pods.get(key)), &self.owners)
+        (self.order.keys().filter_map(|key| self.pods.get(key)), &self.owners)
     }
 
     /// Takes back a pod from a checkpoint.
@@ -352,7 +388,7 @@ impl Workloads {
     /// Takes back a process from a checkpoint.
     pub(crate) fn restore_process(&mut self, row: Workload) {
         let key = ((row.cluster.clone(), row.namespace.clone()), row.pod.clone());
-        self.processes.insert(key, row);
+        self.keep_process(key, row);
     }
 
     /// Takes back an owner from a checkpoint.
@@ -370,17 +406,26 @@ impl Workloads {
             self.index.remove(old);
         }
         self.index.add(&pod);
+        let place = place_of(&pod.row);
         if self.pods.insert(key.clone(), pod).is_none() {
             self.clusters.insert(key.1.clone(), key.0.clone());
-            self.order.push_back(key);
+            self.order.add(&place, key);
         }
-        if self.order.len() > MOST_PODS
-            && let Some(oldest) = self.order.pop_front()
-        {
+        if let Some(oldest) = self.order.beyond(MOST_PODS) {
             if let Some(old) = self.pods.remove(&oldest) {
                 self.index.remove(&old);
             }
             self.clusters.remove(&oldest.1);
+        }
+    }
+
+    fn keep_process(&mut self, key: (Place, String), row: Workload) {
+        let place = place_of(&row);
+        if self.processes.insert(key.clone(), row).is_none() {
+            self.process_order.add(&place, key);
+        }
+        if let Some(oldest) = self.process_order.beyond(MOST_PODS) {
+            self.processes.remove(&oldest);
         }
     }
 

@@ -14,7 +14,7 @@ use durward_schemas::values::{Outcome, Provider, severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::detector::{Detector, Hit, Seen};
+use crate::detector::{Detector, Hit, Seen, owner};
 use crate::escape::{shell, shortened};
 use crate::memory::Memory;
 use crate::sentence;
@@ -43,7 +43,7 @@ impl Detector for EntryTakenOver {
 
     fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
         let Some((holder, caller)) = entry_of(row) else { return Vec::new() };
-        let callers = self.made.entry(&holder, BTreeMap::new);
+        let callers = self.made.entry(&holder, || owner(row), BTreeMap::new);
         let others: Vec<EventId> = callers.values().map(|id| EventId::from(id.as_str())).collect();
         let is_new = !callers.contains_key(&caller);
         if is_new && callers.len() < MOST_CALLERS {

@@ -13,7 +13,7 @@ use durward_schemas::values::severity;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::detector::{Detector, Hit, Seen, actor};
+use crate::detector::{Detector, Hit, Seen, actor, owner};
 use crate::memory::Memory;
 use crate::rule::source::is_allowed;
 use crate::sentence;
@@ -84,19 +84,24 @@ impl Known {
     ) -> Option<(String, Knowledge)> {
         let cluster = row.cluster.clone().unwrap_or_default();
         let kind = row.identity_kind.to_string();
-        let peers = self.peers.entry(&(cluster.clone(), kind.clone()), Peers::default);
+        let peers =
+            self.peers.entry(&(cluster.clone(), kind.clone()), || cluster.clone(), Peers::default);
         peers.requests += 1;
-        let habits = self.habits.entry(&(cluster.clone(), identity.to_owned()), || {
-            peers.identities += 1;
-            Habits { since: row.time.0, ..Habits::default() }
-        });
+        let habits = self.habits.entry(
+            &(cluster.clone(), identity.to_owned()),
+            || owner(row),
+            || {
+                peers.identities += 1;
+                Habits { since: row.time.0, ..Habits::default() }
+            },
+        );
         habits.requests += 1;
         let action = sensitive(row).filter(|_| habits.actions.len() < MOST_ACTIONS)?;
         if !habits.actions.insert(action.clone()) {
             return None;
         }
         peers.novelties += 1;
-        let doers = self.doers.entry(&(cluster, kind, action.clone()), || 0);
+        let doers = self.doers.entry(&(cluster, kind, action.clone()), || owner(row), || 0);
         *doers += 1;
         let since = Time(habits.since).max(learned_since.unwrap_or(Time(habits.since)));
         let knowledge = Knowledge {

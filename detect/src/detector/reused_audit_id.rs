@@ -9,7 +9,7 @@ use durward_schemas::values::{Provider, severity};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::detector::{Detector, Hit, Seen};
+use crate::detector::{Detector, Hit, Seen, owner};
 use crate::escape::shortened;
 use crate::memory::Memory;
 use crate::sentence;
@@ -52,11 +52,15 @@ impl Detector for ReusedAuditId {
         }
         let key = (row.cluster.clone().unwrap_or_default(), audit_id.clone());
         let request = request(row);
-        let first = self.first.entry(&key, || First {
-            request: request.clone(),
-            event_id: row.event_id.to_string(),
-            deed: format!("{} {}", sentence::who(row), sentence::deed(row)),
-        });
+        let first = self.first.entry(
+            &key,
+            || owner(row),
+            || First {
+                request: request.clone(),
+                event_id: row.event_id.to_string(),
+                deed: format!("{} {}", sentence::who(row), sentence::deed(row)),
+            },
+        );
         // Stages and repetitions of one request share user, verb and URI.
         if first.request == request {
             return Vec::new();

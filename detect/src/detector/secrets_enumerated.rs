@@ -12,7 +12,7 @@ use durward_schemas::values::{Provider, severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::detector::{Detector, Hit, Seen, actor};
+use crate::detector::{Detector, Hit, Seen, actor, owner};
 use crate::escape::shell;
 use crate::memory::Memory;
 use crate::rule::source::is_allowed;
@@ -106,9 +106,10 @@ impl Detector for SecretsEnumerated {
         }
         let cluster = row.cluster.clone().unwrap_or_default();
         let reader = row.pod_uid.clone().unwrap_or_else(|| identity.clone());
-        let since = *self.seen_since.entry(&(cluster.clone(), reader), || row.time.0);
+        let since =
+            *self.seen_since.entry(&(cluster.clone(), reader), || owner(row), || row.time.0);
         let Some(secret) = secret_of(row) else { return Vec::new() };
-        let read = self.read.entry(&(cluster, identity), Read::default);
+        let read = self.read.entry(&(cluster, identity), || owner(row), Read::default);
         let began = read.take(secret, row, since);
         began.map(|began| hit(row, read, &began)).into_iter().collect()
     }

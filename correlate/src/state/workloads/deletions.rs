@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use durward_schemas::Time;
-use durward_schemas::shares::Shares;
+use durward_schemas::shares::{Shares, owner};
 
 use super::Place;
 
@@ -47,7 +47,8 @@ impl Deletions {
         }
         self.taken += 1;
         times.insert(Time(time), self.taken);
-        self.shares.add(&[place.0.unwrap_or_default(), place.1], self.taken, deletion);
+        let owner = owner(&[place.0.as_deref().unwrap_or_default(), &place.1]);
+        self.shares.add(&owner, self.taken, deletion);
         if self.shares.len() > MOST
             && let Some(Deletion { place, of, time }) = self.shares.give_way()
         {
