@@ -25,7 +25,7 @@ use crate::detector::secrets_enumerated::SecretsEnumerated;
 use crate::detector::sigma::Sigma;
 use crate::detector::two_addresses::TwoAddresses;
 use crate::detector::{self, Detector, Hit, Seen};
-use crate::finding::{Cause, Findings, Scored};
+use crate::finding::{Cause, Findings, Scored, story_time};
 use crate::lineage::{Lineage, Origin};
 use crate::owner::{Doing, Owners};
 use crate::recent::Recent;
@@ -222,7 +222,8 @@ impl Detection {
         }
         let scored =
             Scored { detector, hit: &hit, seen, origin: &origin, cause, settings: &self.settings };
-        let (cluster, time) = (seen.row.cluster.as_deref(), seen.row.time.0);
+        let time = story_time(seen.row, &self.settings);
+        let cluster = seen.row.cluster.as_deref();
         let owner = detector::owner(seen.row);
         self.memory.stories.learn(cluster, owner, counted::habit(scored), hit.role, time);
         self.findings.take(scored)

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::{EventId, FindingId, LogPosition};
 use durward_schemas::shares;
-use durward_schemas::tables::{Finding, FindingEvent};
+use durward_schemas::tables::{Access, Finding, FindingEvent};
 use durward_schemas::values::{EventRole, FindingState, severity};
 use durward_schemas::{Identity, Time};
 use serde::{Deserialize, Serialize};
@@ -304,8 +304,9 @@ impl Known {
             self.row.state = FindingState::BelowBudget;
             self.restate(hit);
         }
-        self.more.first_time = self.more.first_time.min(seen.row.time.0);
-        self.more.last_time = self.more.last_time.max(seen.row.time.0);
+        let time = story_time(seen.row, scored.settings);
+        self.more.first_time = self.more.first_time.min(time);
+        self.more.last_time = self.more.last_time.max(time);
         self.add_event(&seen.row.event_id, hit.role, cause, events);
         if let Some(maker) = &hit.maker {
             let made = EventId::from(maker.event_id.as_str());
@@ -415,6 +416,14 @@ impl Known {
     }
 }
 
+/// When a row happened, as stories tell time: what is later than its recording was recorded then. So nobody whose
+/// clock is wrong, or who says so, ends a story or begins another one.
+pub(crate) fn story_time(row: &Access, settings: &Settings) -> i64 {
+    let recorded = row.ingest_time.0;
+    let is_ahead = row.time.0 > recorded.saturating_add(settings.clock_skew);
+    if is_ahead || row.time_suspect == Some(true) { recorded } else { row.time.0 }
+}
+
 /// A finding that has no version yet.
 fn first(id: &FindingId, scored: Scored<'_>) -> Known {
     let Scored { detector, hit, seen, origin, .. } = scored;
@@ -451,8 +460,8 @@ fn first(id: &FindingId, scored: Scored<'_>) -> Known {
         add(&mut finding.change_ids, Some(maker.change_id.clone()));
     }
     let more = More {
-        first_time: row.time.0,
-        last_time: row.time.0,
+        first_time: story_time(row, scored.settings),
+        last_time: story_time(row, scored.settings),
         story: origin.story.clone().filter(|_| !hit.nobody),
         shared: counted::shared(scored),
         anchor: hit.anchor.clone(),

@@ -23,6 +23,9 @@ use crate::settings::Settings;
 const MOST: usize = 5_000;
 const MOST_KEYS: usize = 20_000;
 
+/// Stories of one identity that still run: what comes late joins the one of its time.
+const MOST_RUNNING: usize = 4;
+
 /// Habits remembered: judge, identity and kind of object.
 const MOST_HABITS: usize = 50_000;
 
@@ -35,7 +38,8 @@ const OCCASION: i64 = 30 * SECOND;
 /// All stories that can still grow.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Stories {
-    /// Incident ids by cluster and key: the root identity of a story, or a credential in it.
+    /// Incident ids by cluster and key: the root identity of a story, or a credential in it. Of several, the newest
+    /// is the last, and a space stands between them.
     running: Memory<(String, String), String>,
     /// By incident id.
     tales: Memory<String, Tale>,
@@ -135,7 +139,13 @@ impl Stories {
         let credentials = known.more.shared.iter().filter(|key| key.starts_with("credential "));
         let story = known.more.story.iter().map(|story| story_key(story));
         for key in story.chain(credentials.cloned()) {
-            self.running.insert((cluster(known), key), &known.owner(), incident.to_string());
+            let key = (cluster(known), key);
+            let ids = self.running.peek(&key).map(String::as_str).unwrap_or_default();
+            let others = ids.split(' ').filter(|id| !id.is_empty() && *id != incident.as_str());
+            let mut ids: Vec<&str> = others.chain([incident.as_str()]).collect();
+            ids.drain(..ids.len().saturating_sub(MOST_RUNNING));
+            let ids = ids.join(" ");
+            self.running.insert(key, &known.owner(), ids);
         }
         self.update(known);
     }
@@ -175,9 +185,9 @@ impl Stories {
         let credentials = known.more.shared.iter().filter(|key| key.starts_with("credential "));
         let mut keys = story.chain(credentials.cloned());
         keys.find_map(|key| {
-            let incident = self.running.peek(&(cluster(known), key))?;
-            let incident = IncidentId::from(incident.as_str());
-            self.is_near(known, &incident, gap).then_some(incident)
+            let ids = self.running.peek(&(cluster(known), key))?;
+            let mut incidents = ids.split(' ').rev().map(IncidentId::from);
+            incidents.find(|incident| self.is_near(known, incident, gap))
         })
     }
 

@@ -38,7 +38,7 @@ impl Detector for Blindness {
             anchor: row.request_key.to_string(),
             title: format!("The audit log does not show the body of a request to {}", what(row)),
             reason: format!(
-                "{who} {deed} from {place}, and the event was too large: the API server cut its bodies off"
+                "{who} {deed} from {place}, and the event was too large: what made it so was left out"
             ),
             severity_id: severity_of(row),
             repeats: true,
