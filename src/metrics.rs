@@ -32,6 +32,7 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("durward_log_end_position", "gauge", "Next position of the log."),
     ("durward_log_bytes", "gauge", "Bytes of the log on disk."),
     ("durward_state_entries", "gauge", "What the state holds by kind."),
+    ("durward_state_forgotten_total", "counter", "What was let go of for want of room, by kind."),
 ];
 
 impl Metrics {
@@ -67,9 +68,11 @@ impl Metrics {
 
     /// How much the state holds.
     pub(crate) fn sizes(&self, sizes: &Sizes) {
-        for (kind, size) in sizes {
-            let size = i64::try_from(*size).unwrap_or(i64::MAX);
-            self.set("durward_state_entries", &format!("kind=\"{kind}\""), size);
+        for (kind, size, forgotten) in sizes {
+            let kind = format!("kind=\"{kind}\"");
+            self.set("durward_state_entries", &kind, i64::try_from(*size).unwrap_or(i64::MAX));
+            let forgotten = i64::try_from(*forgotten).unwrap_or(i64::MAX);
+            self.set("durward_state_forgotten_total", &kind, forgotten);
         }
     }
 

@@ -79,8 +79,8 @@ impl State {
     }
 }
 
-/// How many of each thing the state holds: for metrics.
-pub type Sizes = [(&'static str, usize); 8];
+/// How many of each thing the state holds, and how many it let go of for want of room: for metrics.
+pub type Sizes = Vec<(&'static str, usize, u64)>;
 
 /// The state of one pipeline, and the walk of one record through it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -167,15 +167,15 @@ impl Correlator {
     #[must_use]
     pub fn sizes(&self) -> Sizes {
         let state = &self.state;
-        [
-            ("ids", state.ids.len()),
-            ("objects", state.objects.len()),
-            ("changes", state.changes.len()),
-            ("grants", state.grants.len()),
-            ("credentials", state.credentials.len()),
-            ("workloads", state.workloads.len()),
-            ("spans", state.spans.len()),
-            ("accesses", state.recent.len()),
+        vec![
+            ("ids", state.ids.len(), 0),
+            ("objects", state.objects.len(), 0),
+            ("changes", state.changes.len(), 0),
+            ("grants", state.grants.len(), 0),
+            ("credentials", state.credentials.len(), state.credentials.forgotten()),
+            ("workloads", state.workloads.len(), state.workloads.forgotten()),
+            ("spans", state.spans.len(), 0),
+            ("accesses", state.recent.len(), 0),
         ]
     }
 

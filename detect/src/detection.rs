@@ -15,7 +15,7 @@ use durward_schemas::values::{Edge, EventRole, FindingState, severity};
 
 use crate::alert::Alert;
 use crate::counted::{self, Single};
-use crate::detector::blindness::Blindness;
+use crate::detector::blindness::{self, Blindness};
 use crate::detector::entry_taken_over::EntryTakenOver;
 use crate::detector::first_seen::FirstSeen;
 use crate::detector::minted_for_another::MintedForAnother;
@@ -27,6 +27,7 @@ use crate::detector::two_addresses::TwoAddresses;
 use crate::detector::{self, Detector, Hit, Seen};
 use crate::finding::{Cause, Findings, Scored, story_time};
 use crate::lineage::{Lineage, Origin};
+use crate::memory::{Fill, Look};
 use crate::owner::{Doing, Owners};
 use crate::recent::Recent;
 use crate::rule::RuleError;
@@ -82,6 +83,9 @@ pub(crate) struct Remembered {
     lineage: Lineage,
     owners: Owners,
     tally: Tally,
+    /// By memory: the day on which it was told last that it forgets, and how much it had forgotten.
+    #[serde(default)]
+    forgetting: BTreeMap<String, (i32, u64)>,
 }
 
 /// All judges, in the order of checkpoints: new ones stand behind those that older ones know.
@@ -204,6 +208,48 @@ impl Detection {
         let hits = hits.into_iter();
         let found = hits.map(|(name, hit)| self.score(name, hit, seen, cause)).collect();
         self.recent.hold(seen.row, found);
+        for hit in self.forgetting(seen.row, cause) {
+            self.score("blindness", hit, seen, cause);
+        }
+    }
+
+    /// Every memory under its name.
+    fn memories(&self, look: Look<'_>) {
+        self.detectors.iter().for_each(|detector| detector.memories(look));
+        self.memory.stories.memories(look);
+        self.memory.lineage.memories(look);
+        self.memory.owners.memories(look);
+        self.memory.tally.memories(look);
+        self.findings.memories(look);
+        self.recent.memories(look);
+    }
+
+    /// How full each memory is.
+    #[must_use]
+    pub fn fills(&self) -> Vec<(&'static str, Fill)> {
+        let mut fills = Vec::new();
+        self.memories(&mut |name, memory| fills.push((name, memory.fill())));
+        fills
+    }
+
+    /// Memories that forgot something for the sake of this row: what is told of each once a day.
+    fn forgetting(&mut self, row: &Access, cause: Cause) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        let mut told = Vec::new();
+        self.memories(&mut |name, memory| {
+            let fill = memory.fill();
+            let before = self.memory.forgetting.get(name);
+            if fill.forgotten == 0 || before.is_some_and(|(_, count)| *count == fill.forgotten) {
+                return;
+            }
+            let day = cause.recorded.date();
+            if before.is_none_or(|(then, _)| *then != day) {
+                hits.push(blindness::forgotten(name, fill, &memory.greatest(), row, day));
+            }
+            told.push((name.to_owned(), (day, fill.forgotten)));
+        });
+        self.memory.forgetting.extend(told);
+        hits
     }
 
     /// One hit becomes a finding, or new evidence for one.

@@ -24,6 +24,7 @@ use durward_schemas::values::{EventRole, IdentityKind};
 use serde_json::Value;
 
 use crate::lineage::Lineage;
+use crate::memory::Look;
 use crate::owner::Maker;
 use crate::settings::Settings;
 
@@ -127,6 +128,9 @@ pub(crate) trait Detector: fmt::Debug + Send {
     fn judges_again(&self) -> bool {
         false
     }
+
+    /// Its memories, to look at how full they are.
+    fn memories(&self, _look: Look<'_>) {}
 
     /// What it remembers.
     fn save(&self) -> Result<Value, serde_json::Error> {

@@ -19,7 +19,7 @@ use crate::argument;
 use crate::counted::{self, Single};
 use crate::detector::{Hit, Seen};
 use crate::lineage::Origin;
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 use crate::settings::Settings;
 use crate::suppress;
 
@@ -117,6 +117,12 @@ impl Default for Findings {
 }
 
 impl Findings {
+    /// Its memories.
+    pub(crate) fn memories(&self, look: Look<'_>) {
+        look("findings", &self.known);
+        look("counted_findings", &self.singles);
+    }
+
     /// Applies a hit: a new finding, new evidence for one, or one more of a counted one.
     pub(crate) fn take(&mut self, scored: Scored<'_>) -> FindingId {
         let id = scored.hit.finding_id(scored.detector, scored.seen.row.cluster.as_deref());

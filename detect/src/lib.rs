@@ -38,5 +38,6 @@ mod testing;
 
 pub use alert::Alert;
 pub use detection::{Detection, Judgement, StateError, detector_names};
+pub use memory::Fill;
 pub use rule::{RuleError, RuleFile, RuleWarning, check_rules};
 pub use settings::{Exemption, Settings};

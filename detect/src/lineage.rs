@@ -7,7 +7,7 @@ use durward_schemas::values::IdentityKind;
 use serde::{Deserialize, Serialize};
 
 use crate::detector::is_issuer;
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 
 /// Credentials whose minting is remembered.
 const MOST: usize = 50_000;
@@ -35,6 +35,11 @@ impl Default for Lineage {
 }
 
 impl Lineage {
+    /// Its memory.
+    pub(crate) fn memories(&self, look: Look<'_>) {
+        look("mintings", &self.minted);
+    }
+
     /// Takes note of a minting.
     pub(crate) fn learn(&mut self, credential: &Credential) {
         if let Some(minter) = &credential.issued_by {

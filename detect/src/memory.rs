@@ -123,9 +123,14 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
         self.ordered().into_iter().map(|(_, known)| &known.value)
     }
 
-    /// Number of keys, of how many, and how many were forgotten.
+    /// How full it is.
     pub(crate) fn fill(&self) -> Fill {
         Fill { held: self.known.len(), most: self.most, forgotten: self.forgotten }
+    }
+
+    /// Whose keys are forgotten next, from the wide to the narrow.
+    pub(crate) fn greatest(&self) -> Vec<&str> {
+        self.shares.greatest().0
     }
 
     fn ordered(&self) -> Vec<(&K, &Known<V>)> {
@@ -165,14 +170,35 @@ fn interned(owners: &mut HashSet<Arc<str>>, owner: &str) -> Arc<str> {
 
 /// How full a memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Fill {
+pub struct Fill {
     /// Keys that are remembered.
-    pub(crate) held: usize,
+    pub held: usize,
     /// Keys that can be.
-    pub(crate) most: usize,
+    pub most: usize,
     /// Keys that were forgotten to make room.
-    pub(crate) forgotten: u64,
+    pub forgotten: u64,
 }
+
+/// A memory, whatever it remembers.
+pub(crate) trait Bounded {
+    /// How full it is.
+    fn fill(&self) -> Fill;
+    /// Whose keys are forgotten next.
+    fn greatest(&self) -> Vec<&str>;
+}
+
+impl<K: Eq + Hash + Clone, V> Bounded for Memory<K, V> {
+    fn fill(&self) -> Fill {
+        self.fill()
+    }
+
+    fn greatest(&self) -> Vec<&str> {
+        self.greatest()
+    }
+}
+
+/// Looks at memories, each under its name.
+pub(crate) type Look<'l> = &'l mut dyn FnMut(&'static str, &dyn Bounded);
 
 impl<K: Eq + Hash + Clone + Serialize, V: Serialize> Serialize for Memory<K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::counted;
 use crate::detector::owner;
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 
 /// Objects whose makers are remembered.
 const MOST: usize = 20_000;
@@ -67,6 +67,11 @@ impl Default for Owners {
 }
 
 impl Owners {
+    /// Its memory.
+    pub(crate) fn memories(&self, look: Look<'_>) {
+        look("makers", &self.known);
+    }
+
     /// Takes note of who made what.
     pub(crate) fn learn(&mut self, row: &Access, change: Option<&Change>) {
         if let Some(change) = change.filter(|change| change.kind == ChangeKind::Workload) {

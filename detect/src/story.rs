@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
 use crate::finding::{Cause, Known};
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 use crate::owe::Tale;
 use crate::settings::Settings;
 
@@ -162,6 +162,14 @@ impl Stories {
             tale.take(known);
             self.touched.insert(incident);
         }
+    }
+
+    /// Its memories.
+    pub(crate) fn memories(&self, look: Look<'_>) {
+        look("running_stories", &self.running);
+        look("incidents", &self.tales);
+        look("waiting_findings", &self.waiting);
+        look("finding_habits", &self.habits);
     }
 
     /// New versions of incidents with something new, each with what is owed for it.

@@ -5,7 +5,7 @@ use durward_schemas::tables::Access;
 use serde::{Deserialize, Serialize};
 
 use crate::detector::owner;
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 use crate::sentence;
 
 /// Identities, and pairs of rule and identity, remembered.
@@ -36,6 +36,12 @@ impl Default for Tally {
 }
 
 impl Tally {
+    /// Its memories.
+    pub(crate) fn memories(&self, look: Look<'_>) {
+        look("identities", &self.requests);
+        look("hits", &self.hits);
+    }
+
     /// Counts a judged row.
     pub(crate) fn take(&mut self, row: &Access) {
         let cluster = row.cluster.clone().unwrap_or_default();

@@ -10,7 +10,7 @@ use durward_schemas::values::{CredentialKind, Evidence, IdentityKind, Provider};
 use durward_schemas::{Identity, Time};
 
 use crate::body::{self, TokenRequest};
-use crate::state::workloads::Account;
+use crate::state::workloads::{Account, Forgotten};
 use crate::state::{cloud_key, cloud_session, svid, vault_token};
 
 /// One credential of one cluster, or of none if its id is unique everywhere.
@@ -35,6 +35,7 @@ pub(crate) struct Credentials {
     came: BTreeMap<Key, u64>,
     shares: Shares<Key>,
     most: Most,
+    forgotten: Forgotten,
     minted: BTreeMap<Key, BTreeSet<Key>>,
     /// Credentials by the UID of the pod that they are for, where their uses name none.
     of_pod: BTreeMap<String, BTreeSet<Key>>,
@@ -132,6 +133,11 @@ impl Credentials {
         self.keep(&key, credential);
     }
 
+    /// Number of credentials that left for want of room, since the program was started.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten.0
+    }
+
     /// Number of credentials held.
     pub(crate) fn len(&self) -> usize {
         self.known.len()
@@ -214,6 +220,7 @@ impl Credentials {
         if self.order.len() > self.most.0
             && let Some(oldest) = self.shares.give_way()
         {
+            self.forgotten.0 += 1;
             self.unindex(&oldest);
             self.came.remove(&oldest).and_then(|came| self.order.remove(&came));
             if let Some(parent) = self.parent(&oldest) {

@@ -45,11 +45,27 @@ struct Order<K = (Option<String>, String)> {
     keys: BTreeMap<u64, K>,
     shares: Shares<u64>,
     came: u64,
+    forgotten: Forgotten,
+}
+
+/// How much was let go of. It is no part of what is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Forgotten(pub u64);
+
+impl PartialEq for Forgotten {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
 }
 
 impl<K> Default for Order<K> {
     fn default() -> Self {
-        Self { keys: BTreeMap::new(), shares: Shares::default(), came: 0 }
+        Self {
+            keys: BTreeMap::new(),
+            shares: Shares::default(),
+            came: 0,
+            forgotten: Forgotten::default(),
+        }
     }
 }
 
@@ -67,6 +83,7 @@ impl<K> Order<K> {
     /// Takes out one key if there are more than `most`.
     fn beyond(&mut self, most: usize) -> Option<K> {
         let came = if self.keys.len() > most { self.shares.give_way()? } else { return None };
+        self.forgotten.0 += 1;
         self.keys.remove(&came)
     }
 }
@@ -394,6 +411,11 @@ impl Workloads {
     /// Takes back an owner from a checkpoint.
     pub(crate) fn restore_owner(&mut self, place: Place, name: String, owner: Owner) {
         self.owners.entry(place).or_default().insert(name, owner);
+    }
+
+    /// Number of pods that left for want of room, since the program was started.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.order.forgotten.0
     }
 
     /// Number of pods held.

@@ -8,6 +8,8 @@ use durward_schemas::tables::Access;
 use durward_schemas::values::{Outcome, severity};
 
 use crate::detector::{Detector, Hit, Seen};
+use crate::escape::shortened;
+use crate::memory::Fill;
 use crate::sentence;
 
 /// Writes to these decide who may do what, or what runs.
@@ -46,6 +48,34 @@ impl Detector for Blindness {
             next_step: next_step(row),
             ..Hit::default()
         }]
+    }
+}
+
+/// A memory that forgot something: what is known of somebody is known no more.
+pub(crate) fn forgotten(
+    memory: &str,
+    fill: Fill,
+    greatest: &[&str],
+    row: &Access,
+    day: i32,
+) -> Hit {
+    let who = sentence::who(row);
+    let greatest = greatest.iter().filter(|part| !part.is_empty()).copied();
+    let greatest = shortened(&greatest.collect::<Vec<_>>().join(" "), 128);
+    let word = memory.replace('_', " ");
+    Hit {
+        anchor: format!("forgotten {memory} {day}"),
+        title: "More came than can be remembered".into(),
+        reason: format!(
+            "{who} came when {} {word} were remembered, as many as can be: the oldest of {greatest}, of whom most are, were forgotten",
+            fill.held
+        ),
+        severity_id: severity::LOW,
+        unusual: Some(format!("{} forgotten so far", fill.forgotten)),
+        techniques: vec!["T1562".into()],
+        next_step: "durward doctor".into(),
+        nobody: true,
+        ..Hit::default()
     }
 }
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::detector::{Detector, Hit, Seen, owner};
 use crate::escape::{shell, shortened};
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 use crate::sentence;
 
 /// SPIFFE IDs remembered, and callers of each.
@@ -50,6 +50,10 @@ impl Detector for EntryTakenOver {
             callers.insert(caller, row.event_id.to_string());
         }
         if others.is_empty() || !is_new { Vec::new() } else { vec![hit(row, &holder, others)] }
+    }
+
+    fn memories(&self, look: Look<'_>) {
+        look("spire_entries", &self.made);
     }
 
     fn save(&self) -> Result<Value, serde_json::Error> {

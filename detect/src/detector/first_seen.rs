@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::detector::{Detector, Hit, Seen, actor, owner};
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 use crate::rule::source::is_allowed;
 use crate::sentence;
 use crate::settings::Settings;
@@ -136,6 +136,11 @@ impl Detector for FirstSeen {
             .map(|(action, known)| hit(row, &action, &known, &self.settings))
             .into_iter()
             .collect()
+    }
+
+    fn memories(&self, look: Look<'_>) {
+        look("identity_habits", &self.known.habits);
+        look("habit_doers", &self.known.doers);
     }
 
     fn save(&self) -> Result<Value, serde_json::Error> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::detector::{Detector, Hit, Seen, owner};
 use crate::escape::shortened;
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 use crate::sentence;
 
 /// Audit ids remembered. An id that comes back later is not recognised.
@@ -77,6 +77,10 @@ impl Detector for ReusedAuditId {
             return Vec::new();
         }
         vec![hit(row, audit_id, first)]
+    }
+
+    fn memories(&self, look: Look<'_>) {
+        look("audit_ids", &self.first);
     }
 
     fn save(&self) -> Result<Value, serde_json::Error> {

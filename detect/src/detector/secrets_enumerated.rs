@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::detector::{Detector, Hit, Seen, actor, owner};
 use crate::escape::shell;
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 use crate::rule::source::is_allowed;
 use crate::sentence;
 
@@ -112,6 +112,11 @@ impl Detector for SecretsEnumerated {
         let read = self.read.entry(&(cluster, identity), || owner(row), Read::default);
         let began = read.take(secret, row, since);
         began.map(|began| hit(row, read, &began)).into_iter().collect()
+    }
+
+    fn memories(&self, look: Look<'_>) {
+        look("secret_readers", &self.read);
+        look("readers_since", &self.seen_since);
     }
 
     fn save(&self) -> Result<Value, serde_json::Error> {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::detector::{Detector, Hit, Seen, owner};
 use crate::escape::shell;
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 use crate::sentence;
 
 /// Pods, node addresses and credentials remembered, of each.
@@ -94,6 +94,13 @@ impl Detector for TwoAddresses {
         let sharing = self.shared_by.entry(&place, || owner(row), Sharing::default);
         let others = sharing.take(&name(row.namespace.as_ref()), credential.as_str());
         vec![hit(row, &address, &home, others)]
+    }
+
+    fn memories(&self, look: Look<'_>) {
+        look("pod_addresses", &self.pods);
+        look("node_addresses", &self.nodes);
+        look("credential_addresses", &self.uses);
+        look("shared_addresses", &self.shared_by);
     }
 
     fn save(&self) -> Result<Value, serde_json::Error> {
