@@ -62,3 +62,7 @@ reference:
     cargo build
     for page in cli tables config sources rules; do "${CARGO_TARGET_DIR:-target}/debug/durward" reference $page > docs/reference/$page.md; done
     git diff --stat docs/reference
+
+# The long form of an attack that tests have in a short form: eviction.
+prove name keys="10000000":
+    DURWARD_PROVE_KEYS="$2" cargo test --release --workspace --lib -- "$1" --nocapture

@@ -144,7 +144,7 @@ pub(crate) struct Slack {
     pub webhook_url_file: Option<PathBuf>,
     /// So long a new incident waits for more of its story before it is told.
     pub group_wait: String,
-    /// An incident that was told is told again after so long, if something grave of another sort joined it.
+    /// An incident that was told is told again after so long, if something grave of another sort joined it: at once.
     pub group_interval: String,
     /// An incident that was told is told again after so long, if it only went on.
     pub repeat_interval: String,
@@ -155,7 +155,7 @@ impl Default for Slack {
         Self {
             webhook_url_file: None,
             group_wait: "30s".into(),
-            group_interval: "5m".into(),
+            group_interval: "0s".into(),
             repeat_interval: "4h".into(),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use durward_detect::alert::SlackRoute;
+use durward_detect::alert::{SlackRoute, deliver, storm};
 use durward_schemas::tables::Delivery;
 use durward_schemas::{Clock, crash};
 use tokio::sync::mpsc;
@@ -21,20 +21,26 @@ pub(crate) async fn run(
     report: mpsc::Sender<Delivery>,
 ) {
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
         let due = outbox.lock().unwrap_or_else(PoisonError::into_inner).due(clock());
-        for due in due {
-            let delivery = route.deliver(&due.alert, due.attempt, clock()).await;
-            crash::point("alert_told");
-            if delivery.outcome != "delivered" {
-                tracing::warn!(incident = %delivery.incident_id, outcome = delivery.outcome, error = delivery.error, "an alert was not taken");
-            }
+        let Some(message) = storm::next(due) else {
+            tokio::time::sleep(LOOK_EVERY).await;
+            continue;
+        };
+        let told = route.deliver(&message.alert, message.attempt, clock()).await;
+        crash::point("alert_told");
+        if told.outcome != "delivered" {
+            tracing::warn!(incident = %told.incident_id, outcome = told.outcome, error = told.error, "an alert was not taken");
+        }
+        for due in &message.dues {
+            let delivery = deliver::of_incident(&told, &due.alert, due.attempt);
             let settled = outbox.lock().unwrap_or_else(PoisonError::into_inner).settle(&delivery);
             if let Err(error) = settled {
                 tracing::error!(
                     error = format!("{:#}", anyhow::Error::from(error)),
                     "a delivery could not be noted; it may be told twice"
                 );
+                // What cannot be noted is due again at once.
+                tokio::time::sleep(LOOK_EVERY).await;
             }
             // The row is worth less than the alert: if nobody takes rows any more, the telling goes on.
             let _stopping = report.send(delivery).await;

@@ -33,6 +33,7 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("durward_log_bytes", "gauge", "Bytes of the log on disk."),
     ("durward_pipeline_blocked", "gauge", "1 while a disk refuses and the log's records wait."),
     ("durward_state_entries", "gauge", "What the state holds by kind."),
+    ("durward_state_forgotten_total", "counter", "What was let go of for want of room, by kind."),
 ];
 
 impl Metrics {
@@ -69,9 +70,11 @@ impl Metrics {
 
     /// How much the state holds.
     pub(crate) fn sizes(&self, sizes: &Sizes) {
-        for (kind, size) in sizes {
-            let size = i64::try_from(*size).unwrap_or(i64::MAX);
-            self.set("durward_state_entries", &format!("kind=\"{kind}\""), size);
+        for (kind, size, forgotten) in sizes {
+            let kind = format!("kind=\"{kind}\"");
+            self.set("durward_state_entries", &kind, i64::try_from(*size).unwrap_or(i64::MAX));
+            let forgotten = i64::try_from(*forgotten).unwrap_or(i64::MAX);
+            self.set("durward_state_forgotten_total", &kind, forgotten);
         }
     }
 

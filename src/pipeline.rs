@@ -125,7 +125,9 @@ impl Pipeline {
 
     /// How much the state holds.
     pub(crate) fn sizes(&self) -> Sizes {
-        self.correlator.sizes()
+        let fills = self.detection.fills().into_iter();
+        let fills = fills.map(|(kind, fill)| (kind, fill.held, fill.forgotten));
+        self.correlator.sizes().into_iter().chain(fills).collect()
     }
 
     /// From now on the lake is compacted and old rows are dropped, every hour.
@@ -245,8 +247,8 @@ impl Pipeline {
         let Judgement { findings, finding_events, incidents, owed } = judgement;
         let judged = Judged { findings, finding_events, incidents, deliveries: Vec::new() };
         self.lake.stage(turn, &judged);
+        let sizes = turn.is_tick.then(|| self.sizes());
         if let Some(observer) = &mut self.observer {
-            let sizes = turn.is_tick.then(|| self.correlator.sizes());
             observer(turn, &judged, &owed, sizes);
         }
     }

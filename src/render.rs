@@ -2,6 +2,7 @@
 
 mod cell;
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -11,6 +12,12 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use durward_correlate::query::Answer;
 use durward_detect::escape;
+
+/// Characters of a table that goes to no terminal.
+const WIDE: u16 = 240;
+
+/// A column of fewer characters is a column of letters.
+const NARROW: u16 = 8;
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,13 +69,19 @@ pub(crate) fn objects(
     Ok(serde_json::from_slice(&bytes)?)
 }
 
+/// Rows in lines or, where columns would be too narrow to read, columns in lines.
 fn table(answer: &Answer) -> anyhow::Result<String> {
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_HORIZONTAL_ONLY)
         .set_content_arrangement(ContentArrangement::Dynamic);
-    if let Some(width) = width() {
+    let most = width();
+    if let Some(width) = most {
         table.set_width(width);
+    }
+    let width = most.or_else(|| table.width()).unwrap_or(WIDE);
+    if answer.schema.fields().len() > usize::from(width / NARROW) {
+        return records(answer);
     }
     table.set_header(answer.schema.fields().iter().map(|field| field.name()));
     let mut rows = 0;
@@ -80,14 +93,42 @@ fn table(answer: &Answer) -> anyhow::Result<String> {
         }
         rows += batch.num_rows();
     }
+    Ok(format!("{table}\n{}", counted(rows)))
+}
+
+/// A block of lines for each row: a column and its value. What has no value is left out.
+fn records(answer: &Answer) -> anyhow::Result<String> {
+    let names: Vec<String> =
+        answer.schema.fields().iter().map(|field| escape::visible(field.name())).collect();
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+    let mut text = String::new();
+    let mut rows = 0;
+    for batch in &answer.batches {
+        let columns = batch.columns().iter().map(|column| cell::Cells::new(column));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        for row in 0..batch.num_rows() {
+            rows += 1;
+            writeln!(text, "row {rows}")?;
+            for ((column, cells), name) in batch.columns().iter().zip(&columns).zip(&names) {
+                if !column.is_null(row) {
+                    let cell = escape::visible(&cells.text(row));
+                    writeln!(text, "  {name:<longest$}  {cell}")?;
+                }
+            }
+        }
+    }
+    Ok(format!("{text}\n{}", counted(rows)))
+}
+
+fn counted(rows: usize) -> String {
     let noun = if rows == 1 { "row" } else { "rows" };
-    Ok(format!("{table}\n{rows} {noun}"))
+    format!("{rows} {noun}")
 }
 
 /// The terminal's width; tables that go elsewhere are wide.
 fn width() -> Option<u16> {
     use std::io::IsTerminal;
-    if std::io::stdout().is_terminal() { None } else { Some(240) }
+    if std::io::stdout().is_terminal() { None } else { Some(WIDE) }
 }
 
 /// A header and a line a row; text is quoted, and no cell is a formula.

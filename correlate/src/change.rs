@@ -10,6 +10,7 @@ mod subjects;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::ChangeId;
 use durward_schemas::tables::{Access, Change};
+use durward_schemas::time::SECOND;
 use durward_schemas::values::{ChangeAction, ChangeKind, IdentityKind, Outcome, Provider};
 use durward_schemas::{Identity, Time};
 use serde_json::Value;
@@ -160,10 +161,10 @@ fn write_of(access: &Access) -> Option<(&'static str, ChangeKind, ChangeAction)>
     if failed || access.dry_run == Some(true) {
         return None;
     }
-    // Apply and update create what is not there, and say so by 201.
+    // Apply and update create what is not there.
     let action = match access.verb.as_deref()? {
         "create" => ChangeAction::Create,
-        "update" | "patch" if access.status_code == Some(201) => ChangeAction::Create,
+        "update" | "patch" if is_creation(access) => ChangeAction::Create,
         "update" | "patch" => ChangeAction::Update,
         "delete" | "deletecollection" => ChangeAction::Delete,
         _ => return None,
@@ -174,6 +175,21 @@ fn write_of(access: &Access) -> Option<(&'static str, ChangeKind, ChangeAction)>
         None => Some((kind, change_kind, action)),
         Some("approval") => Some((kind, change_kind, ChangeAction::Update)),
         Some(_) => None,
+    }
+}
+
+/// Whether an update or a patch made the object, as the answer says: by 201 or, where a source sends no status
+/// as GKE does, by an object that is no older than the request.
+fn is_creation(access: &Access) -> bool {
+    let made = || {
+        let answer = access.response_object.as_ref().and_then(parse)?;
+        let made = Time::parse(answer.pointer("/metadata/creationTimestamp")?.as_str()?)?;
+        // That time has whole seconds.
+        Some(made.0 >= access.time.0 - access.time.0.rem_euclid(SECOND))
+    };
+    match access.status_code {
+        Some(code) => code == 201,
+        None => made() == Some(true),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::state::objects::{Content, ObjectKey, Version};
 use crate::state::recent::Held;
 use crate::state::sources::Known;
 use crate::state::spans::SpanFact;
-use crate::state::workloads::{KnownPod, Owner};
+use crate::state::workloads::{Deletion, KnownPod, Owner};
 
 /// Changes with the layout of the state; an older layout is replayed from the log instead.
 const LAYOUT: u32 = 3;
@@ -120,6 +120,8 @@ struct Rest {
     #[serde(default)]
     sources: Known,
     listed: Vec<(Option<String>, String, i64)>,
+    #[serde(default)]
+    deletions: Vec<Deletion>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -194,6 +196,7 @@ impl Rest {
             listed: listed
                 .map(|((cluster, kind), time)| (cluster.clone(), kind.clone(), time.0))
                 .collect(),
+            deletions: state.workloads.deletions(),
         }
     }
 
@@ -211,6 +214,9 @@ impl Rest {
         }
         for saved in self.spans {
             state.spans.restore(read_span(saved));
+        }
+        for deletion in self.deletions {
+            state.workloads.restore_deletion(deletion);
         }
         state.sources.restore_known(self.sources);
         for (cluster, kind, time) in self.listed {

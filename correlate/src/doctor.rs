@@ -60,9 +60,15 @@ const CHECKS: &[Check] = &[
         advice: "log pods at RequestResponse: a created pod's name and UID stand only in the answer, so owners are derived by name",
     },
     Check {
+        sql: "SELECT cluster, count(*) AS n FROM findings WHERE detector = 'blindness' AND title = 'More came than can be remembered' GROUP BY cluster",
+        lacks: true,
+        finding: "days on which something was forgotten to make room",
+        advice: "somebody makes very many tokens, identities, pods or audit ids; the findings of the detector blindness say who has most, and only of theirs something was forgotten",
+    },
+    Check {
         sql: "SELECT source, cluster, count(*) AS n FROM accesses WHERE truncated AND provider = 'kubernetes' GROUP BY source, cluster",
         lacks: true,
-        finding: "events were cut by the API server",
+        finding: "events were too large, and cut",
         advice: "raise --audit-webhook-truncate-max-event-size: what the bodies said is gone, and rules on bodies did not see them",
     },
     Check {

@@ -1,12 +1,14 @@
 //! What is owed to people: the alert, the outbox that remembers it, and how it is told.
 //!
 //! 1. [`outbox`]: owe -> due -> settle, on disk, once for each version of an incident.
-//! 2. [`slack`] and [`text`]: an alert in the form of its place. Pure.
-//! 3. [`deliver`]: an alert to Slack; what came of it, as a row.
+//! 2. [`storm`]: what is told next, and what is told together.
+//! 3. [`slack`] and [`text`]: an alert in the form of its place. Pure.
+//! 4. [`deliver`]: an alert to Slack; what came of it, as a row.
 
 pub mod deliver;
 pub mod outbox;
 pub mod slack;
+pub mod storm;
 pub mod text;
 
 use durward_schemas::Time;
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use deliver::{RouteError, SlackRoute};
 pub use outbox::{Due, Outbox, OutboxError, Pace};
+pub use storm::Message;
 
 /// One version of one incident, in the words in which people are told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

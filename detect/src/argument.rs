@@ -7,6 +7,9 @@ use crate::alert::Story;
 use crate::detector::{Hit, Seen};
 use crate::sentence;
 
+/// Characters of a command: what every place where alerts are shown shows whole.
+const LONGEST_STEP: usize = 500;
+
 /// What is told of a finding.
 pub(crate) fn story(hit: &Hit, seen: Seen<'_>) -> Story {
     let who = match &hit.maker {
@@ -27,8 +30,16 @@ pub(crate) fn story(hit: &Hit, seen: Seen<'_>) -> Story {
         why_possible: why_possible(seen.row),
         what_changed: changed,
         unusual: hit.unusual.clone(),
-        next_step: hit.next_step.clone(),
+        next_step: next_step(hit, seen.row),
     }
+}
+
+/// A command is whole or it is another one: half of it does something else.
+fn next_step(hit: &Hit, row: &Access) -> String {
+    if hit.next_step.chars().count() > LONGEST_STEP {
+        return format!("durward explain {}", row.event_id);
+    }
+    hit.next_step.clone()
 }
 
 /// How telling a row is: what was let in and touched secrets or power, what was let in, what was refused.

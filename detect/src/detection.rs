@@ -24,9 +24,10 @@ use crate::detector::reused_audit_id::ReusedAuditId;
 use crate::detector::secrets_enumerated::SecretsEnumerated;
 use crate::detector::sigma::Sigma;
 use crate::detector::two_addresses::TwoAddresses;
-use crate::detector::{Detector, Hit, Seen};
-use crate::finding::{Cause, Findings, Scored};
+use crate::detector::{self, Detector, Hit, Seen};
+use crate::finding::{Cause, Findings, Scored, story_time};
 use crate::lineage::{Lineage, Origin};
+use crate::memory::{Fill, Look};
 use crate::owner::{Doing, Owners};
 use crate::recent::Recent;
 use crate::rule::RuleError;
@@ -82,14 +83,31 @@ pub(crate) struct Remembered {
     lineage: Lineage,
     owners: Owners,
     tally: Tally,
+    /// By memory: the day on which it was told last that it forgets, and how much it had forgotten.
+    #[serde(default)]
+    forgetting: BTreeMap<String, (i32, u64)>,
 }
 
-/// What a detector says of a row whose credential goes back to the workload `root`, if to any.
-fn judged_by(detector: &mut dyn Detector, seen: Seen<'_>, root: Option<&str>) -> Vec<Hit> {
-    match root {
-        Some(root) => detector.judge_minted(seen, root),
-        None => detector.judge(seen),
-    }
+/// All judges, in the order of checkpoints: new ones stand behind those that older ones know.
+fn detectors(settings: &Settings) -> Result<Vec<Box<dyn Detector>>, RuleError> {
+    Ok(vec![
+        Box::new(Sigma::new(&settings.rules)?),
+        Box::new(MintedLater::new(settings.clock_skew)),
+        Box::new(TwoAddresses::default()),
+        Box::new(MintedForAnother::new(settings.token_issuers.clone())),
+        Box::new(ReusedAuditId::default()),
+        Box::new(Blindness),
+        Box::new(FirstSeen::new(settings)),
+        Box::new(SecretsEnumerated::default()),
+        Box::new(EntryTakenOver::default()),
+    ])
+}
+
+/// The names of all judges, as `findings.detector` and exemptions have them.
+#[must_use]
+pub fn detector_names() -> Vec<&'static str> {
+    let all = detectors(&Settings::default()).unwrap_or_default();
+    all.iter().map(|detector| detector.name()).collect()
 }
 
 /// Something that happened at one position of the log.
@@ -106,18 +124,7 @@ impl Detection {
     /// # Errors
     /// If a rule is no Sigma rule or names a field that the schema does not have.
     pub fn new(settings: Settings) -> Result<Self, RuleError> {
-        let detectors: Vec<Box<dyn Detector>> = vec![
-            Box::new(Sigma::new(&settings.rules)?),
-            Box::new(MintedLater::new(settings.clock_skew)),
-            Box::new(TwoAddresses::default()),
-            Box::new(MintedForAnother::new(settings.token_issuers.clone())),
-            Box::new(ReusedAuditId::default()),
-            Box::new(Blindness),
-            Box::new(FirstSeen::new(&settings)),
-            // Behind those that older checkpoints know.
-            Box::new(SecretsEnumerated::default()),
-            Box::new(EntryTakenOver::default()),
-        ];
+        let detectors = detectors(&settings)?;
         Ok(Self {
             settings,
             detectors,
@@ -142,7 +149,7 @@ impl Detection {
                 Step::Credential(credential) => self.memory.lineage.learn(credential),
                 Step::Access(row) => {
                     let change = changes.get(row.event_id.as_str()).copied();
-                    self.access(Seen { row, change }, cause);
+                    self.access(Seen { change, ..Seen::of(row) }, cause);
                 }
                 Step::Amendment(amendment) => self.amendment(amendment, cause),
             }
@@ -197,16 +204,57 @@ impl Detection {
             self.memory.tally.take(seen.row);
             self.memory.owners.learn(seen.row, seen.change);
         }
-        let mut found = Vec::new();
-        let root = self.memory.lineage.root(seen.row);
-        for at in 0..self.detectors.len() {
-            let Some(detector) = self.detectors.get_mut(at) else { continue };
+        let whole = Seen { lineage: Some(&self.memory.lineage), ..seen };
+        let mut hits = Vec::new();
+        for detector in &mut self.detectors {
             let name = detector.name();
-            for hit in judged_by(detector.as_mut(), seen, root.as_deref()) {
-                found.push(self.score(name, hit, seen, cause));
-            }
+            hits.extend(detector.judge(whole).into_iter().map(|hit| (name, hit)));
         }
+        let hits = hits.into_iter();
+        let found = hits.map(|(name, hit)| self.score(name, hit, seen, cause)).collect();
         self.recent.hold(seen.row, found);
+        for hit in self.forgetting(seen.row, cause) {
+            self.score("blindness", hit, seen, cause);
+        }
+    }
+
+    /// Every memory under its name.
+    fn memories(&self, look: Look<'_>) {
+        self.detectors.iter().for_each(|detector| detector.memories(look));
+        self.memory.stories.memories(look);
+        self.memory.lineage.memories(look);
+        self.memory.owners.memories(look);
+        self.memory.tally.memories(look);
+        self.findings.memories(look);
+        self.recent.memories(look);
+    }
+
+    /// How full each memory is.
+    #[must_use]
+    pub fn fills(&self) -> Vec<(&'static str, Fill)> {
+        let mut fills = Vec::new();
+        self.memories(&mut |name, memory| fills.push((name, memory.fill())));
+        fills
+    }
+
+    /// Memories that forgot something for the sake of this row: what is told of each once a day.
+    fn forgetting(&mut self, row: &Access, cause: Cause) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        let mut told = Vec::new();
+        self.memories(&mut |name, memory| {
+            let fill = memory.fill();
+            let before = self.memory.forgetting.get(name);
+            if fill.forgotten == 0 || before.is_some_and(|(_, count)| *count == fill.forgotten) {
+                return;
+            }
+            let day = cause.recorded.date();
+            if before.is_none_or(|(then, _)| *then != day) {
+                hits.push(blindness::forgotten(name, fill, &memory.greatest(), row, day));
+            }
+            told.push((name.to_owned(), (day, fill.forgotten)));
+        });
+        self.memory.forgetting.extend(told);
+        hits
     }
 
     /// What of our own was lost is a finding about nobody; where it lasts, people are told.
@@ -215,7 +263,7 @@ impl Detection {
         let hit = blindness::loss(loss);
         let story = loss.is_lasting.then(|| "durward".to_owned());
         let origin = Origin { story, ..Origin::default() };
-        let seen = Seen { row: &row, change: None };
+        let seen = Seen { row: &row, change: None, lineage: None };
         let (detector, settings) = (blindness::NAME, &self.settings);
         self.findings.take(Scored { detector, hit: &hit, seen, origin: &origin, cause, settings });
     }
@@ -236,8 +284,10 @@ impl Detection {
         }
         let scored =
             Scored { detector, hit: &hit, seen, origin: &origin, cause, settings: &self.settings };
-        let (cluster, time) = (seen.row.cluster.as_deref(), seen.row.time.0);
-        self.memory.stories.learn(cluster, counted::habit(scored), hit.role, time);
+        let time = story_time(seen.row, &self.settings);
+        let cluster = seen.row.cluster.as_deref();
+        let owner = detector::owner(seen.row);
+        self.memory.stories.learn(cluster, owner, counted::habit(scored), hit.role, time);
         self.findings.take(scored)
     }
 
@@ -261,8 +311,8 @@ impl Detection {
     /// A row is judged again by what is known of it now.
     fn amendment(&mut self, amendment: &Amendment, cause: Cause) {
         let Some((held, row)) = self.recent.amend(amendment) else { return };
-        let before = self.hits(Seen { row: &held.row, change: None });
-        let now = Seen { row: &row, change: None };
+        let before = self.hits(Seen::of(&held.row));
+        let now = Seen::of(&row);
         let after = self.hits(now);
         let mut found = held.findings;
         for (id, name, hit) in &after {
@@ -320,11 +370,11 @@ impl Detection {
     fn hits(&mut self, seen: Seen<'_>) -> Vec<(FindingId, &'static str, Hit)> {
         let cluster = seen.row.cluster.as_deref();
         let judges = self.detectors.iter_mut().filter(|detector| detector.judges_again());
-        let root = self.memory.lineage.root(seen.row);
+        let seen = Seen { lineage: Some(&self.memory.lineage), ..seen };
         let mut hits = Vec::new();
         for judge in judges {
             let name = judge.name();
-            let found = judged_by(judge.as_mut(), seen, root.as_deref()).into_iter();
+            let found = judge.judge(seen).into_iter();
             hits.extend(found.map(|hit| (hit.finding_id(name, cluster), name, hit)));
         }
         hits

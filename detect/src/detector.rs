@@ -5,6 +5,8 @@
 
 pub(crate) mod blindness;
 pub(crate) mod entry_taken_over;
+#[cfg(test)]
+mod eviction;
 pub(crate) mod first_seen;
 pub(crate) mod minted_for_another;
 pub(crate) mod minted_later;
@@ -16,18 +18,34 @@ pub(crate) mod two_addresses;
 use std::fmt;
 
 use durward_schemas::ids::{EventId, FindingId};
+use durward_schemas::shares;
 use durward_schemas::tables::{Access, Change, Workload};
 use durward_schemas::values::{EventRole, IdentityKind};
 use serde_json::Value;
 
+use crate::lineage::Lineage;
+use crate::memory::Look;
 use crate::owner::Maker;
 use crate::settings::Settings;
 
-/// A row, and the change that it made.
+/// A row, the change that it made, and who minted what before.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen<'a> {
     pub row: &'a Access,
     pub change: Option<&'a Change>,
+    pub lineage: Option<&'a Lineage>,
+}
+
+impl<'a> Seen<'a> {
+    /// A row that changed nothing, looked at by itself.
+    pub(crate) fn of(row: &'a Access) -> Self {
+        Self { row, change: None, lineage: None }
+    }
+
+    /// The workload that began the minting which led to the row's credential, if another one used it.
+    pub(crate) fn root(&self) -> Option<String> {
+        self.lineage?.root(self.row)
+    }
 }
 
 /// One judgement about one row.
@@ -80,6 +98,18 @@ pub(crate) fn actor(row: &Access) -> Option<&str> {
     row.identity.as_deref().filter(|_| kinds.contains(&row.identity_kind))
 }
 
+/// Whose a thing is that a row makes known, for memories with a bound: the cluster, the namespace of a
+/// `ServiceAccount` or the sort of identity, and the identity. Whoever may make identities makes them in a place
+/// of his own.
+pub(crate) fn owner(row: &Access) -> String {
+    let cluster = row.cluster.as_deref().unwrap_or_default();
+    let identity = row.identity.as_deref().unwrap_or_default();
+    match &row.namespace {
+        Some(namespace) => shares::owner(&[cluster, namespace, identity]),
+        None => shares::owner(&[cluster, row.identity_kind.as_str(), identity]),
+    }
+}
+
 /// A judge of rows.
 pub(crate) trait Detector: fmt::Debug + Send {
     /// Its name, as `findings.detector` has it.
@@ -87,11 +117,6 @@ pub(crate) trait Detector: fmt::Debug + Send {
 
     /// Judges a row; remembers of it what later rows are judged by.
     fn judge(&mut self, seen: Seen<'_>) -> Vec<Hit>;
-
-    /// Judges a row of which the workload is known that began the minting of its credential.
-    fn judge_minted(&mut self, seen: Seen<'_>, _root: &str) -> Vec<Hit> {
-        self.judge(seen)
-    }
 
     /// Takes note of where a pod runs.
     fn learn(&mut self, _pod: &Workload) {}
@@ -103,6 +128,9 @@ pub(crate) trait Detector: fmt::Debug + Send {
     fn judges_again(&self) -> bool {
         false
     }
+
+    /// Its memories, to look at how full they are.
+    fn memories(&self, _look: Look<'_>) {}
 
     /// What it remembers.
     fn save(&self) -> Result<Value, serde_json::Error> {

@@ -77,7 +77,17 @@ pub fn shell(text: &str) -> String {
     if !safe.is_empty() && safe.chars().all(plain) {
         return safe;
     }
+    // Statements are full of apostrophes; between these quotes a shell reads the other five as its own.
+    if safe.contains('\'') && !safe.contains(['"', '$', '`', '\\', '!']) {
+        return format!("\"{safe}\"");
+    }
     format!("'{}'", safe.replace('\'', r"'\''"))
+}
+
+/// The command that asks a statement.
+#[must_use]
+pub fn query(sql: &str) -> String {
+    format!("durward query {}", shell(sql))
 }
 
 /// One text literal of SQL.

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use durward_schemas::Time;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::{EventId, FindingId, LogPosition};
-use durward_schemas::tables::{Finding, FindingEvent};
+use durward_schemas::shares;
+use durward_schemas::tables::{Access, Finding, FindingEvent};
 use durward_schemas::values::{EventRole, FindingState, severity};
+use durward_schemas::{Identity, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,7 +19,7 @@ use crate::argument;
 use crate::counted::{self, Single};
 use crate::detector::{Hit, Seen};
 use crate::lineage::Origin;
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 use crate::settings::Settings;
 use crate::suppress;
 
@@ -116,6 +117,12 @@ impl Default for Findings {
 }
 
 impl Findings {
+    /// Its memories.
+    pub(crate) fn memories(&self, look: Look<'_>) {
+        look("findings", &self.known);
+        look("counted_findings", &self.singles);
+    }
+
     /// Applies a hit: a new finding, new evidence for one, or one more of a counted one.
     pub(crate) fn take(&mut self, scored: Scored<'_>) -> FindingId {
         let id = scored.hit.finding_id(scored.detector, scored.seen.row.cluster.as_deref());
@@ -129,16 +136,23 @@ impl Findings {
 
     fn update(&mut self, id: &FindingId, scored: Scored<'_>) {
         self.touched.insert(id.clone());
-        let known = self.known.entry(id, || first(id, scored));
-        known.evidence(scored, &mut self.events);
+        let mut events = Vec::new();
+        let known = self.known_or_first(id, scored);
+        known.evidence(scored, &mut events);
         known.set_state(scored.settings);
+        self.events.extend(events);
+    }
+
+    fn known_or_first(&mut self, id: &FindingId, scored: Scored<'_>) -> &mut Known {
+        let made = if self.known.peek(id).is_none() { Some(first(id, scored)) } else { None };
+        let owner = made.as_ref().map(Known::owner).unwrap_or_default();
+        self.known.entry(id, || owner, || made.unwrap_or_else(|| first(id, scored)))
     }
 
     fn count(&mut self, id: &FindingId, scored: Scored<'_>) {
         let group = counted::group_id(scored);
         self.update(&group, scored);
-        let known = self.known.entry(&group, || first(&group, scored));
-        known.more.counted = true;
+        self.known_or_first(&group, scored).more.counted = true;
         let single = self.singles.remove(id);
         let mut single = single.unwrap_or_else(|| Single::new(first(id, scored), group.clone()));
         let mut events = Vec::new();
@@ -158,7 +172,8 @@ impl Findings {
     /// Keeps a counted hit for as long as another finding may pair with it.
     pub(crate) fn keep(&mut self, single: Single) {
         if single.known.row.severity_id >= severity::MEDIUM {
-            self.singles.insert(single.known.row.finding_id.clone(), single);
+            let owner = single.known.owner();
+            self.singles.insert(single.known.row.finding_id.clone(), &owner, single);
         }
     }
 
@@ -185,7 +200,8 @@ impl Findings {
         });
         self.events.extend(own);
         known.more.news = true;
-        self.known.insert(id.clone(), known);
+        let owner = known.owner();
+        self.known.insert(id.clone(), &owner, known);
         self.touched.insert(id.clone());
         id
     }
@@ -253,7 +269,8 @@ impl Findings {
 
     /// Takes back a finding from a checkpoint.
     pub(crate) fn restore(&mut self, known: Known) {
-        self.known.insert(known.row.finding_id.clone(), known);
+        let owner = known.owner();
+        self.known.insert(known.row.finding_id.clone(), &owner, known);
     }
 
     /// Counted hits that may still pair, for a checkpoint.
@@ -268,6 +285,17 @@ impl Findings {
 }
 
 impl Known {
+    /// Whose it is, for a memory with a bound: what `detector::owner` says of the rows that it is about.
+    pub(crate) fn owner(&self) -> String {
+        let row = &self.row;
+        let cluster = row.cluster.as_deref().unwrap_or_default();
+        let identity = row.identity.as_deref().unwrap_or_default();
+        let kind = row.identity_kind.unwrap_or_default();
+        let who = Identity { kind, realm: None, name: Some(identity.to_owned()) };
+        let namespace = who.service_account().map(|(namespace, _)| namespace);
+        shares::owner(&[cluster, namespace.unwrap_or(kind.as_str()), identity])
+    }
+
     /// The row and its evidence join the finding.
     fn evidence(&mut self, scored: Scored<'_>, events: &mut Vec<FindingEvent>) {
         let Scored { hit, seen, cause, .. } = scored;
@@ -282,8 +310,9 @@ impl Known {
             self.row.state = FindingState::BelowBudget;
             self.restate(hit);
         }
-        self.more.first_time = self.more.first_time.min(seen.row.time.0);
-        self.more.last_time = self.more.last_time.max(seen.row.time.0);
+        let time = story_time(seen.row, scored.settings);
+        self.more.first_time = self.more.first_time.min(time);
+        self.more.last_time = self.more.last_time.max(time);
         self.add_event(&seen.row.event_id, hit.role, cause, events);
         if let Some(maker) = &hit.maker {
             let made = EventId::from(maker.event_id.as_str());
@@ -397,6 +426,14 @@ impl Known {
     }
 }
 
+/// When a row happened, as stories tell time: what is later than its recording was recorded then. So nobody whose
+/// clock is wrong, or who says so, ends a story or begins another one.
+pub(crate) fn story_time(row: &Access, settings: &Settings) -> i64 {
+    let recorded = row.ingest_time.0;
+    let is_ahead = row.time.0 > recorded.saturating_add(settings.clock_skew);
+    if is_ahead || row.time_suspect == Some(true) { recorded } else { row.time.0 }
+}
+
 /// A finding that has no version yet.
 fn first(id: &FindingId, scored: Scored<'_>) -> Known {
     let Scored { detector, hit, seen, origin, .. } = scored;
@@ -433,8 +470,8 @@ fn first(id: &FindingId, scored: Scored<'_>) -> Known {
         add(&mut finding.change_ids, Some(maker.change_id.clone()));
     }
     let more = More {
-        first_time: row.time.0,
-        last_time: row.time.0,
+        first_time: story_time(row, scored.settings),
+        last_time: story_time(row, scored.settings),
         story: origin.story.clone().filter(|_| !hit.nobody),
         shared: counted::shared(scored),
         anchor: hit.anchor.clone(),

@@ -37,6 +37,7 @@ mod tally;
 mod testing;
 
 pub use alert::Alert;
-pub use detection::{Detection, Judgement, StateError};
+pub use detection::{Detection, Judgement, StateError, detector_names};
+pub use memory::Fill;
 pub use rule::{RuleError, RuleFile, RuleWarning, check_rules};
 pub use settings::{Exemption, Settings};

@@ -1,12 +1,13 @@
 //! Whose story a row belongs to: the root identity of its credential's lineage.
 
 use durward_schemas::Identity;
+use durward_schemas::shares;
 use durward_schemas::tables::{Access, Credential};
 use durward_schemas::values::IdentityKind;
 use serde::{Deserialize, Serialize};
 
 use crate::detector::is_issuer;
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 
 /// Credentials whose minting is remembered.
 const MOST: usize = 50_000;
@@ -34,12 +35,18 @@ impl Default for Lineage {
 }
 
 impl Lineage {
+    /// Its memory.
+    pub(crate) fn memories(&self, look: Look<'_>) {
+        look("mintings", &self.minted);
+    }
+
     /// Takes note of a minting.
     pub(crate) fn learn(&mut self, credential: &Credential) {
         if let Some(minter) = &credential.issued_by {
             let key = (cluster(credential.cluster.as_ref()), credential.credential_id.to_string());
             let with = credential.issued_by_credential_id.as_ref().map(ToString::to_string);
-            self.minted.insert(key, (minter.clone(), with));
+            let owner = shares::owner(&[&key.0, minter]);
+            self.minted.insert(key, &owner, (minter.clone(), with));
         }
     }
 

@@ -12,8 +12,11 @@ use crate::alert::{Alert, Kind, Story};
 use crate::finding::{Cause, Known};
 use crate::sentence;
 
-/// Findings of one incident that are kept one by one; of more, only numbers.
+/// Findings of one incident that are kept one by one; of more, only numbers, but for the first of each kind.
 const MOST_PARTS: usize = 50;
+
+/// Kinds of which the first finding is kept however many others came before.
+const MOST_KINDS: usize = 50;
 
 /// Sentences that an alert tells; the others are counted.
 const MOST_TOLD: usize = 3;
@@ -116,7 +119,10 @@ impl Tale {
             self.sum.add(&before, -1);
         }
         self.sum.add(&brief, 1);
-        let is_part = at.is_some() || self.parts.len() < MOST_PARTS;
+        let is_new_kind = || self.parts.iter().all(|part| part.brief.title != brief.title);
+        let is_part = at.is_some()
+            || self.parts.len() < MOST_PARTS
+            || (self.parts.len() < MOST_PARTS + MOST_KINDS && is_new_kind());
         if !is_part {
             self.more.insert(id.to_owned(), brief);
             return;

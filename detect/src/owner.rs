@@ -1,12 +1,14 @@
 //! What a kube-system controller creates is the doing of whoever made its owner (DESIGN decision 17).
 
+use durward_schemas::shares;
 use durward_schemas::tables::{Access, Change};
 use durward_schemas::values::{ChangeKind, IdentityKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::counted;
-use crate::memory::Memory;
+use crate::detector::owner;
+use crate::memory::{Look, Memory};
 
 /// Objects whose makers are remembered.
 const MOST: usize = 20_000;
@@ -65,18 +67,24 @@ impl Default for Owners {
 }
 
 impl Owners {
+    /// Its memory.
+    pub(crate) fn memories(&self, look: Look<'_>) {
+        look("makers", &self.known);
+    }
+
     /// Takes note of who made what.
     pub(crate) fn learn(&mut self, row: &Access, change: Option<&Change>) {
         if let Some(change) = change.filter(|change| change.kind == ChangeKind::Workload) {
             let key = key(row, &change.resource, change.name.as_deref().unwrap_or_default());
-            self.known.insert(key, Known::Made(made(row, change)));
+            self.known.insert(key, &owner(row), Known::Made(made(row, change)));
         } else if is_controller(row)
             && row.verb.as_deref() == Some("create")
             && let Some(name) = &row.object_name
             && let Some((resource, owner)) = owner_of(row)
         {
             let key = key(row, row.resource.as_deref().unwrap_or_default(), name);
-            self.known.insert(key, Known::For(resource, owner));
+            let place = shares::owner(&[&key.0, &key.1]);
+            self.known.insert(key, &place, Known::For(resource, owner));
         }
     }
 

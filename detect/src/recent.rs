@@ -8,7 +8,8 @@ use durward_schemas::time::MINUTE;
 use durward_schemas::values::{Edge, Evidence, Outcome};
 use serde_json::{Map, Value};
 
-use crate::memory::Memory;
+use crate::detector::owner;
+use crate::memory::{Look, Memory};
 
 /// Rows held at most.
 const MOST: usize = 20_000;
@@ -37,6 +38,11 @@ impl Default for Recent {
 }
 
 impl Recent {
+    /// Its memory.
+    pub(crate) fn memories(&self, look: Look<'_>) {
+        look("judged_rows", &self.rows);
+    }
+
     /// Holds a judged row, if later evidence may change what was judged of it.
     pub(crate) fn hold(&mut self, row: &Access, findings: Vec<FindingId>) {
         let may_change = !findings.is_empty()
@@ -51,7 +57,7 @@ impl Recent {
             row.request_object = None;
             row.response_object = None;
         }
-        self.rows.insert(row.request_key.clone(), Held { row: Box::new(row), findings });
+        self.restore(Held { row: Box::new(row), findings });
     }
 
     /// The row as it was held, and as it is now that `amendment` is known.
@@ -79,7 +85,8 @@ impl Recent {
 
     /// Takes back a row from a checkpoint.
     pub(crate) fn restore(&mut self, held: Held) {
-        self.rows.insert(held.row.request_key.clone(), held);
+        let owner = owner(&held.row);
+        self.rows.insert(held.row.request_key.clone(), &owner, held);
     }
 }
 

@@ -15,13 +15,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
 use crate::finding::{Cause, Known};
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 use crate::owe::Tale;
 use crate::settings::Settings;
 
 /// Incidents remembered, and keys by which findings find them.
 const MOST: usize = 5_000;
 const MOST_KEYS: usize = 20_000;
+
+/// Stories of one identity that still run: what comes late joins the one of its time.
+const MOST_RUNNING: usize = 4;
 
 /// Habits remembered: judge, identity and kind of object.
 const MOST_HABITS: usize = 50_000;
@@ -35,7 +38,8 @@ const OCCASION: i64 = 30 * SECOND;
 /// All stories that can still grow.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Stories {
-    /// Incident ids by cluster and key: the root identity of a story, or a credential in it.
+    /// Incident ids by cluster and key: the root identity of a story, or a credential in it. Of several, the newest
+    /// is the last, and a space stands between them.
     running: Memory<(String, String), String>,
     /// By incident id.
     tales: Memory<String, Tale>,
@@ -86,13 +90,14 @@ impl Stories {
     pub(crate) fn learn(
         &mut self,
         cluster: Option<&str>,
+        owner: String,
         habit: String,
         role: EventRole,
         time: i64,
     ) {
         if role == EventRole::Anchor {
             let key = (cluster.unwrap_or_default().to_owned(), habit);
-            let first = self.habits.entry(&key, || time);
+            let first = self.habits.entry(&key, || owner, || time);
             *first = time.min(*first);
         }
     }
@@ -121,7 +126,8 @@ impl Stories {
     pub(crate) fn open(&mut self, known: &mut Known) -> IncidentId {
         let incident = IncidentId::of(&known.row.finding_id);
         let story = known.more.story.clone().unwrap_or_default();
-        self.tales.insert(incident.to_string(), Tale::opened_by(known, &incident, story));
+        let tale = Tale::opened_by(known, &incident, story);
+        self.tales.insert(incident.to_string(), &known.owner(), tale);
         self.join(known, &incident, FindingState::Alerted);
         incident
     }
@@ -133,7 +139,13 @@ impl Stories {
         let credentials = known.more.shared.iter().filter(|key| key.starts_with("credential "));
         let story = known.more.story.iter().map(|story| story_key(story));
         for key in story.chain(credentials.cloned()) {
-            self.running.insert((cluster(known), key), incident.to_string());
+            let key = (cluster(known), key);
+            let ids = self.running.peek(&key).map(String::as_str).unwrap_or_default();
+            let others = ids.split(' ').filter(|id| !id.is_empty() && *id != incident.as_str());
+            let mut ids: Vec<&str> = others.chain([incident.as_str()]).collect();
+            ids.drain(..ids.len().saturating_sub(MOST_RUNNING));
+            let ids = ids.join(" ");
+            self.running.insert(key, &known.owner(), ids);
         }
         self.update(known);
     }
@@ -150,6 +162,14 @@ impl Stories {
             tale.take(known);
             self.touched.insert(incident);
         }
+    }
+
+    /// Its memories.
+    pub(crate) fn memories(&self, look: Look<'_>) {
+        look("running_stories", &self.running);
+        look("incidents", &self.tales);
+        look("waiting_findings", &self.waiting);
+        look("finding_habits", &self.habits);
     }
 
     /// New versions of incidents with something new, each with what is owed for it.
@@ -173,9 +193,9 @@ impl Stories {
         let credentials = known.more.shared.iter().filter(|key| key.starts_with("credential "));
         let mut keys = story.chain(credentials.cloned());
         keys.find_map(|key| {
-            let incident = self.running.peek(&(cluster(known), key))?;
-            let incident = IncidentId::from(incident.as_str());
-            self.is_near(known, &incident, gap).then_some(incident)
+            let ids = self.running.peek(&(cluster(known), key))?;
+            let mut incidents = ids.split(' ').rev().map(IncidentId::from);
+            incidents.find(|incident| self.is_near(known, incident, gap))
         })
     }
 
@@ -211,7 +231,7 @@ impl Stories {
             let partners =
                 others.into_iter().filter(|other| self.are_pair(&cluster, &mine, other, within));
             found.extend(partners.map(|other| FindingId::from(other.finding_id)));
-            let waiting = self.waiting.entry(&key, Vec::new);
+            let waiting = self.waiting.entry(&key, || known.owner(), Vec::new);
             waiting.retain(|other| other.finding_id != mine.finding_id);
             waiting.push(mine.clone());
             // The newest are the ones that something can still be near to.

@@ -4,7 +4,8 @@ use durward_schemas::Time;
 use durward_schemas::tables::Access;
 use serde::{Deserialize, Serialize};
 
-use crate::memory::Memory;
+use crate::detector::owner;
+use crate::memory::{Look, Memory};
 use crate::sentence;
 
 /// Identities, and pairs of rule and identity, remembered.
@@ -35,15 +36,25 @@ impl Default for Tally {
 }
 
 impl Tally {
+    /// Its memories.
+    pub(crate) fn memories(&self, look: Look<'_>) {
+        look("identities", &self.requests);
+        look("hits", &self.hits);
+    }
+
     /// Counts a judged row.
     pub(crate) fn take(&mut self, row: &Access) {
         let cluster = row.cluster.clone().unwrap_or_default();
-        let identities = self.identities.entry(&cluster, || 0);
+        let identities = self.identities.entry(&cluster, || cluster.clone(), || 0);
         let key = (cluster, row.identity.clone().unwrap_or_default());
-        let (_, requests) = self.requests.entry(&key, || {
-            *identities += 1;
-            (row.time.0, 0)
-        });
+        let (_, requests) = self.requests.entry(
+            &key,
+            || owner(row),
+            || {
+                *identities += 1;
+                (row.time.0, 0)
+            },
+        );
         *requests += 1;
     }
 
@@ -51,12 +62,16 @@ impl Tally {
     pub(crate) fn hit(&mut self, row: &Access, judge: &str) -> String {
         let cluster = row.cluster.clone().unwrap_or_default();
         let identity = row.identity.clone().unwrap_or_default();
-        let hit = self.hit.entry(&(cluster.clone(), judge.to_owned()), || 0);
+        let hit = self.hit.entry(&(cluster.clone(), judge.to_owned()), || cluster.clone(), || 0);
         let key = (cluster.clone(), judge.to_owned(), identity.clone());
-        let hits = self.hits.entry(&key, || {
-            *hit += 1;
-            0
-        });
+        let hits = self.hits.entry(
+            &key,
+            || owner(row),
+            || {
+                *hit += 1;
+                0
+            },
+        );
         *hits += 1;
         let times = sentence::ordinal(*hits);
         let others = *hit - 1;

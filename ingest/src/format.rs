@@ -259,7 +259,7 @@ impl Format {
     /// What finds the items of this format.
     pub(crate) fn splitter(self) -> Splitter {
         match self {
-            Self::KubeAudit => Splitter::new(true, MAX_ITEM),
+            Self::KubeAudit => Splitter::new(true, MAX_ITEM).condensing(),
             Self::KubeList | Self::Otlp => Splitter::new(false, MAX_DOCUMENT),
             Self::Envoy | Self::Spire | Self::Hubble | Self::Vault => Splitter::lines(MAX_ITEM),
             _ => Splitter::of_lists(envelope::LISTS, MAX_ITEM),
@@ -268,6 +268,12 @@ impl Format {
 
     /// Reads one item into `reading`.
     pub(crate) fn read_item(self, item: &Item, context: &Context<'_>, reading: &mut Reading) {
+        // Whoever pads an event does not hide it.
+        let condensed = item.condensed.as_ref().filter(|_| self == Self::KubeAudit);
+        if let Some(Ok(access)) = condensed.map(|bytes| kube_audit::read(bytes, context)) {
+            reading.accesses.push(Access { truncated: true, ..access });
+            return;
+        }
         // Of an envelope that was cut what is inside may be whole.
         if let Some(fault) = item.fault.filter(|_| !self.is_cloud()) {
             return reading.rejects.push(context.reject_item(self, item, &Failure::of(fault)));

@@ -4,12 +4,14 @@
 //! (one document, JSON lines). Clouds name the list of an object otherwise: `Records`. Items are
 //! found by brackets and quotes alone, so one that is not JSON never takes a neighbour with it. Memory is bounded by the largest item that is allowed.
 
+mod condense;
 mod encoding;
 mod pieces;
 mod whole;
 
 use memchr::memchr3;
 
+use self::condense::Condenser;
 use self::encoding::Decoder;
 pub(crate) use self::encoding::decoded;
 use self::pieces::Pieces;
@@ -35,6 +37,8 @@ const LONGEST_KEY: usize = 20;
 pub(crate) struct Item {
     /// Its bytes; only the first 4 KiB of one that is too large.
     pub(crate) bytes: Vec<u8>,
+    /// One that is too large, without what makes it so.
+    pub(crate) condensed: Option<Vec<u8>>,
     /// Its length.
     pub(crate) length: usize,
     /// Where it stands: `line 7`, `item 3`.
@@ -49,7 +53,8 @@ impl Item {
     /// An input that is one item.
     pub(crate) fn whole(bytes: &[u8]) -> Self {
         let position = "line 1".to_owned();
-        Self { bytes: bytes.to_vec(), length: bytes.len(), position, offset: 0, fault: None }
+        let length = bytes.len();
+        Self { bytes: bytes.to_vec(), condensed: None, length, position, offset: 0, fault: None }
     }
 }
 
@@ -125,6 +130,9 @@ pub(crate) struct Splitter {
     quotes: Quotes,
     after_newline: bool,
     buffer: Vec<u8>,
+    /// Takes an item as soon as it is too large, if such items are to be condensed.
+    condenser: Option<Condenser>,
+    condenses: bool,
     length: usize,
     line: usize,
     item_line: usize,
@@ -153,6 +161,8 @@ impl Splitter {
             quotes: Quotes::Outside,
             after_newline: true,
             buffer: Vec::new(),
+            condenser: None,
+            condenses: false,
             length: 0,
             line: 1,
             item_line: 1,
@@ -163,6 +173,11 @@ impl Splitter {
             decoder: Decoder::default(),
             pieces: Pieces::default(),
         }
+    }
+
+    /// The same, with items that are too large condensed beside their beginning.
+    pub(crate) fn condensing(self) -> Self {
+        Self { condenses: true, ..self }
     }
 
     /// A splitter for logs: lines of text, lines of JSON, lists of these.
@@ -463,6 +478,7 @@ impl Splitter {
     fn start(&mut self, state: State) {
         self.state = state;
         self.buffer.clear();
+        self.condenser = None;
         self.length = 0;
         self.item_line = self.line;
         self.item_offset = self.offset;
@@ -475,11 +491,19 @@ impl Splitter {
         let before = self.length;
         self.length += bytes.len();
         if self.state == State::Envelope || before > self.max {
+            if let Some(condenser) = &mut self.condenser {
+                condenser.push(bytes);
+            }
             return;
         }
         let room = self.max - before;
         self.buffer.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         if self.length > self.max {
+            if self.condenses {
+                let condenser = self.condenser.insert(Condenser::default());
+                condenser.push(&self.buffer);
+                condenser.push(bytes.get(room..).unwrap_or_default());
+            }
             self.buffer.truncate(HEAD);
         }
     }
@@ -501,8 +525,10 @@ impl Splitter {
             format!("line {}", self.item_line)
         };
         let bytes = std::mem::take(&mut self.buffer);
+        let condensed = self.condenser.take().filter(|_| fault == Some(Fault::TooLarge));
+        let condensed = condensed.and_then(Condenser::finish);
         let (length, offset) = (self.length, self.item_offset);
-        self.found.push(Item { bytes, length, position, offset, fault });
+        self.found.push(Item { bytes, condensed, length, position, offset, fault });
         self.brackets.clear();
         self.deeper = 0;
         self.quotes = Quotes::Outside;

@@ -97,6 +97,12 @@ impl RequestKey {
         ];
         Self(hash128("request", &parts))
     }
+
+    /// The key of another request that has this one, too: of the event that showed it.
+    #[must_use]
+    pub fn of_another(&self, event: &EventId) -> Self {
+        Self(hash128("another request", &[self.0.as_bytes(), event.0.as_bytes()]))
+    }
 }
 
 impl FindingId {

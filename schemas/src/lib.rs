@@ -10,6 +10,7 @@
 //! 5. [`tables`]: every table, column by column, with its meaning.
 //! 6. [`record`]: what the log holds, and what one turn of the pipeline makes of it.
 //!
+//! [`shares`] is how memories with a bound stay fair.
 //! [`crash`] is where tests may end the program.
 
 pub mod cell;
@@ -18,6 +19,7 @@ pub mod identity;
 pub mod ids;
 pub mod ipc;
 pub mod record;
+pub mod shares;
 pub mod table;
 pub mod tables;
 pub mod time;

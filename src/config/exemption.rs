@@ -6,19 +6,6 @@ use durward_schemas::Time;
 use super::problem::Problems;
 use super::{Config, Exemption};
 
-/// Detectors that are no rules: `detect/src/detector`.
-const DETECTORS: &[&str] = &[
-    "blindness",
-    "entry_taken_over",
-    "first_seen",
-    "minted_for_another",
-    "minted_later",
-    "reused_audit_id",
-    "secrets_enumerated",
-    "sigma",
-    "two_addresses",
-];
-
 /// The end of an exemption: a time of RFC 3339, or a date, at whose beginning (UTC) it ends.
 pub(super) fn until(text: &str) -> Option<Time> {
     let is_date = text.len() == "2026-07-23".len();
@@ -60,5 +47,6 @@ fn nearest<'a>(of: &str, known: &'a [String]) -> Option<&'a String> {
 fn names(rules: &[RuleFile]) -> Vec<String> {
     let built_in = durward_detect::rule::listed().into_iter().map(|rule| rule.id);
     let own = rules.iter().flat_map(durward_detect::rule::ids);
-    DETECTORS.iter().map(|name| (*name).to_owned()).chain(built_in).chain(own).collect()
+    let detectors = durward_detect::detector_names().into_iter().map(str::to_owned);
+    detectors.chain(built_in).chain(own).collect()
 }

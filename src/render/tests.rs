@@ -85,3 +85,37 @@ fn instants_and_headings_stay() {
     }
     assert!(printed(zoned("UTC"), "f(a, 0.95)", Output::Csv).starts_with("\"f(a, 0.95)\"\n"));
 }
+
+/// Scenario: an answer with so many columns that each would have a few letters, one of them without a value, one
+/// with text that a terminal would obey; and one with a few columns.
+/// Guarantees: a line for each column that says something, in the order of the columns; few columns stay a table.
+#[test]
+fn many_columns_are_lines() {
+    let printed = |names: &[String]| {
+        let columns: Vec<ArrayRef> = (0..names.len())
+            .map(|at| -> ArrayRef {
+                match at {
+                    1 => new_null_array(&DataType::Utf8, 2),
+                    _ => Arc::new(arrow::array::StringArray::from(vec![format!("\u{1b}{at}"); 2])),
+                }
+            })
+            .collect();
+        let fields = names.iter().map(|name| Field::new(name, DataType::Utf8, true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns).expect("a batch");
+        let mut bytes = Vec::new();
+        answer(&Answer { schema, batches: vec![batch] }, Output::Table, &mut bytes).expect("text");
+        String::from_utf8(bytes).expect("UTF-8")
+    };
+    let names: Vec<String> = (0..200).map(|at| format!("column{at}")).collect();
+    let text = printed(&names);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        &lines[..3],
+        ["row 1", r"  column0    \u{1b}0", r"  column2    \u{1b}2"],
+        "what has no value is left out"
+    );
+    assert_eq!((lines[200], lines.last()), ("row 2", Some(&"2 rows")));
+    assert!(printed(&names[..3]).contains("column0"));
+    assert!(!printed(&names[..3]).contains("row 1"));
+}

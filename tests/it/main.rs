@@ -24,6 +24,7 @@ mod recordings;
 mod reload;
 mod scenarios;
 mod serve;
+mod silenced;
 mod story;
 mod tidy;
 mod variants;

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use durward_schemas::cell::Json;
 use durward_schemas::record::Turn;
 use durward_schemas::tables::{Access, Object, Workload};
 use durward_schemas::values::Edge;
+use serde_json::Value;
 
 use super::{ENDED, News, cause_of};
-use crate::body::{Body, Metadata, Pod};
+use crate::body::{Body, Metadata, Pod, value};
 use crate::correlator::State;
 use crate::state::attested;
 use crate::state::workloads::{Cause, Place, account_of};
@@ -25,11 +27,13 @@ pub(super) fn attested_pod(
         return;
     };
     let place = (access.cluster.clone(), namespace);
-    let rows = state.workloads.attested(&place, &pod, cause_of(access));
-    if let Some(row) = rows {
-        news.push(of_holders(state, std::slice::from_ref(&row)));
+    let cause = cause_of(access);
+    if let Some(row) = state.workloads.attested(&place, &pod, cause) {
         news.push(of_pods(state, &place, std::slice::from_ref(&row.pod), "its pod was attested"));
-        turn.workloads.push(row);
+        let others = state.workloads.of_one_name(&place, &row.pod, cause);
+        let rows = [vec![row], others].concat();
+        news.push(of_holders(state, &rows));
+        turn.workloads.extend(rows);
     }
 }
 
@@ -42,13 +46,12 @@ pub(super) fn pods(state: &mut State, access: &Access, turn: &mut Turn, news: &m
     let (rows, names) = match (resource, access.subresource.as_deref(), verb) {
         ("pods", None, "create") => created_pod(state, &place, access, cause),
         ("pods", None, "delete") => {
-            let gone = access
-                .object_name
-                .as_deref()
-                .and_then(|pod| state.workloads.gone(&place, pod, cause));
+            let Some(pod) = access.object_name.as_deref() else { return };
+            let uid = deleted_uid(access);
+            let gone = state.workloads.gone(&place, pod, uid.as_deref(), cause);
             let positions = state.recent.unauthenticated_since(cause.time);
             news.push(News { edge: Edge::Actor, positions, reason: ENDED });
-            (gone.into_iter().collect(), Vec::new())
+            (gone, Vec::new())
         }
         (
             "replicasets" | "jobs" | "replicationcontrollers",
@@ -65,6 +68,19 @@ pub(super) fn pods(state: &mut State, access: &Access, turn: &mut Turn, news: &m
     news.push(of_holders(state, &rows));
     turn.workloads.extend(rows);
     news.push(of_pods(state, &place, &names, "the owner of its pod was seen"));
+}
+
+/// The UID of the deleted object: of the answer, which is the object or a Status about it, or what the kubelet
+/// demands of it.
+/// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/delete-options/>
+fn deleted_uid(access: &Access) -> Option<String> {
+    let read = |body: &Option<Json>, at: &str| {
+        value(body.as_ref()).pointer(at).and_then(Value::as_str).map(str::to_owned)
+    };
+    let answer = &access.response_object;
+    read(answer, "/metadata/uid")
+        .or_else(|| read(answer, "/details/uid"))
+        .or_else(|| read(&access.request_object, "/preconditions/uid"))
 }
 
 /// Accesses by pods of these names, or by pods that were made for owners of these names.
@@ -98,7 +114,11 @@ fn pod(state: &mut State, place: &Place, pod: &Pod, cause: Cause) -> Told {
     let is_news = top(state) != before;
     let mut names: Vec<String> = row.iter().map(|row| row.pod.clone()).collect();
     names.extend(owner.filter(|_| is_news));
-    (row.into_iter().collect(), names)
+    let mut rows: Vec<Workload> = row.into_iter().collect();
+    if let Some(name) = rows.first().map(|row| row.pod.clone()) {
+        rows.extend(state.workloads.of_one_name(place, &name, cause));
+    }
+    (rows, names)
 }
 
 /// Accesses that name no pod, by those who run as the `ServiceAccount` of a pod or got a session for it.

@@ -9,7 +9,7 @@ use durward_schemas::tables::Access;
 use json_patch::{Patch, PatchOperation};
 use serde_json::{Map, Value};
 
-use crate::change::parse;
+use crate::change::{is_creation, parse};
 use crate::state::objects::Content;
 
 /// Lists without a merge key: every patch but a JSON patch replaces them.
@@ -29,7 +29,7 @@ pub(super) fn after(access: &Access, before: Option<&Content>) -> Content {
         return Content::of(Some(answer));
     }
     let Some(sent) = access.request_object.as_ref() else { return Content::Unseen };
-    let is_whole = access.verb.as_deref() != Some("patch") || access.status_code == Some(201);
+    let is_whole = access.verb.as_deref() != Some("patch") || is_creation(access);
     match parse(sent) {
         Some(Value::Object(_)) if is_whole => Content::of(Some(sent).filter(is_object)),
         Some(Value::Object(patch)) => merged(&patch, before),

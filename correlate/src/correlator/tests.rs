@@ -226,9 +226,11 @@ fn edges_tell_who_and_why() {
 /// Guarantees: one access is judged once; the rest is a duplicate or an amendment of its outcome.
 #[test]
 fn one_request_is_judged_once() {
-    let first = request(1, "alice", "watch", "configmaps", "");
+    let started = Some("ResponseStarted".to_owned());
+    let first = Access { stage: started, ..request(1, "alice", "watch", "configmaps", "") };
     let later = Access {
         event_id: EventId("later".into()),
+        stage: Some("ResponseComplete".into()),
         duration_us: Some(9),
         status_code: Some(500),
         outcome: Outcome::Failure,
@@ -238,6 +240,31 @@ fn one_request_is_judged_once() {
     assert_eq!(whole.accesses.iter().map(|row| row.judged).collect::<Vec<_>>(), [true, false]);
     assert_eq!(whole.duplicates, 1);
     assert_eq!(whole.amendments.iter().map(|row| row.edge).collect::<Vec<_>>(), [Edge::Outcome]);
+}
+
+/// Scenario: two requests with one audit id, microsecond, user, verb and URI, and different bodies, each told in one
+/// stage by one door; then the same of a door that cuts, of another door, and of another stage.
+/// Guarantees: the second is a request of its own, is judged and changes what it changes; what another door tells or what
+/// was cut is no second request.
+#[test]
+fn a_request_hidden_behind_another_is_judged() {
+    let first = binding(1, "create", "a");
+    let hidden = Access {
+        event_id: EventId("hidden".into()),
+        request_key: first.request_key.clone(),
+        ..binding(1, "create", "b")
+    };
+    let judged = |second: Access| {
+        let whole = all(play(&mut Correlator::default(), vec![first.clone(), second], &[2]));
+        let keys: BTreeSet<_> =
+            whole.accesses.iter().map(|row| row.request_key.0.clone()).collect();
+        let judged = whole.accesses.iter().filter(|row| row.judged).count();
+        (judged, keys.len(), whole.changes.len())
+    };
+    assert_eq!(judged(hidden.clone()), (2, 2, 2));
+    assert_eq!(judged(Access { truncated: true, ..hidden.clone() }), (1, 1, 1));
+    assert_eq!(judged(Access { source: "other".into(), ..hidden.clone() }), (1, 1, 1));
+    assert_eq!(judged(Access { stage: Some("Panic".into()), ..hidden }), (1, 1, 1));
 }
 
 /// Scenario: failed and dry-run writes.

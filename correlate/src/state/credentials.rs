@@ -1,15 +1,16 @@
 //! Which credential minted which, and whose they are.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use durward_schemas::ids::CredentialId;
+use durward_schemas::shares::{self, Shares};
 use durward_schemas::tables::{Access, Credential};
 use durward_schemas::time::SECOND;
 use durward_schemas::values::{CredentialKind, Evidence, IdentityKind, Provider};
 use durward_schemas::{Identity, Time};
 
 use crate::body::{self, TokenRequest};
-use crate::state::workloads::Account;
+use crate::state::workloads::{Account, Forgotten};
 use crate::state::{cloud_key, cloud_session, svid, vault_token};
 
 /// One credential of one cluster, or of none if its id is unique everywhere.
@@ -18,7 +19,8 @@ type Key = (Option<String>, CredentialId);
 /// A chain longer than this is a loop or an attack on the reader.
 const DEEPEST: u8 = 64;
 
-/// Tokens rotate every hour: the oldest leave first, and live on in the lake.
+/// Tokens rotate every hour: the oldest leave first, and live on in the lake. They are those of whoever has most
+/// minted, or uses most, so that nobody who mints much puts out the credentials of others.
 const MOST_CREDENTIALS: usize = 200_000;
 
 /// The line that ends the signing of one SVID follows it, among those of others.
@@ -28,7 +30,12 @@ const SIGNED_TOGETHER: usize = 100;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Credentials {
     known: BTreeMap<Key, Credential>,
-    order: VecDeque<Key>,
+    /// By the number of its coming.
+    order: BTreeMap<u64, Key>,
+    came: BTreeMap<Key, u64>,
+    shares: Shares<Key>,
+    most: Most,
+    forgotten: Forgotten,
     minted: BTreeMap<Key, BTreeSet<Key>>,
     /// Credentials by the UID of the pod that they are for, where their uses name none.
     of_pod: BTreeMap<String, BTreeSet<Key>>,
@@ -72,7 +79,7 @@ impl Credentials {
         {
             return None;
         }
-        let newest = self.order.iter().rev().take(SIGNED_TOGETHER);
+        let newest = self.order.values().rev().take(SIGNED_TOGETHER);
         let known = newest.filter_map(|key| self.known.get(key));
         let mut same = known.filter(|known| {
             let seconds = |time: Option<Time>| time.map(|time| time.0 / SECOND);
@@ -116,7 +123,7 @@ impl Credentials {
 
     /// Everything in the order in which it came, for a checkpoint.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Credential> {
-        self.order.iter().filter_map(|key| self.known.get(key))
+        self.order.values().filter_map(|key| self.known.get(key))
     }
 
     /// Takes back a credential from a checkpoint.
@@ -124,6 +131,11 @@ impl Credentials {
         let key = key_of(credential.cluster.as_deref(), &credential.credential_id);
         self.note_parent(&key, &credential);
         self.keep(&key, credential);
+    }
+
+    /// Number of credentials that left for want of room, since the program was started.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten.0
     }
 
     /// Number of credentials held.
@@ -193,20 +205,29 @@ impl Credentials {
 
     fn keep(&mut self, key: &Key, credential: Credential) {
         self.unindex(key);
-        self.put(key, credential);
+        let owner = owner_of(&credential);
+        let came = match self.known.insert(key.clone(), credential) {
+            Some(before) => self.came.get(key).copied().inspect(|came| {
+                self.shares.remove(&owner_of(&before), *came);
+            }),
+            None => None,
+        };
+        let came = came.unwrap_or_else(|| self.order.last_key_value().map_or(0, |(at, _)| at + 1));
+        self.came.insert(key.clone(), came);
+        self.order.insert(came, key.clone());
+        self.shares.add(&owner, came, key.clone());
         self.index(key);
-        if self.order.len() > MOST_CREDENTIALS
-            && let Some(oldest) = self.order.pop_front()
+        if self.order.len() > self.most.0
+            && let Some(oldest) = self.shares.give_way()
         {
+            self.forgotten.0 += 1;
             self.unindex(&oldest);
+            self.came.remove(&oldest).and_then(|came| self.order.remove(&came));
+            if let Some(parent) = self.parent(&oldest) {
+                remove(&mut self.minted, &parent, &oldest);
+            }
             self.known.remove(&oldest);
             self.minted.remove(&oldest);
-        }
-    }
-
-    fn put(&mut self, key: &Key, credential: Credential) {
-        if self.known.insert(key.clone(), credential).is_none() {
-            self.order.push_back(key.clone());
         }
     }
 
@@ -267,6 +288,26 @@ fn key_of(cluster: Option<&str>, id: &CredentialId) -> Key {
 
 fn is_of_cloud(credential: &Credential) -> bool {
     credential.credential_kind == CredentialKind::CloudSession
+}
+
+/// Whose a credential is when there is no more room: who minted it or, where that is not known, who used it first.
+fn owner_of(credential: &Credential) -> String {
+    let cluster = credential.cluster.as_deref().unwrap_or_default();
+    let who =
+        credential.issued_by.as_deref().or(credential.identity.as_deref()).unwrap_or_default();
+    let account = who.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+    let place = account.map_or_else(|| credential.identity_kind.as_str(), |(place, _)| place);
+    shares::owner(&[cluster, place, who])
+}
+
+/// How many are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Most(usize);
+
+impl Default for Most {
+    fn default() -> Self {
+        Self(MOST_CREDENTIALS)
+    }
 }
 
 /// The `ServiceAccount` that got a credential.
@@ -391,5 +432,45 @@ fn with_claims_of(issued: Credential, used: Option<&Credential>) -> Credential {
         node: issued.node.or_else(|| used.node.clone()),
         node_uid: issued.node_uid.or_else(|| used.node_uid.clone()),
         ..issued
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minting(at: usize, by: &str, token: &str) -> Access {
+        Access {
+            cluster: Some("prod".into()),
+            time: Time(i64::try_from(at).expect("few")),
+            identity: Some(by.into()),
+            credential_id: Some(CredentialId(format!("JTI=of {by}"))),
+            issued_credential_id: Some(token.into()),
+            object_namespace: Some("payments".into()),
+            object_name: Some("ledger".into()),
+            ..Access::default()
+        }
+    }
+
+    /// Scenario: a token of a workload is minted, then an attacker mints five times as many tokens as are held, with
+    /// one of his own.
+    /// Guarantees: what is known of the workload's token stays, the attacker's newest do, and nothing of those that left
+    /// is kept.
+    #[test]
+    fn eviction_by_mintings_of_ones_own() {
+        let mut credentials = Credentials { most: Most(1_000), ..Credentials::default() };
+        let victim: CredentialId = "JTI=victim".into();
+        credentials.mint(&minting(0, "system:serviceaccount:ops:backup", victim.as_str()));
+        let attacker = "system:serviceaccount:attacker:a";
+        let token = |at: usize| format!("JTI={at}");
+        for at in 0..5_000 {
+            credentials.mint(&minting(at, attacker, &token(at)));
+        }
+        let known = |id: &str| credentials.get(Some("prod"), &id.into()).is_some();
+        assert!(known("JTI=victim") && known(&token(4_999)) && !known(&token(0)));
+        assert_eq!(credentials.len(), 1_000);
+        let held: usize = credentials.minted.values().map(BTreeSet::len).sum();
+        assert_eq!((held, credentials.came.len(), credentials.order.len()), (1_000, 1_000, 1_000));
+        assert_eq!(credentials.lineage(Some("prod"), &victim).count(), 1);
     }
 }

@@ -1,18 +1,22 @@
 //! Which pod belongs to which workload: pods, and the owners that controllers made them for.
 
+mod deletions;
 mod index;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use durward_schemas::Time;
 use durward_schemas::ids::LogPosition;
+use durward_schemas::shares::{Shares, owner};
 use durward_schemas::tables::Workload;
 use durward_schemas::values::Evidence;
 
+use self::deletions::Deletions;
+pub(crate) use self::deletions::{Deleted, Deletion};
 use self::index::Index;
 use crate::body::{Metadata, OwnerReference, Pod};
 
-/// Pods come and go: the oldest leave first, and live on in the lake.
+/// Pods come and go: the oldest of the namespace with most leave first, and live on in the lake.
 const MOST_PODS: usize = 100_000;
 
 /// A namespace of a cluster.
@@ -25,12 +29,68 @@ pub(crate) type Account = (Place, String);
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Workloads {
     pods: BTreeMap<(Option<String>, String), KnownPod>,
-    order: VecDeque<(Option<String>, String)>,
+    order: Order,
     /// The cluster of each UID, for those who know no cluster: clouds.
     clusters: BTreeMap<String, Option<String>>,
     owners: BTreeMap<Place, BTreeMap<String, Owner>>,
     processes: BTreeMap<(Place, String), Workload>,
+    process_order: Order<(Place, String)>,
     index: Index,
+    deletions: Deletions,
+}
+
+/// Keys in the order of their coming; the namespace with most gives way.
+#[derive(Debug, Clone, PartialEq)]
+struct Order<K = (Option<String>, String)> {
+    keys: BTreeMap<u64, K>,
+    shares: Shares<u64>,
+    came: u64,
+    forgotten: Forgotten,
+}
+
+/// How much was let go of. It is no part of what is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Forgotten(pub u64);
+
+impl PartialEq for Forgotten {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl<K> Default for Order<K> {
+    fn default() -> Self {
+        Self {
+            keys: BTreeMap::new(),
+            shares: Shares::default(),
+            came: 0,
+            forgotten: Forgotten::default(),
+        }
+    }
+}
+
+impl<K> Order<K> {
+    fn add(&mut self, place: &str, key: K) {
+        self.came += 1;
+        self.keys.insert(self.came, key);
+        self.shares.add(place, self.came, self.came);
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &K> {
+        self.keys.values()
+    }
+
+    /// Takes out one key if there are more than `most`.
+    fn beyond(&mut self, most: usize) -> Option<K> {
+        let came = if self.keys.len() > most { self.shares.give_way()? } else { return None };
+        self.forgotten.0 += 1;
+        self.keys.remove(&came)
+    }
+}
+
+/// Whose a pod is when there is no more room.
+fn place_of(row: &Workload) -> String {
+    owner(&[row.cluster.as_deref().unwrap_or_default(), &row.namespace])
 }
 
 /// A pod's latest row, and its direct controller.
@@ -84,7 +144,8 @@ impl KnownPod {
 }
 
 impl Workloads {
-    /// Takes a pod's object; its new version if it says something new.
+    /// Takes a pod's object; its new version if it says something new. One that was deleted before it was
+    /// told of is gone.
     pub(crate) fn pod(&mut self, place: &Place, pod: &Pod, cause: Cause) -> Option<Workload> {
         let name = pod.metadata.name.clone().filter(|name| !name.is_empty())?;
         if let Some(owner) = pod.metadata.controller() {
@@ -115,6 +176,7 @@ impl Workloads {
             valid_to: old.and_then(|old| old.valid_to),
             evidence: Evidence::Exact,
         };
+        let row = Workload { valid_to: self.end_of(place, &row), ..row };
         if old.is_some_and(|old| same(old, &row)) {
             return None;
         }
@@ -140,11 +202,8 @@ impl Workloads {
         }
         let version = known.map_or(1, |known| known.version + 1);
         // Who is forgotten is told again, from then on.
-        if known.is_none() && self.processes.len() >= MOST_PODS {
-            self.processes.pop_first();
-        }
         let row = Workload { version, ..row };
-        self.processes.insert(key, row.clone());
+        self.keep_process(key, row.clone());
         Some(row)
     }
 
@@ -197,17 +256,66 @@ impl Workloads {
         known.above.clone().or_else(|| Some((known.kind.clone(), owner.to_owned())))
     }
 
-    /// A pod is gone; its last version. One of its name that was made later lives on.
-    pub(crate) fn gone(&mut self, place: &Place, pod: &str, cause: Cause) -> Option<Workload> {
-        let alive = |uid: &&String| {
-            let known = self.pods.get(&(place.0.clone(), (*uid).clone()));
-            known.is_some_and(|known| known.row.valid_to.is_none() && known.lived_at(cause.time))
+    /// A pod is gone: new versions of the pods of its name. Without its UID it is the one that had the name then.
+    ///
+    /// The order of arrival changes nothing: what is told of a pod later finds its deletion, and of two
+    /// deletions the first one counts, since a pod that ends in peace is deleted twice.
+    pub(crate) fn gone(
+        &mut self,
+        place: &Place,
+        pod: &str,
+        uid: Option<&str>,
+        cause: Cause,
+    ) -> Vec<Workload> {
+        let of = match uid {
+            Some(uid) => Deleted::Uid(uid.to_owned()),
+            None => Deleted::Name(pod.to_owned()),
         };
-        let uid = self.index.named(place, pod).find(alive)?.clone();
-        let row = &mut self.pods.get_mut(&(place.0.clone(), uid))?.row;
-        row.valid_to = Some(cause.time);
-        next_version(row, cause);
-        Some(row.clone())
+        self.deletions.add(Deletion { place: place.clone(), of, time: cause.time.0 });
+        self.of_one_name(place, pod, cause)
+    }
+
+    /// When a pod ended, as far as that is known: the earliest of what is told. It was gone when another one
+    /// got its name.
+    fn end_of(&self, place: &Place, row: &Workload) -> Option<Time> {
+        let from = row.valid_from.unwrap_or(Time(i64::MIN));
+        let of_uid = row.pod_uid.as_deref().and_then(|uid| self.deletions.of_uid(place, uid));
+        let of_name = self.deletions.of_name(place, &row.pod, from);
+        let others = self.index.named(place, &row.pod).filter_map(|uid| {
+            let other = self.pods.get(&(place.0.clone(), uid.clone()))?;
+            other.row.valid_from.filter(|begin| from < *begin)
+        });
+        [row.valid_to, of_uid, of_name].into_iter().flatten().chain(others).min()
+    }
+
+    /// New versions of pods of this name, after one more was told of.
+    pub(crate) fn of_one_name(&mut self, place: &Place, pod: &str, cause: Cause) -> Vec<Workload> {
+        let keys = self.index.named(place, pod).map(|uid| (place.0.clone(), uid.clone()));
+        let ends: Vec<_> = keys
+            .filter_map(|key| {
+                let row = &self.pods.get(&key)?.row;
+                let end = self.end_of(place, row);
+                (end != row.valid_to).then_some((key, end))
+            })
+            .collect();
+        let mut rows = Vec::new();
+        for (key, end) in ends {
+            let Some(known) = self.pods.get_mut(&key) else { continue };
+            known.row.valid_to = end;
+            next_version(&mut known.row, cause);
+            rows.push(known.row.clone());
+        }
+        rows
+    }
+
+    /// Deletions, for a checkpoint.
+    pub(crate) fn deletions(&self) -> Vec<Deletion> {
+        self.deletions.all()
+    }
+
+    /// Takes back a deletion from a checkpoint.
+    pub(crate) fn restore_deletion(&mut self, deletion: Deletion) {
+        self.deletions.add(deletion);
     }
 
     /// Who the pod with these claims belongs to.
@@ -285,7 +393,7 @@ impl Workloads {
     pub(crate) fn parts(
         &self,
     ) -> (impl Iterator<Item = &KnownPod>, &BTreeMap<Place, BTreeMap<String, Owner>>) {
-        (self.order.iter().filter_map(|key| self.pods.get(key)), &self.owners)
+        (self.order.keys().filter_map(|key| self.pods.get(key)), &self.owners)
     }
 
     /// Takes back a pod from a checkpoint.
@@ -297,12 +405,17 @@ impl Workloads {
     /// Takes back a process from a checkpoint.
     pub(crate) fn restore_process(&mut self, row: Workload) {
         let key = ((row.cluster.clone(), row.namespace.clone()), row.pod.clone());
-        self.processes.insert(key, row);
+        self.keep_process(key, row);
     }
 
     /// Takes back an owner from a checkpoint.
     pub(crate) fn restore_owner(&mut self, place: Place, name: String, owner: Owner) {
         self.owners.entry(place).or_default().insert(name, owner);
+    }
+
+    /// Number of pods that left for want of room, since the program was started.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.order.forgotten.0
     }
 
     /// Number of pods held.
@@ -315,17 +428,26 @@ impl Workloads {
             self.index.remove(old);
         }
         self.index.add(&pod);
+        let place = place_of(&pod.row);
         if self.pods.insert(key.clone(), pod).is_none() {
             self.clusters.insert(key.1.clone(), key.0.clone());
-            self.order.push_back(key);
+            self.order.add(&place, key);
         }
-        if self.order.len() > MOST_PODS
-            && let Some(oldest) = self.order.pop_front()
-        {
+        if let Some(oldest) = self.order.beyond(MOST_PODS) {
             if let Some(old) = self.pods.remove(&oldest) {
                 self.index.remove(&old);
             }
             self.clusters.remove(&oldest.1);
+        }
+    }
+
+    fn keep_process(&mut self, key: (Place, String), row: Workload) {
+        let place = place_of(&row);
+        if self.processes.insert(key.clone(), row).is_none() {
+            self.process_order.add(&place, key);
+        }
+        if let Some(oldest) = self.process_order.beyond(MOST_PODS) {
+            self.processes.remove(&oldest);
         }
     }
 
@@ -367,27 +489,95 @@ fn same(old: &Workload, new: &Workload) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::body::PodSpec;
 
-    /// Scenario: the pod of a StatefulSet is deleted and made again under its name; that it was deleted is
-    /// told after its successor was seen.
-    /// Guarantees: the first one ends when it was deleted, and the second lives.
-    #[test]
-    fn a_late_deletion_ends_the_pod_of_its_time() {
-        let place: Place = (Some("prod".into()), "payments".into());
+    type Told = (&'static str, Option<&'static str>, i64);
+
+    const PLACE: fn() -> Place = || (Some("prod".into()), "payments".into());
+
+    /// UIDs and ends of the pods after everything was told in this order.
+    fn ends(told: &[Told]) -> Vec<(String, Option<i64>)> {
         let mut workloads = Workloads::default();
-        let cause = |time: i64| Cause { time: Time(time), ..Cause::default() };
-        for (uid, created) in [("a", 10), ("b", 30)] {
+        for (what, uid, time) in told {
+            let cause = Cause { time: Time(*time), ..Cause::default() };
+            if *what == "deleted" {
+                workloads.gone(&PLACE(), "ledger-0", *uid, cause);
+                continue;
+            }
             let metadata = Metadata {
                 name: Some("ledger-0".into()),
-                uid: Some(uid.into()),
+                uid: uid.map(Into::into),
                 ..Metadata::default()
             };
-            workloads.pod(&place, &Pod { metadata, ..Pod::default() }, cause(created));
+            let spec =
+                PodSpec { service_account_name: Some("ledger".into()), ..PodSpec::default() };
+            let pod = Pod { metadata, spec, ..Pod::default() };
+            workloads.pod(&PLACE(), &pod, cause);
+            workloads.of_one_name(&PLACE(), "ledger-0", cause);
         }
-        let gone = workloads.gone(&place, "ledger-0", cause(20)).unwrap();
-        assert_eq!((gone.pod_uid.as_deref(), gone.valid_to), (Some("a"), Some(Time(20))));
-        assert_eq!(workloads.gone(&place, "ledger-0", cause(25)), None);
-        let last = workloads.gone(&place, "ledger-0", cause(40)).unwrap();
-        assert_eq!(last.pod_uid.as_deref(), Some("b"));
+        let pods = workloads.pods.values();
+        let mut ends: Vec<_> = pods
+            .map(|pod| {
+                (pod.row.pod_uid.clone().unwrap_or_default(), pod.row.valid_to.map(|it| it.0))
+            })
+            .collect();
+        ends.sort();
+        ends
+    }
+
+    /// All orders of `told`.
+    fn orders(told: &[Told]) -> Vec<Vec<Told>> {
+        if told.is_empty() {
+            return vec![Vec::new()];
+        }
+        let mut all = Vec::new();
+        for (at, first) in told.iter().enumerate() {
+            let mut others = told.to_vec();
+            others.remove(at);
+            all.extend(orders(&others).into_iter().map(|rest| [vec![*first], rest].concat()));
+        }
+        all
+    }
+
+    /// Scenario: the pod of a StatefulSet is deleted and made again under its name: deletions with a UID, without
+    /// one, twice, of the first one only or of both, in every order of arrival.
+    /// Guarantees: each pod ends when it was deleted first, or when another one had its name; the order changes
+    /// nothing.
+    #[test]
+    fn the_order_of_deletions_and_creations_changes_nothing() {
+        let (a, b) = (("made", Some("a"), 10), ("made", Some("b"), 30));
+        let check = |told: &[Told], a: Option<i64>, b: Option<i64>| {
+            for order in orders(told) {
+                assert_eq!(ends(&order), [("a".to_owned(), a), ("b".to_owned(), b)], "{order:?}");
+            }
+        };
+        check(&[a, b, ("deleted", None, 20)], Some(20), None);
+        check(&[a, b, ("deleted", Some("a"), 20), ("deleted", Some("a"), 25)], Some(20), None);
+        check(&[a, b, ("deleted", None, 20), ("deleted", None, 25)], Some(20), None);
+        check(&[a, b, ("deleted", None, 40)], Some(30), Some(40));
+        check(&[a, b, ("deleted", None, 40), ("deleted", Some("a"), 20)], Some(20), Some(40));
+        check(&[a, b, ("deleted", Some("b"), 40)], Some(30), Some(40));
+        check(&[a, b, ("deleted", None, 5)], Some(30), None);
+    }
+
+    /// Scenario: the only pod of a `ServiceAccount` is deleted before its creation is told; others follow.
+    /// Guarantees: nobody runs as the account after the deletion.
+    #[test]
+    fn a_pod_that_was_deleted_before_it_was_told_of_does_not_run() {
+        let mut workloads = Workloads::default();
+        let cause = |time: i64| Cause { time: Time(time), ..Cause::default() };
+        assert_eq!(workloads.gone(&PLACE(), "ledger-0", Some("a"), cause(20)), []);
+        let metadata = Metadata {
+            name: Some("ledger-0".into()),
+            uid: Some("a".into()),
+            ..Metadata::default()
+        };
+        let spec = PodSpec { service_account_name: Some("ledger".into()), ..PodSpec::default() };
+        let pod = Pod { metadata, spec, ..Pod::default() };
+        let row = workloads.pod(&PLACE(), &pod, cause(10)).expect("it is new");
+        assert_eq!(row.valid_to, Some(Time(20)));
+        let account: Account = (PLACE(), "ledger".into());
+        let runs = |time| workloads.running_as(&account, Time(time)).is_some();
+        assert_eq!((runs(15), runs(25)), (true, false));
     }
 }

@@ -96,11 +96,9 @@ impl SlackRoute {
     /// Tells an alert; `attempt` counts from 1.
     pub async fn deliver(&self, alert: &Alert, attempt: i64, now: Time) -> Delivery {
         let answer = self.post(alert, now).await;
-        let id =
-            [alert.incident_id.as_str().as_bytes(), self.name.as_bytes(), &attempt.to_le_bytes()];
         Delivery {
             time: now,
-            delivery_id: DeliveryId(hash128("delivery", &id)),
+            delivery_id: delivery_id(alert, &self.name, attempt),
             incident_id: alert.incident_id.clone(),
             log_position: alert.log_position,
             route: self.name.clone(),
@@ -124,6 +122,23 @@ impl SlackRoute {
             Ok(response) => answer(response, now).await,
             Err(error) => failed("retry", None, &said(error)),
         }
+    }
+}
+
+fn delivery_id(alert: &Alert, route: &str, attempt: i64) -> DeliveryId {
+    let id = [alert.incident_id.as_str().as_bytes(), route.as_bytes(), &attempt.to_le_bytes()];
+    DeliveryId(hash128("delivery", &id))
+}
+
+/// What came of a message for one of the incidents that it told of.
+#[must_use]
+pub fn of_incident(told: &Delivery, alert: &Alert, attempt: i64) -> Delivery {
+    Delivery {
+        delivery_id: delivery_id(alert, &told.route, attempt),
+        incident_id: alert.incident_id.clone(),
+        log_position: alert.log_position,
+        attempt,
+        ..told.clone()
     }
 }
 

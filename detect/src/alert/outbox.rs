@@ -43,7 +43,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             group_wait: 30 * SECOND,
-            group_interval: 5 * MINUTE,
+            group_interval: 0,
             repeat_after: 4 * HOUR,
             first_retry: SECOND,
             longest_retry: 5 * MINUTE,

@@ -1,21 +1,24 @@
 use durward_schemas::Time;
 use durward_schemas::cell::Json;
 use durward_schemas::record::{Loss, Turn};
-use durward_schemas::time::{HOUR, MINUTE, SECOND};
+use durward_schemas::time::{DAY, HOUR, MINUTE, SECOND};
 use durward_schemas::values::{ChangeKind, Decision, EventRole, FindingState, IdentityKind};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::testing;
 
+/// When the first row is recorded: long after what it tells of.
+const RECORDED: i64 = 1_000 * DAY;
+
 /// Rows at positions of their own, in the order in which they are given.
 fn turns(rows: Vec<Access>) -> Vec<Turn> {
     let place = |(at, row): (usize, Access)| {
         let position = LogPosition::try_from(at).expect("a small number");
-        let row = Access { log_position: position, ingest_time: Time(position), ..row };
+        let row = Access { log_position: position, ingest_time: Time(RECORDED + position), ..row };
         Turn {
             last_position: position,
-            ingest_time: Time(position),
+            ingest_time: Time(RECORDED + position),
             accesses: vec![row],
             ..Turn::default()
         }
@@ -140,7 +143,7 @@ fn cuts_change_nothing() {
     rows.extend([cluster_admin("alice", 40), list_secrets("alice", 41), cluster_admin("bob", 42)]);
     let single = turns(rows);
     // The recording time is the record's; here it is one for all, as it is for one log.
-    let at = Time(1);
+    let at = Time(RECORDED);
     let single: Vec<Turn> = single
         .into_iter()
         .map(|turn| {
@@ -296,7 +299,7 @@ fn amendments_raise_and_withdraw() {
             Json(json!({"minted_by": minter, "credential_issued_time": 0}).to_string())
         }),
         log_position: position,
-        ingest_time: Time(position),
+        ingest_time: Time(RECORDED + position),
         ..Amendment::default()
     };
     let mut turns = turns(vec![used.clone()]);
@@ -304,7 +307,7 @@ fn amendments_raise_and_withdraw() {
     for (position, minter) in [(1, Some("alice")), (2, Some(backup)), (3, None)] {
         let turn = Turn {
             last_position: position,
-            ingest_time: Time(position),
+            ingest_time: Time(RECORDED + position),
             amendments: vec![lineage(minter, position)],
             ..Turn::default()
         };
@@ -443,4 +446,88 @@ fn losses_are_findings() {
             .iter()
             .all(|incident| incident.incident_id == gone.incidents[0].incident_id)
     );
+}
+
+/// Scenario: sixty privileged pods by one identity, then cluster-admin bound by it.
+/// Guarantees: the alert that is owed then tells of the binding, among what happened and as a kind of its own, so that
+/// it is told at once.
+#[test]
+fn padding_does_not_hide_what_comes_after() {
+    let pod = |at: i64| {
+        event(
+            "mallory",
+            at * SECOND,
+            json!({
+                "verb": "create",
+                "objectRef": {"resource": "pods", "namespace": "shop", "name": format!("p{at}")},
+                "requestObject": {"spec": {
+                    "volumes": [{"name": "h", "hostPath": {"path": "/"}}],
+                    "containers": [{"name": "c", "volumeMounts": [{"name": "h", "mountPath": "/h"}]}],
+                }},
+            }),
+        )
+    };
+    let rows = (0..120).map(pod).chain([cluster_admin("mallory", 121 * SECOND)]);
+    let judgement = check(rows.collect(), 1);
+    let [.., before, last] = &judgement.owed[..] else { unreachable!("two alerts are owed") };
+    assert_eq!((before.grave_sorts, last.grave_sorts), (1, 2));
+    let told = last.story.what.iter().filter(|what| what.contains("clusterrolebindings"));
+    assert_eq!(told.count(), 1, "{:?}", last.story.what);
+}
+
+/// Scenario: an identity binds cluster-admin every minute; one of the events says that it is of twenty hours later,
+/// recorded with the others or long before that time.
+/// Guarantees: where it is ahead of its recording, it is part of the story; where it may be true, it is a story of its
+/// own, and those before it and after it are one.
+#[test]
+fn a_wrong_clock_splits_no_story() {
+    let rows = |at: Option<i64>| {
+        let row = move |minute: i64| {
+            let ahead = if minute == 10 { 20 * HOUR } else { 0 };
+            let row = cluster_admin("mallory", minute * MINUTE + ahead);
+            (row, at.map(|at| Time(at + minute * MINUTE)))
+        };
+        (0..20).map(row)
+    };
+    let opened = |at: Option<i64>| {
+        let (rows, recorded): (Vec<_>, Vec<_>) = rows(at).unzip();
+        let mut turns = turns(rows);
+        for (turn, at) in turns.iter_mut().zip(recorded) {
+            if let Some(at) = at {
+                turn.ingest_time = at;
+                turn.accesses.iter_mut().for_each(|row| row.ingest_time = at);
+            }
+        }
+        let incidents = judge(&mut detection(), &turns).incidents.into_iter();
+        incidents.map(|it| it.incident_id).collect::<std::collections::BTreeSet<_>>().len()
+    };
+    assert_eq!((opened(Some(0)), opened(None)), (1, 2));
+}
+
+/// Scenario: more audit ids come than are remembered, of one identity after those of others, in one record and cut.
+/// Guarantees: that something was forgotten is told once a day, with whose it was, in the same words however the log was
+/// cut; it opens nothing.
+#[test]
+fn what_is_forgotten_is_told() {
+    let mut judge = detection();
+    let (name, fill) = judge.fills().into_iter().find(|(name, _)| *name == "judged_rows").unwrap();
+    assert_eq!((name, fill.forgotten), ("judged_rows", 0));
+    let row = |at: i64| {
+        let extra = json!({"authentication.kubernetes.io/credential-id": [format!("JTI={at}")]});
+        let who = json!({"username": "mallory", "extra": extra});
+        event("mallory", at, json!({"user": who, "verb": "get", "objectRef": {"resource": "x"}}))
+    };
+    let most = i64::try_from(fill.most).expect("few");
+    let rows: Vec<Access> = (0..most + 3).map(row).collect();
+    let all = self::judge(&mut judge, &turns(rows));
+    let told: Vec<_> = all.findings.iter().filter(|it| it.detector == "blindness").collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0]
+            .reason
+            .ends_with("the oldest of prod user mallory, of whom most are, were forgotten"),
+        "{}",
+        told[0].reason
+    );
+    assert_eq!(all.incidents, []);
 }

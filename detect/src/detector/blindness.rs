@@ -10,6 +10,8 @@ use durward_schemas::tables::Access;
 use durward_schemas::values::{Outcome, severity};
 
 use crate::detector::{Detector, Hit, Seen};
+use crate::escape::shortened;
+use crate::memory::Fill;
 use crate::sentence;
 
 /// What findings about what cannot be seen are named after.
@@ -43,7 +45,7 @@ impl Detector for Blindness {
             anchor: row.request_key.to_string(),
             title: format!("The audit log does not show the body of a request to {}", what(row)),
             reason: format!(
-                "{who} {deed} from {place}, and the event was too large: the API server cut its bodies off"
+                "{who} {deed} from {place}, and the event was too large: what made it so was left out"
             ),
             severity_id: severity_of(row),
             repeats: true,
@@ -68,6 +70,34 @@ pub(crate) fn loss(loss: &Loss) -> Hit {
         severity_id,
         techniques: vec!["T1562".into()],
         next_step: "durward doctor".into(),
+        ..Hit::default()
+    }
+}
+
+/// A memory that forgot something: what is known of somebody is known no more.
+pub(crate) fn forgotten(
+    memory: &str,
+    fill: Fill,
+    greatest: &[&str],
+    row: &Access,
+    day: i32,
+) -> Hit {
+    let who = sentence::who(row);
+    let greatest = greatest.iter().filter(|part| !part.is_empty()).copied();
+    let greatest = shortened(&greatest.collect::<Vec<_>>().join(" "), 128);
+    let word = memory.replace('_', " ");
+    Hit {
+        anchor: format!("forgotten {memory} {day}"),
+        title: "More came than can be remembered".into(),
+        reason: format!(
+            "{who} came when {} {word} were remembered, as many as can be: the oldest of {greatest}, of whom most are, were forgotten",
+            fill.held
+        ),
+        severity_id: severity::LOW,
+        unusual: Some(format!("{} forgotten so far", fill.forgotten)),
+        techniques: vec!["T1562".into()],
+        next_step: "durward doctor".into(),
+        nobody: true,
         ..Hit::default()
     }
 }
@@ -115,7 +145,7 @@ mod tests {
             "responseStatus": {"code": 201},
         }));
         row.judged = judged;
-        let seen = |row: &Access| Blindness.judge(Seen { row, change: None });
+        let seen = |row: &Access| Blindness.judge(Seen::of(row));
         assert!(seen(&row).is_empty(), "a whole event hides nothing");
         row.truncated = true;
         let hits = seen(&row);

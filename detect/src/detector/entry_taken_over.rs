@@ -14,9 +14,9 @@ use durward_schemas::values::{Outcome, Provider, severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::detector::{Detector, Hit, Seen};
-use crate::escape::shortened;
-use crate::memory::Memory;
+use crate::detector::{Detector, Hit, Seen, owner};
+use crate::escape::{shell, shortened};
+use crate::memory::{Look, Memory};
 use crate::sentence;
 
 /// SPIFFE IDs remembered, and callers of each.
@@ -43,13 +43,17 @@ impl Detector for EntryTakenOver {
 
     fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
         let Some((holder, caller)) = entry_of(row) else { return Vec::new() };
-        let callers = self.made.entry(&holder, BTreeMap::new);
+        let callers = self.made.entry(&holder, || owner(row), BTreeMap::new);
         let others: Vec<EventId> = callers.values().map(|id| EventId::from(id.as_str())).collect();
         let is_new = !callers.contains_key(&caller);
         if is_new && callers.len() < MOST_CALLERS {
             callers.insert(caller, row.event_id.to_string());
         }
         if others.is_empty() || !is_new { Vec::new() } else { vec![hit(row, &holder, others)] }
+    }
+
+    fn memories(&self, look: Look<'_>) {
+        look("spire_entries", &self.made);
     }
 
     fn save(&self) -> Result<Value, serde_json::Error> {
@@ -87,7 +91,7 @@ fn hit(row: &Access, holder: &str, others: Vec<EventId>) -> Hit {
         unusual: Some("whoever registers an identity makes all its entries".into()),
         ledger: vec![json!({ "entry": row.request_object.as_ref().map(Json::as_str) })],
         techniques: vec!["T1098".into(), "T1078".into()],
-        next_step: format!("spire-server entry show -spiffeID {holder}"),
+        next_step: format!("spire-server entry show -spiffeID {}", shell(&holder)),
         ..Hit::default()
     }
 }
@@ -117,7 +121,7 @@ mod tests {
     fn an_entry_by_another_caller_is_told() {
         let mut judge = EntryTakenOver::default();
         let mut judged = |row: &Access| {
-            let hits = judge.judge(Seen { row, change: None });
+            let hits = judge.judge(Seen::of(row));
             let saved = judge.save().expect("it can be saved");
             judge.restore(saved).expect("it can be read");
             hits.into_iter().flat_map(|hit| hit.evidence).collect::<Vec<_>>()

@@ -9,12 +9,13 @@ use std::collections::BTreeSet;
 use durward_schemas::Time;
 use durward_schemas::tables::Access;
 use durward_schemas::time::HOUR;
-use durward_schemas::values::{Decision, severity};
+use durward_schemas::values::severity;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::detector::{Detector, Hit, Seen, actor};
-use crate::memory::Memory;
+use crate::detector::{Detector, Hit, Seen, actor, owner};
+use crate::memory::{Look, Memory};
+use crate::rule::source::is_allowed;
 use crate::sentence;
 use crate::settings::Settings;
 
@@ -83,19 +84,24 @@ impl Known {
     ) -> Option<(String, Knowledge)> {
         let cluster = row.cluster.clone().unwrap_or_default();
         let kind = row.identity_kind.to_string();
-        let peers = self.peers.entry(&(cluster.clone(), kind.clone()), Peers::default);
+        let peers =
+            self.peers.entry(&(cluster.clone(), kind.clone()), || cluster.clone(), Peers::default);
         peers.requests += 1;
-        let habits = self.habits.entry(&(cluster.clone(), identity.to_owned()), || {
-            peers.identities += 1;
-            Habits { since: row.time.0, ..Habits::default() }
-        });
+        let habits = self.habits.entry(
+            &(cluster.clone(), identity.to_owned()),
+            || owner(row),
+            || {
+                peers.identities += 1;
+                Habits { since: row.time.0, ..Habits::default() }
+            },
+        );
         habits.requests += 1;
         let action = sensitive(row).filter(|_| habits.actions.len() < MOST_ACTIONS)?;
         if !habits.actions.insert(action.clone()) {
             return None;
         }
         peers.novelties += 1;
-        let doers = self.doers.entry(&(cluster, kind, action.clone()), || 0);
+        let doers = self.doers.entry(&(cluster, kind, action.clone()), || owner(row), || 0);
         *doers += 1;
         let since = Time(habits.since).max(learned_since.unwrap_or(Time(habits.since)));
         let knowledge = Knowledge {
@@ -120,7 +126,7 @@ impl Detector for FirstSeen {
 
     fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
         let Some(identity) = actor(row) else { return Vec::new() };
-        if !row.judged || row.decision != Decision::Allow {
+        if !row.judged || !is_allowed(row) {
             return Vec::new();
         }
         let novelty = self.known.take(row, identity, self.settings.learned_since);
@@ -130,6 +136,11 @@ impl Detector for FirstSeen {
             .map(|(action, known)| hit(row, &action, &known, &self.settings))
             .into_iter()
             .collect()
+    }
+
+    fn memories(&self, look: Look<'_>) {
+        look("identity_habits", &self.known.habits);
+        look("habit_doers", &self.known.doers);
     }
 
     fn save(&self) -> Result<Value, serde_json::Error> {
@@ -227,7 +238,7 @@ fn ratio(part: i64, whole: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use durward_schemas::values::IdentityKind;
+    use durward_schemas::values::{Decision, IdentityKind};
 
     use super::*;
 
@@ -248,7 +259,7 @@ mod tests {
     /// Severity of the one hit, and whether it is still learning, of `identity` at `hour` among `peers`.
     fn check(peers: usize, others_do_it: usize, hour: i64, expected: Option<(i64, bool)>) {
         let mut judge = FirstSeen::new(&Settings::default());
-        let mut take = |row: Access| judge.judge(Seen { row: &row, change: None });
+        let mut take = |row: Access| judge.judge(Seen::of(&row));
         take(row("it", 0, "get", "pods"));
         for peer in 0..peers {
             let resource = if peer < others_do_it { "secrets" } else { "pods" };
@@ -277,7 +288,7 @@ mod tests {
         let refused = Access { decision: Decision::Deny, ..row("a", 0, "list", "secrets") };
         let node = Access { identity_kind: IdentityKind::Node, ..row("a", 0, "list", "secrets") };
         for row in [row("a", 0, "list", "pods"), refused, node] {
-            assert!(judge.judge(Seen { row: &row, change: None }).is_empty());
+            assert!(judge.judge(Seen::of(&row)).is_empty());
         }
     }
 }

@@ -8,7 +8,7 @@ use durward_schemas::tables::Access;
 use durward_schemas::values::{CredentialKind, IdentityKind, Provider, severity};
 
 use crate::detector::{Detector, Hit, Seen, is_issuer};
-use crate::escape::sql;
+use crate::escape::{query, sql};
 use crate::sentence;
 use crate::settings::Settings;
 
@@ -69,18 +69,12 @@ impl Detector for MintedForAnother {
         self.issuers.clone_from(&settings.token_issuers);
     }
 
-    fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
-        let minter = row.minted_by.as_deref();
-        minter.and_then(|minter| self.minted_by(row, minter)).into_iter().collect()
-    }
-
     /// A token that mints for its own holder hides who minted the first one.
-    fn judge_minted(&mut self, seen: Seen<'_>, root: &str) -> Vec<Hit> {
-        let mut hits = self.judge(seen);
-        if hits.is_empty() {
-            hits.extend(self.minted_by(seen.row, root));
-        }
-        hits
+    fn judge(&mut self, seen: Seen<'_>) -> Vec<Hit> {
+        let row = seen.row;
+        let first = row.minted_by.as_deref().and_then(|minter| self.minted_by(row, minter));
+        let root = || self.minted_by(row, &seen.root()?);
+        first.or_else(root).into_iter().collect()
     }
 
     fn judges_again(&self) -> bool {
@@ -123,10 +117,10 @@ impl MintedForAnother {
             reason: format!("{who} {deed} from {place} with {proof} that {minter} had {done}{ago}"),
             severity_id,
             techniques: vec!["T1528".into(), "T1550.001".into()],
-            next_step: format!(
-                "select time, source_ip, verb, resource, object_namespace, object_name, status_code from correlated_events where credential_id = {} order by time",
+            next_step: query(&format!(
+                "SELECT time, source_ip, verb, resource, object_namespace, object_name, status_code FROM correlated_events WHERE credential_id = {} ORDER BY time",
                 sql(credential.as_str())
-            ),
+            )),
             ..Hit::default()
         })
     }
@@ -150,7 +144,7 @@ mod tests {
             ..Access::default()
         };
         let issuers = vec!["system:serviceaccount:vault:vault".into()];
-        let hits = MintedForAnother::new(issuers).judge(Seen { row: &row, change: None });
+        let hits = MintedForAnother::new(issuers).judge(Seen::of(&row));
         assert_eq!(hits.first().map(|hit| hit.severity_id), expected, "{minter} for {holder}");
     }
 
@@ -191,7 +185,7 @@ mod tests {
                 minted_by: Some(minter.into()),
                 ..Access::default()
             };
-            MintedForAnother::new(Vec::new()).judge(Seen { row: &row, change: None }).pop()
+            MintedForAnother::new(Vec::new()).judge(Seen::of(&row)).pop()
         };
         assert_eq!(hit("system:bootstrap:abcdef", "system:node:node-9"), None);
         let by_workload = hit("system:serviceaccount:shop:cart", "system:node:node-9").unwrap();
@@ -217,9 +211,7 @@ mod tests {
             minted_by: Some("system:serviceaccount:shop:cart".into()),
             ..Access::default()
         };
-        let hits = |kind| {
-            MintedForAnother::new(Vec::new()).judge(Seen { row: &row(kind), change: None }).len()
-        };
+        let hits = |kind| MintedForAnother::new(Vec::new()).judge(Seen::of(&row(kind))).len();
         assert_eq!((hits(CredentialKind::CloudSession), hits(CredentialKind::BoundToken)), (0, 1));
     }
 }

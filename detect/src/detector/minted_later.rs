@@ -3,7 +3,7 @@
 use durward_schemas::values::severity;
 
 use crate::detector::{Detector, Hit, Seen};
-use crate::escape::sql;
+use crate::escape::{query, sql};
 use crate::sentence;
 use crate::settings::Settings;
 
@@ -48,10 +48,10 @@ impl Detector for MintedLater {
             ),
             severity_id: severity::HIGH,
             techniques: vec!["T1550.001".into(), "T1562.008".into()],
-            next_step: format!(
-                "select time, verb, resource, object_name, source_ip from correlated_events where credential_id = {} order by time",
+            next_step: query(&format!(
+                "SELECT time, verb, resource, object_name, source_ip FROM correlated_events WHERE credential_id = {} ORDER BY time",
                 sql(credential.as_str())
-            ),
+            )),
             ..Hit::default()
         }]
     }
@@ -79,9 +79,9 @@ mod tests {
             ..Access::default()
         };
         let mut judge = MintedLater::new(MINUTE);
-        assert_eq!(judge.judge(Seen { row: &row, change: None }).len(), expected);
+        assert_eq!(judge.judge(Seen::of(&row)).len(), expected);
         let later_stage = Access { judged: false, ..row };
-        assert!(judge.judge(Seen { row: &later_stage, change: None }).is_empty());
+        assert!(judge.judge(Seen::of(&later_stage)).is_empty());
     }
 
     /// Scenario: uses after, a little before and long before the minting.

@@ -9,9 +9,9 @@ use durward_schemas::values::{Provider, severity};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::detector::{Detector, Hit, Seen};
+use crate::detector::{Detector, Hit, Seen, owner};
 use crate::escape::shortened;
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 use crate::sentence;
 
 /// Audit ids remembered. An id that comes back later is not recognised.
@@ -29,6 +29,11 @@ struct First {
     request: String,
     event_id: String,
     deed: String,
+    /// When it was received, and its key.
+    #[serde(default)]
+    time: i64,
+    #[serde(default)]
+    key: String,
 }
 
 impl Default for ReusedAuditId {
@@ -52,16 +57,30 @@ impl Detector for ReusedAuditId {
         }
         let key = (row.cluster.clone().unwrap_or_default(), audit_id.clone());
         let request = request(row);
-        let first = self.first.entry(&key, || First {
-            request: request.clone(),
-            event_id: row.event_id.to_string(),
-            deed: format!("{} {}", sentence::who(row), sentence::deed(row)),
-        });
-        // Stages and repetitions of one request share user, verb and URI.
-        if first.request == request {
+        let first = self.first.entry(
+            &key,
+            || owner(row),
+            || First {
+                request: request.clone(),
+                event_id: row.event_id.to_string(),
+                deed: format!("{} {}", sentence::who(row), sentence::deed(row)),
+                time: row.time.0,
+                key: row.request_key.to_string(),
+            },
+        );
+        // Stages and repetitions of one request share user, verb and URI. Where the time is the same too, and yet
+        // it is another request, both were made to look like one.
+        let is_hidden = first.time == row.time.0
+            && !first.key.is_empty()
+            && first.key != row.request_key.as_str();
+        if first.request == request && !is_hidden {
             return Vec::new();
         }
         vec![hit(row, audit_id, first)]
+    }
+
+    fn memories(&self, look: Look<'_>) {
+        look("audit_ids", &self.first);
     }
 
     fn save(&self) -> Result<Value, serde_json::Error> {
@@ -101,11 +120,14 @@ fn hit(row: &Access, audit_id: &str, first: &First) -> Hit {
 
 #[cfg(test)]
 mod tests {
+    use durward_schemas::Time;
+
     use super::*;
 
     fn row(user: Option<&str>, verb: &str, uri: &str) -> Access {
         Access {
             judged: true,
+            request_key: format!("{user:?} {verb} {uri}").as_str().into(),
             event_id: EventId(format!("{user:?} {verb} {uri}")),
             source_event_id: Some("id".into()),
             identity: user.map(Into::into),
@@ -118,25 +140,31 @@ mod tests {
     fn check(then: &Access, expected: usize) {
         let mut judge = ReusedAuditId::default();
         let first = row(Some("a"), "get", "/x");
-        assert!(judge.judge(Seen { row: &first, change: None }).is_empty());
+        assert!(judge.judge(Seen::of(&first)).is_empty());
         let saved = judge.save().expect("it can be saved");
         let mut judge = ReusedAuditId::default();
         judge.restore(saved).expect("it can be read");
-        let hits = judge.judge(Seen { row: then, change: None });
+        let hits = judge.judge(Seen::of(then));
         assert_eq!(hits.len(), expected, "{:?}", then.event_id);
         for hit in hits {
             assert_eq!((hit.anchor.as_str(), hit.evidence), ("id", vec![first.event_id.clone()]));
         }
     }
 
-    /// Scenario: an id on the same request again, and on requests that differ in one thing.
-    /// Guarantees: user, verb or URI make it another request; a repetition, a 401 and another cluster do not.
+    /// Scenario: an id on the same request again, on requests that differ in one thing, and on one that differs in its
+    /// body only, in the same microsecond.
+    /// Guarantees: user, verb or URI make it another request, and so does the correlator; a repetition, a 401 and
+    /// another cluster do not.
     #[test]
     fn another_request_under_the_same_id() {
         check(&row(Some("a"), "get", "/x"), 0);
         check(&row(Some("b"), "get", "/x"), 1);
         check(&row(Some("a"), "list", "/x"), 1);
         check(&row(Some("a"), "get", "/y"), 1);
+        check(&Access { request_key: "k".into(), ..row(Some("a"), "get", "/x") }, 1);
+        let later =
+            Access { time: Time(1), request_key: "k".into(), ..row(Some("a"), "get", "/x") };
+        check(&later, 0);
         check(&row(None, "get", "/y"), 0);
         check(&Access { judged: false, ..row(Some("b"), "get", "/x") }, 0);
         check(&Access { cluster: Some("b".into()), ..row(Some("b"), "get", "/x") }, 0);

@@ -12,8 +12,9 @@ use durward_schemas::values::{Provider, severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::detector::{Detector, Hit, Seen, actor};
-use crate::memory::Memory;
+use crate::detector::{Detector, Hit, Seen, actor, owner};
+use crate::escape::shell;
+use crate::memory::{Look, Memory};
 use crate::rule::source::is_allowed;
 use crate::sentence;
 
@@ -105,11 +106,17 @@ impl Detector for SecretsEnumerated {
         }
         let cluster = row.cluster.clone().unwrap_or_default();
         let reader = row.pod_uid.clone().unwrap_or_else(|| identity.clone());
-        let since = *self.seen_since.entry(&(cluster.clone(), reader), || row.time.0);
+        let since =
+            *self.seen_since.entry(&(cluster.clone(), reader), || owner(row), || row.time.0);
         let Some(secret) = secret_of(row) else { return Vec::new() };
-        let read = self.read.entry(&(cluster, identity), Read::default);
+        let read = self.read.entry(&(cluster, identity), || owner(row), Read::default);
         let began = read.take(secret, row, since);
         began.map(|began| hit(row, read, &began)).into_iter().collect()
+    }
+
+    fn memories(&self, look: Look<'_>) {
+        look("secret_readers", &self.read);
+        look("readers_since", &self.seen_since);
     }
 
     fn save(&self) -> Result<Value, serde_json::Error> {
@@ -152,7 +159,7 @@ fn hit(row: &Access, read: &Read, began: &Began) -> Hit {
             "seconds_since_first_seen": began.after / SECOND,
         })],
         techniques: vec!["T1552.007".into(), "T1613".into()],
-        next_step: format!("durward who {}", row.identity.as_deref().unwrap_or_default()),
+        next_step: format!("durward who -- {}", shell(row.identity.as_deref().unwrap_or_default())),
         ..Hit::default()
     }
 }
@@ -186,8 +193,7 @@ mod tests {
         let mut judge = SecretsEnumerated::default();
         let mut severities = Vec::new();
         for row in rows {
-            severities
-                .extend(judge.judge(Seen { row, change: None }).iter().map(|hit| hit.severity_id));
+            severities.extend(judge.judge(Seen::of(row)).iter().map(|hit| hit.severity_id));
             let saved = judge.save().expect("it can be saved");
             judge.restore(saved).expect("it can be read");
         }

@@ -3,7 +3,7 @@
 use durward_schemas::values::ChangeKind;
 
 use crate::detector::{Detector, Hit, Seen};
-use crate::escape::shell;
+use crate::escape::{query, shell, sql};
 use crate::rule::event::RowEvent;
 use crate::rule::source::LogSource;
 use crate::rule::{self, Rule, RuleError, RuleFile};
@@ -61,7 +61,7 @@ fn hit(rule: &Rule, event: &RowEvent<'_>) -> Hit {
         Some(change) => format!("{},", change.summary),
         None => format!("{} {}", sentence::who(row), sentence::deed(row)),
     };
-    let next_step = rule.next_step.as_deref().map(|step| filled(step, rule.source, event));
+    let next_step = rule.next_step.as_deref().map(|said| step(said, rule.source, event));
     Hit {
         rule: Some(rule.id.clone()),
         anchor: row.request_key.to_string(),
@@ -74,6 +74,28 @@ fn hit(rule: &Rule, event: &RowEvent<'_>) -> Hit {
         next_step: next_step.unwrap_or_else(|| format!("durward explain {}", row.event_id)),
         ..Hit::default()
     }
+}
+
+/// The step of a rule: a command, or a statement to ask.
+fn step(step: &str, source: &LogSource, event: &RowEvent<'_>) -> String {
+    let statement = step.strip_prefix("durward query \"").and_then(|rest| rest.strip_suffix('"'));
+    match statement {
+        Some(statement) => query(&stated(statement, source, event)),
+        None => filled(step, source, event),
+    }
+}
+
+/// The statement with what the row says in place of `'{field}'`, as literals.
+fn stated(statement: &str, source: &LogSource, event: &RowEvent<'_>) -> String {
+    let mut stated = String::new();
+    let mut rest = statement;
+    while let Some((before, place)) = rest.split_once("'{")
+        && let Some((place, after)) = place.split_once("}'")
+    {
+        stated.extend([before, &sql(&text(place, source, event).unwrap_or_default())]);
+        rest = after;
+    }
+    stated + rest
 }
 
 /// The step with what the row says in place of `{field}`, as words of a shell; `{-n field}` is an
@@ -104,8 +126,12 @@ fn filled(step: &str, source: &LogSource, event: &RowEvent<'_>) -> String {
 
 /// What the row says in a field, as one word of a shell.
 fn word(name: &str, source: &LogSource, event: &RowEvent<'_>) -> Option<String> {
+    text(name, source, event).map(|text| shell(&text))
+}
+
+fn text(name: &str, source: &LogSource, event: &RowEvent<'_>) -> Option<String> {
     let value = (source.field(name)?.read)(event)?;
-    value.as_str().map(|text| shell(&text))
+    value.as_str().map(|text| text.to_string())
 }
 
 #[cfg(test)]
@@ -121,10 +147,37 @@ mod tests {
             "user": {"username": "eve"},
             "objectRef": {"resource": "rolebindings", "name": name, "namespace": namespace},
         }));
-        let event = RowEvent::of(Seen { row: &row, change: None });
-        let step =
+        let event = RowEvent::of(Seen::of(&row));
+        let said =
             "kubectl delete {objectRef.resource} {-n objectRef.namespace} -- {objectRef.name}";
-        assert_eq!(filled(step, &SOURCES[0], &event), expected);
+        assert_eq!(step(said, &SOURCES[0], &event), expected);
+    }
+
+    /// Scenario: statements about objects with ordinary names, and with names that end a literal, a word of the
+    /// shell or both.
+    /// Guarantees: whoever pastes the step asks for that name, and nothing else.
+    #[test]
+    fn statements_are_safe_to_paste() {
+        let check = |name: &str, expected: &str| {
+            let row = testing::row(&json!({
+                "user": {"username": "eve"},
+                "objectRef": {"resource": "rolebindings", "name": name},
+            }));
+            let event = RowEvent::of(Seen::of(&row));
+            let said =
+                "durward query \"SELECT * FROM changes WHERE name = '{objectRef.name}' LIMIT 1\"";
+            assert_eq!(step(said, &SOURCES[0], &event), format!("durward query {expected}"));
+        };
+        check("team", "\"SELECT * FROM changes WHERE name = 'team' LIMIT 1\"");
+        check("a' OR 'a", "\"SELECT * FROM changes WHERE name = 'a'' OR ''a' LIMIT 1\"");
+        let quoted =
+            |name: &str| format!(r"'SELECT * FROM changes WHERE name = '\''{name}'\'' LIMIT 1'");
+        check("$(id)", &quoted("$(id)"));
+        check("a\"; id; \"", &quoted("a\"; id; \""));
+        check(
+            "{objectRef.name}",
+            "\"SELECT * FROM changes WHERE name = '{objectRef.name}' LIMIT 1\"",
+        );
     }
 
     /// Scenario: steps about objects with ordinary names, and with names that would be commands or options.

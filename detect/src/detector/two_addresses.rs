@@ -9,20 +9,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use durward_schemas::ids::EventId;
+use durward_schemas::shares;
 use durward_schemas::tables::{Access, Workload};
 use durward_schemas::values::{IdentityKind, severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::detector::{Detector, Hit, Seen};
+use crate::detector::{Detector, Hit, Seen, owner};
 use crate::escape::shell;
-use crate::memory::Memory;
+use crate::memory::{Look, Memory};
 use crate::sentence;
 
 /// Pods, node addresses and credentials remembered, of each.
 const MOST: usize = 50_000;
 
-/// An address that so many other tokens were used from, which belong elsewhere, is shared.
+/// An address that so many others use, which belong elsewhere, is shared. Another namespace is one, however many
+/// tokens it has, since whoever has one makes as many as he likes; in the token's own namespace each counts.
 const MANY: usize = 3;
 
 /// Where pods and nodes are, and from where credentials were used.
@@ -32,7 +34,8 @@ pub(crate) struct TwoAddresses {
     nodes: Memory<Key, ()>,
     uses: Memory<Key, Use>,
     /// By cluster and address: the credentials that were used from there and belong elsewhere.
-    shared: Memory<Key, BTreeSet<String>>,
+    #[serde(default = "nothing")]
+    shared_by: Memory<Key, Sharing>,
 }
 
 /// A cluster and a pod's UID, an address or a credential.
@@ -51,7 +54,7 @@ impl Default for TwoAddresses {
             pods: Memory::of(MOST),
             nodes: Memory::of(MOST),
             uses: Memory::of(MOST),
-            shared: Memory::of(MOST),
+            shared_by: nothing(),
         }
     }
 }
@@ -63,7 +66,9 @@ impl Detector for TwoAddresses {
 
     fn learn(&mut self, pod: &Workload) {
         if let (Some(uid), Some(ip)) = (&pod.pod_uid, &pod.ip) {
-            self.pods.insert((name(pod.cluster.as_ref()), uid.clone()), ip.clone());
+            let cluster = name(pod.cluster.as_ref());
+            let owner = shares::owner(&[&cluster, &pod.namespace]);
+            self.pods.insert((cluster, uid.clone()), &owner, ip.clone());
         }
     }
 
@@ -71,7 +76,8 @@ impl Detector for TwoAddresses {
         let Some(address) = row.source_ip.clone().filter(|_| row.judged) else { return Vec::new() };
         let cluster = name(row.cluster.as_ref());
         if row.identity_kind == IdentityKind::Node {
-            self.nodes.insert((cluster, address), ());
+            let owner = shares::owner(&[&cluster, row.identity.as_deref().unwrap_or_default()]);
+            self.nodes.insert((cluster, address), &owner, ());
             return Vec::new();
         }
         let (Some(credential), Some(uid)) = (&row.credential_id, &row.pod_uid) else {
@@ -82,14 +88,19 @@ impl Detector for TwoAddresses {
         }
         let pod_ip = self.pods.get(&(cluster.clone(), uid.clone())).cloned();
         let key = (cluster.clone(), credential.to_string());
-        let used = self.uses.entry(&key, Use::default);
+        let used = self.uses.entry(&key, || owner(row), Use::default);
         let Some(home) = used.home(row, &address, pod_ip) else { return Vec::new() };
-        let sharing = self.shared.entry(&(cluster, address.clone()), BTreeSet::new);
-        if sharing.len() <= MANY {
-            sharing.insert(credential.to_string());
-        }
-        let others = sharing.iter().filter(|other| *other != credential.as_str()).count();
+        let place = (cluster, address.clone());
+        let sharing = self.shared_by.entry(&place, || owner(row), Sharing::default);
+        let others = sharing.take(&name(row.namespace.as_ref()), credential.as_str());
         vec![hit(row, &address, &home, others)]
+    }
+
+    fn memories(&self, look: Look<'_>) {
+        look("pod_addresses", &self.pods);
+        look("node_addresses", &self.nodes);
+        look("credential_addresses", &self.uses);
+        look("shared_addresses", &self.shared_by);
     }
 
     fn save(&self) -> Result<Value, serde_json::Error> {
@@ -99,6 +110,29 @@ impl Detector for TwoAddresses {
     fn restore(&mut self, saved: Value) -> Result<(), serde_json::Error> {
         *self = serde_json::from_value(saved)?;
         Ok(())
+    }
+}
+
+/// Credentials that were used from an address, by the namespace of their holders.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Sharing(BTreeMap<String, BTreeSet<String>>);
+
+fn nothing() -> Memory<Key, Sharing> {
+    Memory::of(MOST)
+}
+
+impl Sharing {
+    /// Takes note of a credential; how many others use the address.
+    fn take(&mut self, namespace: &str, credential: &str) -> usize {
+        if self.0.len() <= MANY || self.0.contains_key(namespace) {
+            let here = self.0.entry(namespace.to_owned()).or_default();
+            if here.len() <= MANY {
+                here.insert(credential.to_owned());
+            }
+        }
+        let here = self.0.get(namespace).into_iter().flatten();
+        let elsewhere = self.0.keys().filter(|other| *other != namespace);
+        here.filter(|other| *other != credential).count() + elsewhere.count()
     }
 }
 
@@ -139,7 +173,9 @@ fn hit(row: &Access, address: &str, home: &Home, others: usize) -> Hit {
         evidence: home.event_id.as_deref().map(EventId::from).into_iter().collect(),
         unusual: Some(match (is_shared, others) {
             (true, _) => {
-                format!("{MANY} or more other tokens were used from {address} too: it is shared")
+                format!(
+                    "the tokens of {MANY} or more others were used from {address} too: it is shared"
+                )
             }
             (false, 0) => format!("no other pod's token was used from {address}"),
             (false, _) => {
@@ -199,7 +235,7 @@ mod tests {
     /// Severities of the hits of a sequence of uses.
     fn check(judge: &mut TwoAddresses, uses: &[(usize, &str)], expected: &[i64]) {
         let rows: Vec<Access> = uses.iter().map(|(token, address)| row(*token, address)).collect();
-        let hits = rows.iter().flat_map(|row| judge.judge(Seen { row, change: None }));
+        let hits = rows.iter().flat_map(|row| judge.judge(Seen::of(row)));
         assert_eq!(hits.map(|hit| hit.severity_id).collect::<Vec<_>>(), expected, "{uses:?}");
     }
 
@@ -231,12 +267,33 @@ mod tests {
         check(&mut judge, &[(1, "fd00::1"), (1, "10.0.0.1"), (1, "fd00::1")], &[]);
         check(&mut judge, &[(1, "fd00::2")], &[HIGH]);
         let node = Access { identity_kind: IdentityKind::Node, ..row(9, "192.0.2.1") };
-        assert!(judge.judge(Seen { row: &node, change: None }).is_empty());
+        assert!(judge.judge(Seen::of(&node)).is_empty());
         check(&mut judge, &[(2, "10.0.0.2"), (2, "192.0.2.1")], &[]);
         for address in ["10.0.0.3", "10.0.0.4"] {
             let unbound = Access { pod_uid: None, ..row(3, address) };
-            assert!(judge.judge(Seen { row: &unbound, change: None }).is_empty());
+            assert!(judge.judge(Seen::of(&unbound)).is_empty());
         }
+    }
+
+    /// Scenario: somebody uses four tokens of two pods of his own namespace, and four of another one, from two
+    /// addresses, then the token that he stole in a third one.
+    /// Guarantees: the theft is as grave as without them: two namespaces are two, however many tokens they have.
+    #[test]
+    fn tokens_of_ones_own_share_no_address() {
+        let mut judge = TwoAddresses::default();
+        let of = |namespace: &str, token: usize, address: &str| Access {
+            namespace: Some(namespace.into()),
+            ..row(token, address)
+        };
+        for token in 0..8 {
+            for address in ["10.0.0.1", "198.51.100.7"] {
+                let namespace = if token < 4 { "attacker" } else { "other" };
+                judge.judge(Seen::of(&of(namespace, token, address)));
+            }
+        }
+        let mut hit = |address: &str| judge.judge(Seen::of(&of("victim", 9, address))).pop();
+        assert_eq!(hit("10.0.0.9"), None);
+        assert_eq!(hit("198.51.100.7").map(|hit| hit.severity_id), Some(HIGH));
     }
 
     /// Scenario: tokens of six pods are used from an address that all share, then one of them from an

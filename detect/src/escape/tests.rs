@@ -36,7 +36,10 @@ fn hostile_texts_lose_their_power() {
     check(csv, "=cmd|' /C calc'!A0", "\"'=cmd|' /C calc'!A0\"");
     check(csv, "a \"b\"", "\"a \"\"b\"\"\"");
     check(shell, "shop/cart-5hcp2", "shop/cart-5hcp2");
-    check(shell, "'; rm -rf ~ #", r"''\''; rm -rf ~ #'");
+    check(shell, "'; rm -rf ~ #", "\"'; rm -rf ~ #\"");
+    check(shell, "'; rm -rf $HOME #", r"''\''; rm -rf $HOME #'");
+    check(shell, "'!!'\"", r#"''\''!!'\''"'"#);
+    check(query, "SELECT 'a'", "durward query \"SELECT 'a'\"");
     check(shell, "", "''");
     check(sql, "' OR 1=1; --", "''' OR 1=1; --'");
 }
@@ -69,13 +72,17 @@ proptest! {
     }
 
     /// Scenario: any text as one word of a command.
-    /// Guarantees: a POSIX shell reads it as one word: quotes are balanced and nothing stands outside them but the escape of a quote.
+    /// Guarantees: a POSIX shell reads it as one word: quotes are balanced and nothing stands outside them but the
+    /// escape of a quote; in double quotes nothing stands that it would expand.
     #[test]
     fn a_word_stays_a_word(text in any::<String>()) {
         let word = shell(&text);
         if let Some(inner) = word.strip_prefix('\'') {
             let inner = inner.strip_suffix('\'').unwrap_or_default();
             prop_assert!(!inner.replace(r"'\''", "").contains('\''));
+        } else if let Some(inner) = word.strip_prefix('"') {
+            let inner = inner.strip_suffix('"').unwrap_or_default();
+            prop_assert!(!inner.contains(['"', '$', '`', '\\', '!']));
         } else {
             prop_assert!(!word.contains([' ', '$', '\'', '"', ';', '|', '&', '>', '<', '*', '~']));
         }

@@ -45,6 +45,10 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
         include_str!("../../rules/csr_created_for_control_plane.yml"),
     ),
     ("csr_created_for_masters.yml", include_str!("../../rules/csr_created_for_masters.yml")),
+    (
+        "debug_container_mounts_token.yml",
+        include_str!("../../rules/debug_container_mounts_token.yml"),
+    ),
     ("eks_cluster_admin_granted.yml", include_str!("../../rules/eks_cluster_admin_granted.yml")),
     ("eks_session_tags_disabled.yml", include_str!("../../rules/eks_session_tags_disabled.yml")),
     ("events_deleted.yml", include_str!("../../rules/events_deleted.yml")),

@@ -38,6 +38,11 @@ impl<'a> RowEvent<'a> {
     /// What the pod or template in the body opens to the node, less what it opened before.
     pub(crate) fn pod_spec(&self) -> &PodSpec {
         self.pod_spec.get_or_init(|| {
+            if self.row.subresource.as_deref() == Some("ephemeralcontainers") {
+                let sent = patch::said(parse(self.row.request_object.as_ref()));
+                let answer = parse(self.row.response_object.as_ref());
+                return PodSpec::of_debug_container(&sent, &answer);
+            }
             let (before, after) =
                 self.change.map_or((None, None), |c| (c.before.as_ref(), c.after.as_ref()));
             // A patch says only a part; the whole is known where the object was.

@@ -1,6 +1,6 @@
 //! What a pod's specification opens to the node: the same answer for a pod and for every template.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::rule::node_path;
 
@@ -27,6 +27,8 @@ pub(crate) struct PodSpec {
     pub writable: Vec<String>,
     /// Paths of the node that are only read, or not mounted at all.
     pub read_only: Vec<String>,
+    /// Whether a debug container mounts the token of the pod that it is added to.
+    pub debug_token: bool,
 }
 
 impl PodSpec {
@@ -61,7 +63,41 @@ impl PodSpec {
             unconfined: contexts.iter().flat_map(|context| given_up(context)).collect(),
             writable,
             read_only,
+            debug_token: false,
         }
+    }
+
+    /// What a debug container opens: the namespaces of its pod, and those volumes of the pod that it mounts.
+    ///
+    /// `sent` names the container; the pod is in the `answer`, where the audit policy has it logged.
+    /// <https://kubernetes.io/docs/concepts/workloads/pods/ephemeral-containers/>
+    pub(crate) fn of_debug_container(sent: &Value, answer: &Value) -> Self {
+        let is_pod = answer["spec"]["containers"].is_array();
+        let mut spec = if is_pod { &answer["spec"] } else { &sent["spec"] }.clone();
+        if !spec.is_object() {
+            return Self::default();
+        }
+        let name = |container: &Value| container["name"].as_str().map(str::to_owned);
+        let sent: Vec<_> = items(&sent["spec"]["ephemeralContainers"]).filter_map(name).collect();
+        let is_new = |container: &&Value| {
+            name(container).is_none_or(|name| sent.is_empty() || sent.contains(&name))
+        };
+        let new: Vec<Value> = items(&spec["ephemeralContainers"]).filter(is_new).cloned().collect();
+        let mounts: Vec<&Value> = new.iter().flat_map(|it| items(&it["volumeMounts"])).collect();
+        let is_mounted =
+            |volume: &&Value| mounts.iter().any(|mount| mount["name"] == volume["name"]);
+        let volumes: Vec<Value> = items(&spec["volumes"]).filter(is_mounted).cloned().collect();
+        // The admission of the API server names the volume so; where the pod was not logged, that is all there is.
+        let is_token_by_name = |mount: &&Value| {
+            mount["name"].as_str().is_some_and(|name| name.starts_with("kube-api-access-"))
+        };
+        let debug_token =
+            volumes.iter().any(has_token) || (!is_pod && mounts.iter().any(is_token_by_name));
+        spec["volumes"] = volumes.into();
+        spec["ephemeralContainers"] = new.into();
+        spec["containers"] = Value::Null;
+        spec["initContainers"] = Value::Null;
+        Self { debug_token, ..Self::of(&json!({ "spec": spec })) }
     }
 
     /// What this opens that `before` did not: a change is judged by what it adds.
@@ -79,6 +115,7 @@ impl PodSpec {
             unconfined: new(self.unconfined, &before.unconfined),
             writable: new(self.writable, &before.writable),
             read_only: new(new(self.read_only, &before.read_only), &before.writable),
+            debug_token: self.debug_token && !before.debug_token,
         }
     }
 }
@@ -109,6 +146,11 @@ fn given_up(context: &Value) -> Vec<String> {
         .collect()
 }
 
+/// Whether a volume holds a token of the pod's `ServiceAccount`.
+fn has_token(volume: &Value) -> bool {
+    items(&volume["projected"]["sources"]).any(|source| source["serviceAccountToken"].is_object())
+}
+
 /// Paths of the node, apart by whether some container may write them: those of volumes, and that of a
 /// `PersistentVolume`, which whoever claims it may write.
 fn host_paths(spec: &Value, containers: &[&Value]) -> (Vec<String>, Vec<String>) {
@@ -134,8 +176,6 @@ fn items(value: &Value) -> impl Iterator<Item = &Value> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn spec() -> Value {
@@ -174,6 +214,39 @@ mod tests {
         assert_eq!(PodSpec::of(&json!({"spec": spec()})), expected);
         assert_eq!(PodSpec::of(&json!({"spec": template})), expected);
         assert_eq!(PodSpec::of(&json!({"spec": {"jobTemplate": {"spec": template}}})), expected);
+    }
+
+    /// Scenario: debug containers of a pod with the node's root, processes and a token: one that mounts nothing, one
+    /// that mounts the root and the token, one beside an older one; the pod in the answer, or nowhere.
+    /// Guarantees: a debug container is judged by what it mounts of its pod, not by what others mount; without the
+    /// answer only the token is known, by the name of its volume.
+    #[test]
+    fn a_debug_container_opens_what_it_mounts() {
+        let container = |name: &str, mounts: &[&str]| {
+            let mounts: Vec<_> = mounts.iter().map(|name| json!({"name": name})).collect();
+            json!({"name": name, "volumeMounts": mounts})
+        };
+        let check = |added: Value, older: Value, expected: &PodSpec, unlogged: bool| {
+            let sent = json!({"spec": {"ephemeralContainers": [added.clone()]}});
+            let mut pod = json!({"spec": spec()});
+            pod["spec"]["hostPID"] = false.into();
+            pod["spec"]["volumes"].as_array_mut().expect("volumes").push(json!({
+                "name": "kube-api-access-x",
+                "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]},
+            }));
+            pod["spec"]["ephemeralContainers"] = json!([older, added]);
+            assert_eq!(PodSpec::of_debug_container(&sent, &pod), *expected);
+            let status = json!({"kind": "Status"});
+            let without = PodSpec::of_debug_container(&sent, &status);
+            assert_eq!(without, PodSpec { debug_token: unlogged, ..PodSpec::default() });
+        };
+        let root = PodSpec { writable: vec!["/".into()], ..PodSpec::default() };
+        let token = PodSpec { debug_token: true, ..PodSpec::default() };
+        let older = || container("older", &["proc", "kube-api-access-x"]);
+        check(container("d", &[]), older(), &PodSpec::default(), false);
+        check(container("d", &["tmp"]), older(), &PodSpec::default(), false);
+        check(container("d", &["root", "tmp"]), older(), &root, false);
+        check(container("d", &["kube-api-access-x"]), container("older", &["root"]), &token, true);
     }
 
     /// Scenario: a template that was open before is changed.

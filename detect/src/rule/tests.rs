@@ -43,7 +43,7 @@ impl Case {
     /// Whether the rule holds for `row` with this case's change.
     fn holds_for(&self, row: &Access, rule: &Rule) -> bool {
         let change = testing::change(&self.change);
-        rule.holds(&RowEvent::of(Seen { row, change: change.as_ref() }))
+        rule.holds(&RowEvent::of(Seen { change: change.as_ref(), ..Seen::of(row) }))
     }
 }
 
@@ -132,7 +132,7 @@ fn check_openings(rule: &str, spec: &Value, expected: bool) {
                 "responseStatus": {"code": 200},
                 "requestObject": body,
             }));
-            let holds = rule.holds(&RowEvent::of(Seen { row: &row, change: None }));
+            let holds = rule.holds(&RowEvent::of(Seen::of(&row)));
             assert_eq!(holds, expected, "{}: {verb} {resource} {spec}", rule.id);
         }
     }

@@ -32,7 +32,8 @@ fn with(known: Known, change: impl FnOnce(&mut Known)) -> Known {
 }
 
 fn tell(stories: &mut Stories, known: &Known) -> Verdict {
-    stories.learn(None, known.more.habit.clone(), EventRole::Anchor, known.more.last_time);
+    let (owner, habit) = (known.owner(), known.more.habit.clone());
+    stories.learn(None, owner, habit, EventRole::Anchor, known.more.last_time);
     stories.verdict(known, &Settings::default())
 }
 

@@ -1,3 +1,4 @@
+mod doors;
 mod inputs;
 mod mapping;
 mod mesh;

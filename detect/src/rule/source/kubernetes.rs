@@ -114,6 +114,9 @@ fields! {
         |event| some_of(event.pod_spec().writable.iter().chain(&event.pod_spec().read_only));
     "podSpec.hostPath.writable" => "request_object",
         |event| some_of(event.pod_spec().writable.iter());
+    // Whether a debug container mounts the token of its pod.
+    "podSpec.debugContainerMountsToken" => "request_object",
+        |event| Some(EventValue::Bool(event.pod_spec().debug_token));
     // Names and organizations that a CertificateSigningRequest asks for.
     "certificate.subject" => "request_object",
         |event| some_of(event.certificate_subjects().iter());
