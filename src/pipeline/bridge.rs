@@ -101,7 +101,7 @@ mod tests {
         };
         let gone = "positions 5 to 9 are not in the log any more (there)";
         let made =
-            ": the state was made anew from the lake, which holds what was recorded since then";
+            "; the state was made anew from the lake, which holds what was recorded since then";
         let lacks = "; accesses ends at position 7, and whatever it held beyond is lost";
         check(9, &[], &format!("{gone}{made}"));
         check(9, &[("accesses", 7)], &format!("{gone}{made}{lacks}"));
