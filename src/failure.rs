@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use durward_correlate::query::{Fault, QueryError};
+use durward_detect::escape;
 
 use crate::{hint, out};
 
@@ -82,7 +83,10 @@ impl Failure {
     pub(crate) fn text(&self) -> String {
         let hint = self.hint.as_ref().map(|hint| format!(" hint: {hint}\n")).unwrap_or_default();
         let more: String = self.more.iter().map(Self::text).collect();
-        format!("error: {:#}\n{hint}{more}", self.error)
+        // What is wrong may quote what rows hold, which is the attacker's.
+        let message = self.message();
+        let lines: Vec<String> = message.lines().map(escape::visible).collect();
+        format!("error: {}\n{hint}{more}", lines.join("\n"))
     }
 }
 
@@ -100,7 +104,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 fn from_query(error: QueryError) -> Failure {
     let code = match error.fault {
         Fault::Statement | Fault::Limit => Code::Usage,
-        Fault::Data => Code::Io,
+        Fault::Data | Fault::Busy => Code::Io,
     };
     let hint = error.hint.clone();
     Failure { hint, ..Failure::new(code, error) }

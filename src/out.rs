@@ -2,6 +2,9 @@
 
 use std::io::{self, Write};
 
+use durward_detect::escape;
+use serde_json::Value;
+
 /// What a write fails with after the reader of standard output has gone.
 #[derive(Debug, thiserror::Error)]
 #[error("nobody reads standard output any more")]
@@ -15,6 +18,11 @@ pub(crate) fn lock() -> Out<io::StdoutLock<'static>> {
 /// Says a line on standard error, if anybody still reads it.
 pub(crate) fn say(text: &str) {
     let _unread = writeln!(io::stderr(), "{text}");
+}
+
+/// A value as people and programs read it; what rows hold in it moves no cursor and hides nothing.
+pub(crate) fn json(value: &Value) -> String {
+    escape::json(&format!("{value:#}"))
 }
 
 /// A writer that tells a closed pipe from every other failure.

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::Array;
-use arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder as JsonBuilder};
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::Schema;
+use arrow::json::writer::{LineDelimited, WriterBuilder as JsonBuilder};
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use durward_correlate::query::Answer;
@@ -34,22 +35,72 @@ pub(crate) enum Output {
 
 /// Prints an answer.
 pub(crate) fn answer(answer: &Answer, output: Output, mut to: impl Write) -> anyhow::Result<()> {
-    match output {
-        Output::Table => writeln!(to, "{}", table(answer)?)?,
-        Output::Json => {
-            let mut writer = json().build::<_, JsonArray>(&mut to);
-            writer.write_batches(&answer.batches.iter().collect::<Vec<_>>())?;
-            writer.finish()?;
-            writeln!(to)?;
-        }
-        Output::Ndjson => {
-            let mut writer = json().build::<_, LineDelimited>(&mut to);
-            writer.write_batches(&answer.batches.iter().collect::<Vec<_>>())?;
-            writer.finish()?;
-        }
-        Output::Csv => csv(answer, &mut to)?,
+    if output == Output::Table {
+        writeln!(to, "{}", table(answer)?)?;
+        return Ok(());
     }
+    let mut printer = Printer::new(&answer.schema, output);
+    for batch in &answer.batches {
+        to.write_all(printer.print(batch)?.as_bytes())?;
+    }
+    to.write_all(printer.finish().as_bytes())?;
     Ok(())
+}
+
+/// Prints an answer as it comes; a table cannot be, since its columns are as wide as their longest value.
+#[derive(Debug)]
+pub(crate) struct Printer {
+    output: Output,
+    head: String,
+    is_first: bool,
+}
+
+impl Printer {
+    pub(crate) fn new(schema: &Schema, output: Output) -> Self {
+        let names = schema.fields().iter().map(|field| heading(field.name()));
+        let head = match output {
+            Output::Csv => names.collect::<Vec<_>>().join(",") + "\n",
+            Output::Json => "[".to_owned(),
+            Output::Table | Output::Ndjson => String::new(),
+        };
+        Self { output, head, is_first: true }
+    }
+
+    /// The next rows.
+    pub(crate) fn print(&mut self, batch: &RecordBatch) -> anyhow::Result<String> {
+        let mut text = std::mem::take(&mut self.head);
+        if batch.num_rows() == 0 {
+            self.head = text;
+            return Ok(String::new());
+        }
+        match self.output {
+            Output::Csv => csv(batch, &mut text)?,
+            Output::Json => {
+                let comma = if self.is_first { "" } else { "," };
+                let objects = lines(batch)?;
+                text += comma;
+                text += &objects.trim_end().replace('\n', ",");
+            }
+            Output::Table | Output::Ndjson => text += &lines(batch)?,
+        }
+        self.is_first = false;
+        Ok(text)
+    }
+
+    /// What stands behind the last row.
+    pub(crate) fn finish(&mut self) -> String {
+        let end = if self.output == Output::Json { "]\n" } else { "" };
+        std::mem::take(&mut self.head) + end
+    }
+}
+
+/// An object in a line for each row.
+fn lines(batch: &RecordBatch) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    let mut writer = json().build::<_, LineDelimited>(&mut bytes);
+    writer.write(batch)?;
+    writer.finish()?;
+    Ok(escape::json(&String::from_utf8(bytes)?))
 }
 
 fn json() -> JsonBuilder {
@@ -131,22 +182,17 @@ fn width() -> Option<u16> {
     if std::io::stdout().is_terminal() { None } else { Some(WIDE) }
 }
 
-/// A header and a line a row; text is quoted, and no cell is a formula.
-fn csv(answer: &Answer, mut to: impl Write) -> anyhow::Result<()> {
-    let names: Vec<String> =
-        answer.schema.fields().iter().map(|field| heading(field.name())).collect();
-    writeln!(to, "{}", names.join(","))?;
-    for batch in &answer.batches {
-        let columns = batch.columns().iter().map(|column| cell::Cells::new(column));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        for row in 0..batch.num_rows() {
-            let cells = batch.columns().iter().zip(&columns).map(|(column, formatter)| {
-                let text = formatter.text(row);
-                let is_plain = column.is_null(row) || column.data_type().is_primitive();
-                if is_plain { text } else { escape::csv(&text) }
-            });
-            writeln!(to, "{}", cells.collect::<Vec<_>>().join(","))?;
-        }
+/// A line a row; text is quoted, and no cell is a formula.
+fn csv(batch: &RecordBatch, text: &mut String) -> anyhow::Result<()> {
+    let columns = batch.columns().iter().map(|column| cell::Cells::new(column));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    for row in 0..batch.num_rows() {
+        let cells = batch.columns().iter().zip(&columns).map(|(column, formatter)| {
+            let text = formatter.text(row);
+            let is_plain = column.is_null(row) || column.data_type().is_primitive();
+            if is_plain { text } else { escape::csv(&text) }
+        });
+        writeln!(text, "{}", cells.collect::<Vec<_>>().join(","))?;
     }
     Ok(())
 }

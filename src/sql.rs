@@ -1,15 +1,32 @@
 //! Questions to the lake, asked of a worker that this program starts: itself.
 
 use std::path::Path;
+use std::time::Duration;
 
 use durward_correlate::explain::{Ask, Fields};
-use durward_correlate::query::{Answer, Limits, QueryError, Question, ask};
+use durward_correlate::query::{Answer, Coming, Limits, Places, QueryError, Question, ask, begin};
 use tokio::process::Command;
 
 use crate::render;
 
 /// Asks one question.
 pub(crate) async fn question(lake: &Path, sql: &str, limits: Limits) -> Result<Answer, QueryError> {
+    let (command, question) = worker(lake, sql, limits)?;
+    ask(command, question).await
+}
+
+/// Asks one question among others; the answer is passed on as it comes.
+pub(crate) async fn stream(
+    lake: &Path,
+    sql: &str,
+    limits: Limits,
+    places: (&Places, Duration),
+) -> Result<Coming, QueryError> {
+    let (command, question) = worker(lake, sql, limits)?;
+    begin(command, question, Some(places)).await
+}
+
+fn worker(lake: &Path, sql: &str, limits: Limits) -> Result<(Command, Question), QueryError> {
     let program = std::env::current_exe().map_err(|error| QueryError {
         fault: durward_correlate::query::Fault::Data,
         message: format!("finding this program to start the query worker: {error}"),
@@ -18,8 +35,8 @@ pub(crate) async fn question(lake: &Path, sql: &str, limits: Limits) -> Result<A
     let mut command = Command::new(program);
     // The worker needs nothing of our environment; what it does not have it cannot leak.
     command.arg("sql-worker").env_clear();
-    let question = Question { lake: lake.to_owned(), sql: sql.to_owned(), limits };
-    ask(command, &question).await
+    let (lake, sql) = (lake.to_owned(), sql.to_owned());
+    Ok((command, Question { lake, sql, limits, spill: None }))
 }
 
 /// A lake that can be asked.

@@ -8,22 +8,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use durward_correlate::query::{Answer, Fault, Limits, QueryError};
+use durward_correlate::query::{Answer, Coming, Fault, Limits, Places, QueryError};
 use durward_ingest::receive::page::{Hosts, guarded};
+use futures::stream::{self, StreamExt as _};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::Semaphore;
 
-use crate::render::{self, Output};
+use crate::render::{self, Output, Printer};
 use crate::sql;
 
-/// Queries that run at once; more wait, and then are refused.
-const AT_ONCE: usize = 4;
+/// Queries that run at once, those that turn out slow, and those that are stopped until a slow one ends: with a
+/// gigabyte each that is what the machine should have.
+const SHORT: usize = 2;
+const SLOW: usize = 2;
+const STOPPED: usize = 4;
+/// A table is laid out as a whole, so it is no longer than this, as Arrow.
+const MOST_TABLE_BYTES: u64 = 32 << 20;
+/// What is no longer than this is answered as a whole.
+const MOST_WHOLE: usize = 1 << 20;
 /// How long a query waits for a place.
 const PATIENCE: Duration = Duration::from_secs(5);
 const MOST_BODY_BYTES: usize = 1 << 20;
@@ -35,7 +42,7 @@ const HELP: &str = "Durward answers SQL here:\n\n  curl -H 'Content-Type: applic
 #[derive(Debug, Clone)]
 pub(crate) struct Web {
     lake: PathBuf,
-    places: Arc<Semaphore>,
+    places: Places,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,7 +61,7 @@ pub(crate) fn router(lake: PathBuf, upload: Router, hosts: Hosts) -> Router {
         .route("/", get(|| async { HELP }))
         .route("/api/v1/query", post(query))
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
-        .with_state(Web { lake, places: Arc::new(Semaphore::new(AT_ONCE)) })
+        .with_state(Web { lake, places: Places::of(SHORT, SLOW, STOPPED) })
         .merge(upload);
     guarded(app, hosts)
 }
@@ -92,15 +99,12 @@ async fn query(State(web): State<Web>, headers: HeaderMap, body: Bytes) -> Respo
         }
     }
     limits.max_rows = asked.max_rows.unwrap_or(limits.max_rows).min(limits.max_rows);
-    let Ok(Ok(_place)) = tokio::time::timeout(PATIENCE, web.places.acquire()).await else {
-        return refuse(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many queries at once",
-            Some("try again in some seconds"),
-        );
-    };
-    match sql::question(&web.lake, &asked.sql, limits).await {
-        Ok(answer) => answered(&answer, output),
+    if output == Output::Table {
+        limits.max_bytes = MOST_TABLE_BYTES;
+    }
+    let asked = sql::stream(&web.lake, &asked.sql, limits, (&web.places, PATIENCE)).await;
+    match asked {
+        Ok(coming) => answered(coming, output).await.unwrap_or_else(|error| failed(&error)),
         Err(error) => failed(&error),
     }
 }
@@ -152,17 +156,48 @@ fn range(text: &str) -> (&str, f32) {
     (name, quality.unwrap_or(1.0))
 }
 
-fn answered(answer: &Answer, output: Output) -> Response {
+/// What is short is answered whole, with the status that it deserves; what is long is passed on as it comes, and
+/// breaks off where it fails.
+async fn answered(mut coming: Coming, output: Output) -> Result<Response, QueryError> {
     let media = MEDIA_TYPES.iter().find(|(_, other)| *other == output).map(|(media, _)| *media);
     let media = match media.unwrap_or("application/json") {
         text if text.starts_with("text/") => format!("{text}; charset=utf-8"),
         other => other.to_owned(),
     };
-    let mut bytes = Vec::new();
-    match render::answer(answer, output, &mut bytes) {
-        Ok(()) => ([(header::CONTENT_TYPE, media)], bytes).into_response(),
-        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}"), None),
+    let media = [(header::CONTENT_TYPE, media)];
+    if output == Output::Table {
+        let mut batches = Vec::new();
+        while let Some(batch) = coming.next().await? {
+            batches.push(batch);
+        }
+        let answer = Answer { schema: Arc::clone(coming.schema()), batches };
+        let mut bytes = Vec::new();
+        render::answer(&answer, output, &mut bytes).map_err(unprintable)?;
+        return Ok((media, bytes).into_response());
     }
+    let mut printer = Printer::new(coming.schema(), output);
+    let mut begun = String::new();
+    while begun.len() < MOST_WHOLE {
+        let Some(batch) = coming.next().await? else {
+            begun += &printer.finish();
+            return Ok((media, begun).into_response());
+        };
+        begun += &printer.print(&batch).map_err(unprintable)?;
+    }
+    let rest = stream::try_unfold(Some((coming, printer)), |left| async move {
+        let Some((mut coming, mut printer)) = left else { return Ok(None) };
+        let printed = match coming.next().await.map_err(std::io::Error::other)? {
+            Some(batch) => printer.print(&batch).map_err(std::io::Error::other)?,
+            None => return Ok(Some((printer.finish(), None))),
+        };
+        Ok::<_, std::io::Error>(Some((printed, Some((coming, printer)))))
+    });
+    let all = stream::once(async { Ok(begun) }).chain(rest);
+    Ok((media, Body::from_stream(all)).into_response())
+}
+
+fn unprintable(error: anyhow::Error) -> QueryError {
+    QueryError { fault: Fault::Data, message: format!("{error:#}"), hint: None }
 }
 
 fn failed(error: &QueryError) -> Response {
@@ -170,6 +205,7 @@ fn failed(error: &QueryError) -> Response {
         Fault::Statement => StatusCode::BAD_REQUEST,
         Fault::Limit => StatusCode::UNPROCESSABLE_ENTITY,
         Fault::Data => StatusCode::INTERNAL_SERVER_ERROR,
+        Fault::Busy => StatusCode::SERVICE_UNAVAILABLE,
     };
     refuse(status, &error.message, error.hint.as_deref())
 }

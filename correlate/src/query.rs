@@ -7,6 +7,7 @@
 pub mod ask;
 mod catalog;
 mod guard;
+mod keeper;
 mod times;
 mod worker;
 
@@ -15,8 +16,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::ask::{Answer, ask};
+pub use self::ask::{Answer, Coming, ask, begin};
 pub use self::catalog::{VIEWS, View, view_names};
+pub use self::keeper::Places;
 pub use self::worker::work;
 
 /// One question, and how much it may cost.
@@ -28,6 +30,9 @@ pub struct Question {
     pub sql: String,
     /// What it may cost.
     pub limits: Limits,
+    /// Where rows go that do not fit into memory; none where nothing can be written.
+    #[serde(default)]
+    pub spill: Option<PathBuf>,
 }
 
 /// What a query may cost; more is an error that says so.
@@ -39,11 +44,18 @@ pub struct Limits {
     pub memory: u64,
     /// Rows of the answer.
     pub max_rows: usize,
+    /// Bytes of the answer, as Arrow IPC.
+    pub max_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(30), memory: 1 << 30, max_rows: 100_000 }
+        Self {
+            timeout: Duration::from_secs(30),
+            memory: 1 << 30,
+            max_rows: 100_000,
+            max_bytes: 512 << 20,
+        }
     }
 }
 
@@ -68,6 +80,8 @@ pub enum Fault {
     Limit,
     /// The data directory's.
     Data,
+    /// Nobody's: others ask too much at once.
+    Busy,
 }
 
 impl QueryError {
@@ -77,6 +91,10 @@ impl QueryError {
 
     pub(crate) fn limit(message: impl Into<String>, hint: &str) -> Self {
         Self { fault: Fault::Limit, message: message.into(), hint: Some(hint.to_owned()) }
+    }
+
+    pub(crate) fn busy(message: impl Into<String>, hint: &str) -> Self {
+        Self { fault: Fault::Busy, message: message.into(), hint: Some(hint.to_owned()) }
     }
 
     pub(crate) fn data(message: impl Into<String>, hint: &str) -> Self {

@@ -68,6 +68,24 @@ pub fn csv(text: &str) -> String {
     format!("\"{guard}{}\"", safe.replace('"', "\"\""))
 }
 
+/// For JSON that people look at: JSON as it is written, with what is not seen as `\u....`. Such characters stand
+/// between quotes only, so the value stays the same.
+/// <https://www.rfc-editor.org/rfc/rfc8259#section-7>
+#[must_use]
+pub fn json(written: &str) -> String {
+    let mut safe = String::with_capacity(written.len());
+    for c in written.chars() {
+        if c == '\n' || !is_hidden(c) {
+            safe.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            safe.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    safe
+}
+
 /// One word of a shell command, quoted where it has to be. A word that may begin with a dash has to
 /// stand behind `--`, or the program reads it as an option.
 #[must_use]

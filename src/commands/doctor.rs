@@ -17,6 +17,7 @@ use crate::commands::query::limits;
 use crate::data_dir::{KnownLoss, losses, readable_lake, silences};
 use crate::failure::Failure;
 use crate::hint;
+use crate::out;
 use crate::render::Output;
 use crate::sql::Lake;
 
@@ -40,7 +41,7 @@ pub(crate) async fn doctor(data_dir: &Path, args: &DoctorArgs) -> Result<ExitCod
     advice.extend(losses(data_dir).iter().rev().map(lost));
     let mut out = crate::out::lock();
     if args.output != Output::Table {
-        writeln!(out, "{:#}", doctor::facts(&sources, &advice))?;
+        writeln!(out, "{}", out::json(&doctor::facts(&sources, &advice)))?;
         return Ok(code);
     }
     writeln!(out, "Sources")?;

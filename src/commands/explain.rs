@@ -14,6 +14,7 @@ use crate::cli::{ExplainArgs, WhoArgs};
 use crate::commands::query::limits;
 use crate::data_dir::readable_lake;
 use crate::failure::Failure;
+use crate::out;
 use crate::render::Output;
 use crate::sql::Lake;
 
@@ -38,7 +39,7 @@ pub(crate) async fn explain(data_dir: &Path, args: &ExplainArgs) -> Result<ExitC
     if args.output == Output::Table {
         write!(out, "{}", explanation(&found, 0))?;
     } else {
-        writeln!(out, "{:#}", facts(&found))?;
+        writeln!(out, "{}", out::json(&facts(&found)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -67,7 +68,7 @@ async fn mapping(lake: &Lake, args: &ExplainArgs) -> Result<ExitCode, Failure> {
     if args.output != Output::Table {
         let from = mapping.iter().map(|line| (line.column.to_owned(), json!(line.from))).collect();
         let from = Value::Object(from);
-        writeln!(out, "{:#}", json!({ "format": format, "row": row, "from": from }))?;
+        writeln!(out, "{}", out::json(&json!({ "format": format, "row": row, "from": from })))?;
         return Ok(ExitCode::SUCCESS);
     }
     writeln!(out, "read as {format}")?;
@@ -100,7 +101,7 @@ pub(crate) async fn who(data_dir: &Path, args: &WhoArgs) -> Result<ExitCode, Fai
     if args.output == Output::Table {
         write!(out, "{}\n{}", escape::visible(&found.identity), lines(&found.lines, 0))?;
     } else {
-        writeln!(out, "{:#}", found.facts)?;
+        writeln!(out, "{}", out::json(&found.facts))?;
     }
     Ok(ExitCode::SUCCESS)
 }

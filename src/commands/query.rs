@@ -19,7 +19,8 @@ pub(crate) async fn query(data_dir: &Path, args: &QueryArgs) -> Result<ExitCode,
 }
 
 pub(crate) fn limits(args: LimitArgs) -> Limits {
-    Limits { timeout: args.timeout, memory: args.memory, max_rows: args.max_rows }
+    let LimitArgs { timeout, memory, max_rows } = args;
+    Limits { timeout, memory, max_rows, ..Limits::default() }
 }
 
 /// The worker: errors go to standard error as one line of JSON, which the asker reads.

@@ -18,6 +18,7 @@ mod lost_parts;
 mod lost_permissions;
 mod meshes;
 mod program;
+mod queries;
 mod quiet;
 mod readers;
 mod recordings;

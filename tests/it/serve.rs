@@ -92,6 +92,10 @@ impl Running {
         assert!(killed.expect("kill").success());
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn url(&self, door: &str, path: &str) -> String {
         format!("http://{}{path}", self.doors[door].as_str().expect("an address"))
     }

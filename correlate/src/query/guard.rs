@@ -102,6 +102,7 @@ pub(crate) fn plan(plan: &LogicalPlan) -> Result<(), QueryError> {
             LogicalPlan::Statement(_) => "settings",
             LogicalPlan::RecursiveQuery(_) => "WITH RECURSIVE",
             LogicalPlan::Extension(_) => "extensions",
+            LogicalPlan::TableScan(scan) if is_settings(scan.table_name.table()) => "settings",
             _ => return Ok(TreeNodeRecursion::Continue),
         };
         refused = Some(name);
@@ -113,6 +114,11 @@ pub(crate) fn plan(plan: &LogicalPlan) -> Result<(), QueryError> {
             .with_hint("only reading is offered: SELECT, EXPLAIN, DESCRIBE, SHOW TABLES")),
         (Err(error), None) => Err(QueryError::statement(format!("planning: {error}"))),
     }
+}
+
+/// Whether a table of `information_schema` tells how this program is set up.
+fn is_settings(table: &str) -> bool {
+    table.eq_ignore_ascii_case("df_settings")
 }
 
 /// Takes away every function that is not offered, so that a name that is left is an allowed one.

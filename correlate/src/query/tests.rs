@@ -100,10 +100,14 @@ impl AsyncDB for Here {
 }
 
 async fn ask_here(lake: &Path, sql: &str, limits: Limits) -> Result<Answer, QueryError> {
-    let question = Question { lake: lake.to_owned(), sql: sql.to_owned(), limits };
+    let (lake, sql) = (lake.to_owned(), sql.to_owned());
     let mut bytes = Vec::new();
-    answer(&question, &mut bytes).await?;
-    ask::decode(&bytes)
+    answer(&Question { lake, sql, limits, spill: None }, &mut bytes).await?;
+    let reader =
+        arrow_ipc::reader::StreamReader::try_new(bytes.as_slice(), None).expect("a stream");
+    let schema = reader.schema();
+    let batches = reader.collect::<Result<Vec<_>, _>>().expect("batches");
+    Ok(Answer { schema, batches })
 }
 
 /// Scenario: every statement of `tests/slt`.
@@ -210,4 +214,18 @@ async fn too_many_rows_are_an_error() {
     let error =
         ask_here(dir.path(), "SELECT time FROM accesses", limits).await.expect_err("too many");
     assert_eq!(error.to_string(), "the answer has more than 3 rows");
+}
+
+/// Scenario: an answer with more bytes than may be.
+/// Guarantees: the worker ends it with an error that says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_bytes_are_an_error() {
+    let dir = tempfile::tempdir().expect("a directory");
+    lake(dir.path()).await;
+    let limits = Limits { max_bytes: 1_000, ..Limits::default() };
+    let error = ask_here(dir.path(), "SELECT * FROM accesses", limits).await.expect_err("too many");
+    assert_eq!(
+        (error.fault, error.message.as_str()),
+        (Fault::Limit, "the answer has more than 0 MiB")
+    );
 }

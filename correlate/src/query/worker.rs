@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow_ipc::writer::StreamWriter;
 use datafusion::error::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -16,6 +17,8 @@ use crate::query::{Limits, QueryError, Question, catalog, guard, times};
 
 /// Planning recurses over expressions; this much stack carries every statement that the guard lets through.
 const STACK_BYTES: usize = 64 << 20;
+/// What one query may spill to the disk.
+const SPILLED_BYTES: u64 = 512 << 20;
 /// Memory of the program itself, before a query needs any.
 const PROGRAM_BYTES: u64 = 2 << 30;
 
@@ -59,7 +62,7 @@ fn cap_memory(limits: Limits) {
 
 pub(super) async fn answer(question: &Question, mut output: impl Write) -> Result<(), QueryError> {
     let statement = guard::statement(&question.sql)?;
-    let context = context(question.limits).map_err(|error| explain(&error, question.limits))?;
+    let context = context(question).map_err(|error| explain(&error, question.limits))?;
     catalog::open(&context, &question.lake, &statement).await?;
     let explain = |error: DataFusionError| explain(&error, question.limits);
     let plan = context.state().create_logical_plan(&question.sql).await.map_err(explain)?;
@@ -70,6 +73,7 @@ pub(super) async fn answer(question: &Question, mut output: impl Write) -> Resul
     let lost = |error: &dyn std::fmt::Display| {
         QueryError::data(format!("sending the answer: {error}"), "the reader went away")
     };
+    let mut output = Counted { to: &mut output, bytes: 0 };
     let mut writer = StreamWriter::try_new(&mut output, &schema).map_err(|error| lost(&error))?;
     let mut rows = 0;
     while let Some(batch) = stream.next().await {
@@ -79,14 +83,48 @@ pub(super) async fn answer(question: &Question, mut output: impl Write) -> Resul
             let message = format!("the answer has more than {} rows", question.limits.max_rows);
             return Err(QueryError::limit(message, "add a LIMIT or a WHERE, or raise --max-rows"));
         }
+        let bytes = writer.get_ref().bytes + batch.get_array_memory_size() as u64;
+        if bytes > question.limits.max_bytes {
+            let most = question.limits.max_bytes >> 20;
+            let message = format!("the answer has more than {most} MiB");
+            return Err(QueryError::limit(
+                message,
+                "name the columns that you need, or add a LIMIT",
+            ));
+        }
         writer.write(&batch).map_err(|error| lost(&error))?;
     }
     writer.finish().map_err(|error| lost(&error))
 }
 
-fn context(limits: Limits) -> Result<SessionContext, DataFusionError> {
-    let memory = usize::try_from(limits.memory).unwrap_or(usize::MAX);
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(memory)));
+/// Counts what is written.
+struct Counted<W> {
+    to: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        let written = self.to.write(buffer)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
+    }
+}
+
+fn context(question: &Question) -> Result<SessionContext, DataFusionError> {
+    let memory = usize::try_from(question.limits.memory).unwrap_or(usize::MAX);
+    let mode = match &question.spill {
+        Some(spill) => DiskManagerMode::Directories(vec![spill.clone()]),
+        None => DiskManagerMode::Disabled,
+    };
+    let disk = DiskManagerBuilder::default().with_mode(mode);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
+        .with_disk_manager_builder(disk.with_max_temp_directory_size(SPILLED_BYTES));
     let config = SessionConfig::new()
         .with_information_schema(true)
         .with_target_partitions(2)

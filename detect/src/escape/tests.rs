@@ -44,6 +44,17 @@ fn hostile_texts_lose_their_power() {
     check(sql, "' OR 1=1; --", "''' OR 1=1; --'");
 }
 
+/// Scenario: JSON as it is written, with characters that are not seen, below and beyond the first plane.
+/// Guarantees: none is left, and the value is the same.
+#[test]
+fn json_hides_nothing() {
+    check(json, "{\n \"a\": \"\u{202e}x\u{9b}\u{7f}\"}", "{\n \"a\": \"\\u202ex\\u009b\\u007f\"}");
+    let value = serde_json::json!({ "a": "tag \u{e0041}\u{feff} end \u{1f600}" });
+    let shown = json(&value.to_string());
+    assert!(shown.chars().all(|c| !is_hidden(c)), "{shown}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), value);
+}
+
 /// Scenario: text that is too long for its place.
 /// Guarantees: the result fits, and says how long the whole is.
 #[test]
