@@ -1,6 +1,6 @@
 //! Tells people what is owed: what is due goes out, what came of it is settled and reported.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use durward_detect::alert::SlackRoute;
@@ -16,13 +16,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Runs until it is dropped; whatever is then not told stays owed on disk.
 pub(crate) async fn run(
     outbox: SharedOutbox,
-    route: Arc<SlackRoute>,
+    mut route: SlackRoute,
     clock: Clock,
     report: mpsc::Sender<Delivery>,
 ) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let due = outbox.lock().unwrap_or_else(PoisonError::into_inner).due(clock());
+        if !due.is_empty()
+            && let Err(error) = route.read_again()
+        {
+            let error = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(
+                error,
+                "the URL of Slack's webhook cannot be read again; the one before counts"
+            );
+        }
         for due in due {
             let delivery = route.deliver(&due.alert, due.attempt, clock()).await;
             crash::point("alert_told");

@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Care, Pipeline, Telling};
 use crate::reload::Reload;
 use crate::store::Store;
-use crate::{clock, deliver, descriptors, web};
+use crate::{clock, deliver, descriptors, reload, web};
 
 /// How many doors there are.
 const DOORS: u64 = 5;
@@ -77,7 +77,8 @@ impl Server {
         let dir = DataDir::take(path)?;
         let clock = clock::system();
         let keys = Arc::new(Keys::open(dir.path())?);
-        let token = Keys::upload_token(dir.path())?;
+        Keys::upload_token(dir.path())?;
+        let data_dir = dir.path().to_owned();
         let outbox = match &route {
             Some(_) => Some(Arc::new(Mutex::new(Outbox::open(&dir.outbox(), pace)?))),
             None => None,
@@ -107,6 +108,7 @@ impl Server {
         let reading = IntakeSettings {
             default_cluster: config.default_cluster.clone(),
             issuers: settings.issuers,
+            senders: settings.senders,
             trusted_proxies: settings.trusted_proxies,
             limits: Limits::of_connections(descriptors::connections(descriptors::raise(), DOORS)),
             ..IntakeSettings::default()
@@ -117,13 +119,14 @@ impl Server {
         let admin = Admin { metrics, log: Arc::clone(&log), ready: Arc::clone(&ready) };
         let hosts = |door: &Door| Hosts::of_door(false, &door.hosts);
         let admin = admin::router(admin, hosts(&config.listen.admin));
-        let upload = upload::router(intake.clone(), &token);
+        let upload = upload::router(intake.clone(), &data_dir);
         let web = web::router(lake, upload, hosts(&config.listen.web));
         let doors = open(listeners, &config, &settings.tls, &intake, web, admin)?;
         let mut helpers = JoinSet::new();
         helpers.spawn(tick(Arc::clone(&log)));
+        helpers.spawn(reload::watch(settings.tls));
         if let (Some(outbox), Some(route)) = (outbox, route) {
-            helpers.spawn(deliver::run(outbox, Arc::new(route), clock, pipeline.deliveries()));
+            helpers.spawn(deliver::run(outbox, route, clock, pipeline.deliveries()));
         }
         let reload = Some(reload);
         Ok(Self { addresses, intake, last_alert, pipeline, log, doors, helpers, ready, reload })
@@ -305,7 +308,6 @@ fn otlp(name: &str, door: &Door, tls: Option<DoorTls>) -> OtlpSettings {
     OtlpSettings {
         source: name.into(),
         cluster: door.cluster.clone(),
-        client_clusters: door.client_clusters.clone(),
         tls,
         hosts: door.hosts.clone(),
     }

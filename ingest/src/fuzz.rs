@@ -68,6 +68,7 @@ fn with_context(run: impl FnOnce(&Context<'_>)) {
         trusted_proxies: &[],
         default_cluster: None,
         issuers: &const { BTreeMap::new() },
+        speaker: None,
     });
 }
 

@@ -83,6 +83,11 @@ impl Broken {
         Self { bytes: item.to_vec(), failure, position }
     }
 
+    /// An item of a cluster that its sender may not speak for.
+    fn not_its_cluster(item: &[u8], index: usize) -> Self {
+        Self::new(item, super::not_its_cluster(), index)
+    }
+
     /// An item that is larger than is read.
     fn too_large(item: &[u8], index: usize) -> Self {
         Self::new(item, Failure::new("too_large", "the item is larger than is read"), index)

@@ -60,6 +60,9 @@ fn take<T: Message + Default>(
         Failure::new("not_otlp", "the item does not decode")
             .hint("a text in it may not be UTF-8: see the exporter's log")
     };
+    if taker.is_refused() {
+        return taker.broken(Broken::not_its_cluster(item, index));
+    }
     if item.len() > MAX_ITEM || has_too_many_values(shape, item) {
         return taker.broken(Broken::too_large(item, index));
     }

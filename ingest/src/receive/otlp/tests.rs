@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::super::senders::{Mismatch, Name, Sender, Senders};
 use super::super::{otlp_grpc, otlp_http};
 use super::*;
 use crate::IntakeSettings;
@@ -22,7 +23,6 @@ fn door(cluster: Option<&str>) -> OtlpSettings {
     OtlpSettings {
         source: "otlp".into(),
         cluster: cluster.map(Into::into),
-        client_clusters: BTreeMap::new(),
         tls: None,
         hosts: Vec::new(),
     }
@@ -291,31 +291,83 @@ async fn what_can_never_be_taken_is_told() {
     }
 }
 
-/// Scenario: a door without a cluster and with client certificates, of which one has a cluster.
-/// Guarantees: what comes with that certificate is of that cluster, whatever it claims; with a
-/// cluster for another name only, it is of none.
+/// A resource that names a cluster, with one audit event in a log record, in JSON.
+fn claiming(cluster: Option<&str>) -> String {
+    let event = r#"{"auditID":"a","stage":"ResponseComplete","requestReceivedTimestamp":"2026-11-23T17:56:57Z"}"#;
+    let claim =
+        cluster.map(|name| json!({"key": "k8s.cluster.name", "value": {"stringValue": name}}));
+    let attributes: Vec<Value> = claim.into_iter().collect();
+    json!({"resourceLogs": [{
+        "resource": {"attributes": attributes},
+        "scopeLogs": [{"logRecords": [{"body": {"stringValue": event}}]}],
+    }]})
+    .to_string()
+}
+
+/// Scenario: a sender with one cluster in the map, and one that is not in it, whose common name reads like the
+/// first one's URI, send rows of the first's cluster, of another's and of nobody's, and of none.
+/// Guarantees: the certificate decides; what is another's is a reject, or is kept with what it claimed where
+/// that is configured; who sent it and what it claimed is in the row.
 #[tokio::test]
-async fn client_certificates_name_the_cluster() {
-    for (name, expected) in [("client", Some("shop")), ("other", None)] {
-        let authority = lab::authority();
-        let settings = OtlpSettings {
-            client_clusters: [(name.to_owned(), "shop".to_owned())].into(),
-            tls: Some(authority.door()),
-            ..door(None)
+async fn certificates_decide_the_cluster() {
+    const ID: &str = "spiffe://corp.example/prod";
+    let authority = lab::authority();
+    let of = |mismatch| {
+        let sender = |uri: &str, cluster: &str| Sender {
+            name: Name::Uri(uri.into()),
+            clusters: [cluster.to_owned()].into(),
+            source: Some(format!("{cluster}-otlp")),
         };
-        let open =
-            Open::door(LogSettings::default(), IntakeSettings::default(), |l, intake, close| {
-                otlp_http::serve(l, settings, intake, close)
-            });
+        Senders::new(vec![sender(ID, "prod"), sender("spiffe://corp.example/dev", "dev")], mismatch)
+    };
+    let known = authority.identity_of(&[ID], "x");
+    let forged = authority.identity_of(&[], ID);
+    let subject = format!("subject:CN={ID},O=prod");
+    for (mismatch, identity, claimed, expected) in [
+        (
+            Mismatch::Refuse,
+            &known,
+            Some("prod"),
+            Some((Some("prod"), "prod-otlp", "uri:spiffe://corp.example/prod")),
+        ),
+        (
+            Mismatch::Refuse,
+            &known,
+            None,
+            Some((Some("prod"), "prod-otlp", "uri:spiffe://corp.example/prod")),
+        ),
+        (Mismatch::Refuse, &known, Some("dev"), None),
+        (
+            Mismatch::Keep,
+            &known,
+            Some("dev"),
+            Some((Some("prod"), "prod-otlp", "uri:spiffe://corp.example/prod")),
+        ),
+        (Mismatch::Refuse, &forged, Some("prod"), None),
+        (Mismatch::Keep, &forged, Some("prod"), Some((None, "otlp", subject.as_str()))),
+        (Mismatch::Refuse, &forged, Some("lab"), Some((Some("lab"), "otlp", subject.as_str()))),
+    ] {
+        let settings = OtlpSettings { tls: Some(authority.door()), ..door(None) };
+        let intake = IntakeSettings { senders: of(mismatch), ..IntakeSettings::default() };
+        let open = Open::door(LogSettings::default(), intake, |listener, intake, close| {
+            otlp_http::serve(listener, settings, intake, close)
+        });
         let open = open.await;
-        let url = format!("https://localhost:{}/v1/traces", open.address.port());
-        let client = authority.client(open.address).identity(authority.identity());
-        let sent =
-            client.build().unwrap().post(url).header("content-type", "application/x-protobuf");
-        let answer = sent.body(spans(1).encode_to_vec()).send().await.unwrap();
+        let url = format!("https://localhost:{}/v1/logs", open.address.port());
+        let client = authority.client(open.address).identity(identity.clone()).build().unwrap();
+        let sent = client.post(url).header("content-type", "application/json");
+        let answer = sent.body(claiming(claimed)).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 200);
-        let spans = rows(&open.records()).spans;
-        assert_eq!(spans[0].cluster.as_deref(), expected, "{name}");
+        let found = rows(&open.records());
+        let told = found.accesses.first().map(|access| {
+            assert_eq!(access.claimed_cluster.as_deref(), claimed);
+            (access.cluster.as_deref(), access.source.as_str(), access.sender.as_deref().unwrap())
+        });
+        assert_eq!(told, expected, "{mismatch:?} {claimed:?}");
+        let reasons: Vec<&str> =
+            found.rejects.iter().map(|reject| reject.reason.as_str()).collect();
+        let refused: &[&str] = if expected.is_none() { &["not_its_cluster"] } else { &[] };
+        assert_eq!(reasons, refused);
     }
 }
 
