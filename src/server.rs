@@ -30,6 +30,8 @@ use crate::reload::Reload;
 use crate::store::Store;
 use crate::{clock, deliver, descriptors, reload, web};
 
+/// Connections of the doors for people and their programs at most.
+const FEW: usize = 256;
 /// How many doors there are.
 const DOORS: u64 = 5;
 /// What is in the log when the doors are closed is taken so long; whatever is left the next start takes.
@@ -276,8 +278,9 @@ fn open(
     others.open(otlp_grpc::serve(listeners.otlp_grpc, grpc, intake.clone(), others.closed()));
     let http = otlp("otlp_http", &listen.otlp_http, tls.otlp_http.clone());
     others.open(otlp_http::serve(listeners.otlp_http, http, intake.clone(), others.closed()));
-    others.open(serve::serve(listeners.web, None, web, limits, others.closed()));
-    let served = on_its_own(listeners.admin, admin, limits, last.closed())?;
+    let few = Limits::of_connections(limits.connections.min(FEW));
+    others.open(serve::serve(listeners.web, None, web, few, others.closed()));
+    let served = on_its_own(listeners.admin, admin, few, last.closed())?;
     last.tasks.spawn(async move { served.await.context("holding the admin door open") });
     Ok((last, others))
 }

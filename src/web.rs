@@ -26,7 +26,7 @@ use crate::sql;
 const AT_ONCE: usize = 4;
 /// How long a query waits for a place.
 const PATIENCE: Duration = Duration::from_secs(5);
-const MOST_BODY_BYTES: usize = 1 << 20;
+const MOST_BODY_BYTES: usize = 512 << 10;
 
 const HELP: &str = "Durward answers SQL here:\n\n  curl -H 'Content-Type: application/json' \
     -d '{\"sql\":\"SELECT * FROM incidents\"}' http://HOST:PORT/api/v1/query\n";

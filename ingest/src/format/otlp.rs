@@ -102,6 +102,7 @@ pub(super) fn read_item(
 ) -> Result<(), Failure> {
     if item.bytes.first() != Some(&b'{') {
         let signal = signal_of(&item.bytes)?;
+        weigh_protobuf(signal, &item.bytes, usize::MAX)?;
         return read_protobuf(signal, &item.bytes, context, reading, &mut |_| true);
     }
     let document = document(&item.bytes)?;
@@ -116,12 +117,13 @@ pub(super) fn read_item(
     Ok(())
 }
 
-/// What the rows of a request in protobuf will weigh.
-pub(crate) fn weigh_protobuf(signal: Signal, bytes: &[u8]) -> Result<Weight, Failure> {
-    wire::weigh(signal.shape(), bytes)
+/// What the rows of a request in protobuf will weigh, up to a little more than `most`; what is broken is told
+/// before any of it is read.
+pub(crate) fn weigh_protobuf(signal: Signal, bytes: &[u8], most: usize) -> Result<Weight, Failure> {
+    wire::weigh(signal.shape(), bytes, most)
 }
 
-/// Reads a request in protobuf; `relieve` takes the rows away while there are more to come.
+/// Reads a request in protobuf that was weighed; `relieve` takes the rows away while there are more to come.
 pub(crate) fn read_protobuf(
     signal: Signal,
     bytes: &[u8],

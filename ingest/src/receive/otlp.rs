@@ -197,11 +197,12 @@ impl Door {
         context: &Context<'_>,
         Rows { parts, reading }: &mut Rows,
     ) -> Outcome {
-        let weight = match otlp::weigh_protobuf(signal, plain) {
+        let most = self.intake.settings().rows_bytes;
+        let weight = match otlp::weigh_protobuf(signal, plain, most) {
             Ok(weight) => weight,
             Err(failure) => return Ok(Err(failure)),
         };
-        if weight.bytes > self.intake.settings().rows_bytes {
+        if weight.bytes > most {
             return Err(NotTaken::TooLarge);
         }
         let _alone = self.alone(weight)?;

@@ -218,6 +218,9 @@ impl Batch {
         self.coming = 0;
         for chunk in std::mem::take(&mut self.chunks) {
             for slice in chunk.chunks(AT_ONCE) {
+                if !wanted.is_still() {
+                    return Err(NotTaken);
+                }
                 let items = self.splitter.push(slice);
                 self.read_items(items, wanted)?;
             }

@@ -373,7 +373,7 @@ async fn certificates_decide_the_cluster() {
 
 /// Scenario: requests of some hundred bytes that become millions of records, points, values and copies of a
 /// resource, in protobuf and JSON, by both doors.
-/// Guarantees: each is refused as too large before any of it is made; nothing of it is in the log.
+/// Guarantees: each is refused before any of it is made; no row of it is in the log.
 #[tokio::test]
 async fn what_bytes_become_is_weighed() {
     let door = http(LogSettings::default(), IntakeSettings::default()).await;
@@ -400,15 +400,16 @@ async fn what_bytes_become_is_weighed() {
         ("records", "/v1/logs", protobuf, records.clone(), 413),
         ("points", "/v1/metrics", protobuf, points, 413),
         ("copies of a resource", "/v1/logs", protobuf, copies, 413),
-        ("a resource", "/v1/logs", protobuf, [large, items(b"\x12\0")].concat(), 200),
+        ("a resource", "/v1/logs", protobuf, [large, items(b"\x12\0")].concat(), 400),
         ("records in JSON", "/v1/logs", json, empty(400_000).into_bytes(), 413),
         ("numbers in JSON", "/v1/logs", json, numbers.into_bytes(), 413),
     ] {
         let answer = post(&door, path, kind, "gzip", gzip(&body)).await;
         assert_eq!(answer.status().as_u16(), expected, "{name}");
     }
-    // Scopes without records are nothing, and so is a resource of which there is no record.
-    assert_eq!(rows(&door.records()).logs.len(), 1);
+    // What can never be read is kept as a reject.
+    let found = rows(&door.records());
+    assert_eq!((found.items(), found.rejects.len()), (1, 1));
 
     let door = grpc(LogSettings::default(), IntakeSettings::default()).await;
     let mut frame = vec![0];
@@ -459,6 +460,19 @@ async fn what_one_item_becomes_is_bounded() {
     assert_eq!(found.accesses.len(), 1);
     assert!((20_000..20_010).contains(&found.rejects.len()), "{}", found.rejects.len());
     assert!(found.rejects.iter().any(|reject| reject.reason == "too_many"));
+}
+
+/// Scenario: frames of zstd of a few bytes, which ask for windows of 32 and of 128 MiB.
+/// Guarantees: the first is read, as the Collector's best level writes it; the other is refused.
+#[tokio::test]
+async fn windows_of_zstd_are_bounded() {
+    let door = http(LogSettings::default(), IntakeSettings::default()).await;
+    // Magic number, no flags, the window's exponent less ten, and one last block of two bytes as they are.
+    let frame = |log: u8| [b"\x28\xb5\x2f\xfd\0", &[(log - 10) << 3][..], b"\x11\0\0{}"].concat();
+    for (log, expected) in [(25, 200), (27, 400)] {
+        let answer = post(&door, "/v1/logs", "application/json", "zstd", frame(log)).await;
+        assert_eq!(answer.status().as_u16(), expected, "{log}");
+    }
 }
 
 /// Scenario: bodies that stop coming, by both doors.
