@@ -40,6 +40,11 @@ e2e *args:
     cargo build
     e2e/run.py "${CARGO_TARGET_DIR:-target}/debug/durward" "$@"
 
+# What must hold against hostile clients, in its long form: `just prove bombs`, or all; see e2e/doors.py.
+prove *args:
+    cargo build
+    e2e/doors.py "${CARGO_TARGET_DIR:-target}/debug/durward" "$@" --times 5
+
 # Every fuzz target for so many seconds each; see fuzz/README.md.
 fuzz seconds="60":
     cd fuzz && for target in $(cargo +nightly fuzz list); do cargo +nightly fuzz run -s none "$target" -- -max_total_time="$1" -rss_limit_mb=2048 -timeout=10 || exit 1; done

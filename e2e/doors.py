@@ -149,8 +149,15 @@ def bombs(server):
     found = dict(zip(calls, [answers([call])[0] for call in calls.values()]))
     audit = lambda body: (lambda: request(server.address("audit"), "POST", "/v1/k8s-audit/shop", body))
     found["webhook items of 3 bytes"] = answers([audit(b'{"items":[' + b"{}," * 5_000_000 + b"{}]}")])[0]
+    # Lines that runtimes cut in two bytes each, of which none is the last.
+    found["pieces"] = answers([audit(b'{"stream":"s","log":"{a"}' * 600_000)])[0]
     found["webhook item of numbers"] = answers([audit(b'{"items":[{"x":[' + b"0," * 3_900_000 + b"0]}]}")])[0]
     return {"bombs": found, **good(server)}
+
+def zstd(window_log, content):
+    """A frame that asks for so large a window, and holds what is given as it is."""
+    block = (len(content) << 3 | 1).to_bytes(3, "little")
+    return b"\x28\xb5\x2f\xfd\x00" + bytes([(window_log - 10) << 3]) + block + content
 
 def bombs_at_once(server):
     body = gzip.compress(protobuf(b"\x12\x00" * 30_000_000), 6)
@@ -158,6 +165,8 @@ def bombs_at_once(server):
     batch = b'{"items":[' + b",".join([b'{"x":[' + b"0," * 3_900_000 + b"0]}"] * 2) + b"]}"
     calls = [otlp(server, "logs", body)] * 8 + [otlp(server, "logs", numbers, "application/json")] * 8
     calls += [lambda: request(server.address("audit"), "POST", "/v1/k8s-audit/shop", batch)] * 8
+    windows = {"Content-Type": "application/json", "Content-Encoding": "zstd"}
+    calls += [lambda: request(server.address("otlp_http"), "POST", "/v1/logs", zstd(27, b"{}"), windows)] * 8
     return {"wire_bytes": len(body), "answers": tally(answers(calls)), **good(server)}
 
 def four_bodies(server):
@@ -187,7 +196,8 @@ def silent(server):
             held.append(connect(server.address("audit"), source=f"127.1.{number // 200}.{number % 200 + 1}", timeout=2))
         except OSError:
             break
-    return {"held": len(held), **found, "from_many": good(server, 20)}
+    many = good(server, 20)
+    return {"held": len(held), **found, "from_many": many, "expected": many["good"] == 200}
 
 def declared(server):
     held = []
@@ -210,7 +220,8 @@ def slow(server):
             pass
         head = answer.decode(errors="replace").split("\r\n\r\n")[0].split("\r\n")
         found[door] = [head[0], [line for line in head if line.lower().startswith("retry-after")], round(time.monotonic() - began, 1)]
-    return {"slow": found, **good(server)}
+    expected = all(answer[1] and answer[0].split()[1] in ("429", "503") for answer in found.values())
+    return {"slow": found, "expected": expected, **good(server)}
 
 def heard(server):
     """Refusals of large bodies, sent by a client that only listens when it has sent all."""
@@ -224,7 +235,7 @@ def heard(server):
             found.append(stream.recv(4096).decode(errors="replace").split("\r\n")[0])
         except OSError as error:
             found.append(type(error).__name__)
-    return {"answers": tally(found), **good(server)}
+    return {"answers": tally(found), "expected": set(found) == {"HTTP/1.1 415 Unsupported Media Type"}, **good(server)}
 
 def terminate(server):
     held = []
@@ -273,7 +284,8 @@ def web_page(server):
         "admin, other host": (address("admin"), "/metrics", b"", {"Host": "evil.example"}),
     }
     found = {name: request(where, "GET" if where == address("admin") else "POST", path, body, headers) for name, (where, path, body, headers) in tries.items()}
-    return {"page": {name: f"{status} {headers.get('grpc-status', '')}".strip() for name, (status, headers) in found.items()}, **good(server)}
+    told = {name: f"{status} {headers.get('grpc-status', '')}".strip() for name, (status, headers) in found.items()}
+    return {"page": told, "expected": "200" not in told.values(), **good(server)}
 
 def redial(server):
     """4,000 clients that dial again and again without a certificate, beside one that has one."""
@@ -333,6 +345,7 @@ def main():
     arguments.add_argument("attacks", nargs="*", help=", ".join(ATTACKS))
     arguments.add_argument("--limit-mib", type=int, default=1024)
     arguments.add_argument("--times", type=int, default=1)
+    arguments.add_argument("--livez-ms", type=int, default=200, help="what an answer of /livez may take, on a machine that does nothing else")
     args = arguments.parse_args()
     held = True
     for name in args.attacks or ATTACKS:
@@ -347,7 +360,8 @@ def main():
                 holds = found["code"] == 0 and found["seconds"] <= 25 if name == "terminate" else found["seconds"] <= 2
                 told = {}
             else:
-                holds = told["alive"] and told["livez_over_200_ms"] == 0 and told["livez_failed"] == 0 and found.get("good") in (200, 20)
+                holds = told["alive"] and (told["livez_max_ms"] or 0) <= args.livez_ms and told["livez_failed"] == 0 and found.get("good") in (200, 20)
+                holds = holds and found.pop("expected", True)
             held = held and holds
             print(json.dumps({"attack": name, "holds": holds, **found, **told}), flush=True)
     sys.exit(0 if held else 1)

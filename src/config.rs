@@ -4,6 +4,7 @@
 
 mod exemption;
 mod problem;
+mod sender;
 mod settings;
 mod suggest;
 mod value;
@@ -35,6 +36,11 @@ pub(crate) struct Config {
     pub trusted_proxies: Vec<String>,
     /// Rows that were recorded longer ago are dropped by whole days, such as `90d`; null keeps all.
     pub retention: Option<String>,
+    /// Who may speak for which cluster, by the client's certificate. Nobody else speaks for these clusters.
+    pub senders: Vec<Sender>,
+    /// What becomes of what a sender says of a cluster that is not its own: `refuse`, or `finding`, which keeps it
+    /// under no cluster or the sender's only one.
+    pub sender_mismatch: Mismatch,
     /// The doors.
     pub listen: Listen,
     /// How people are told by Slack.
@@ -51,6 +57,8 @@ impl Default for Config {
             clusters: BTreeMap::new(),
             trusted_proxies: Vec::new(),
             retention: None,
+            senders: Vec::new(),
+            sender_mismatch: Mismatch::Refuse,
             listen: Listen::default(),
             slack: Slack::default(),
             detect: Detect::default(),
@@ -64,6 +72,36 @@ impl Default for Config {
 pub(crate) struct Cluster {
     /// The issuer of its `ServiceAccount` tokens, by which clouds name it.
     pub issuer: String,
+}
+
+/// One sender, by exactly one name in its certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sender {
+    /// A URI among its subject alternative names, such as a SPIFFE ID.
+    #[serde(default)]
+    pub uri: Option<String>,
+    /// A DNS name among them.
+    #[serde(default)]
+    pub dns: Option<String>,
+    /// Its whole subject, such as `CN=kube-apiserver,O=prod`, in the order of the certificate.
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// The clusters that it may speak for.
+    pub clusters: Vec<String>,
+    /// The source that its rows are booked under; that of the door if absent.
+    #[serde(default)]
+    pub source: Option<String>,
+}
+
+/// What becomes of what a sender says of a cluster that is not its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mismatch {
+    /// It is refused.
+    Refuse,
+    /// It is kept, and told as a finding.
+    Finding,
 }
 
 /// The doors; all on loopback unless configured.
@@ -89,7 +127,6 @@ impl Default for Listen {
             tls: None,
             hosts: Vec::new(),
             cluster: None,
-            client_clusters: BTreeMap::new(),
         };
         Self {
             audit: on(8443),
@@ -114,12 +151,9 @@ pub(crate) struct Door {
     /// proxy; others are refused, since a page in a browser may have sent them.
     #[serde(default)]
     pub hosts: Vec<String>,
-    /// Cluster of everything that arrives here; the webhook has it in its path instead.
+    /// OTLP: cluster of everything that arrives here from who is in no map of `senders`.
     #[serde(default)]
     pub cluster: Option<String>,
-    /// OTLP: clusters by a name in the client's certificate (URI, DNS or common name), where `cluster` is null.
-    #[serde(default)]
-    pub client_clusters: BTreeMap<String, String>,
 }
 
 /// TLS of one door.

@@ -1,6 +1,6 @@
 //! Tells people what is owed: what is due goes out, what came of it is settled and reported.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use durward_detect::alert::{SlackRoute, deliver, storm};
@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Runs until it is dropped; whatever is then not told stays owed on disk.
 pub(crate) async fn run(
     outbox: SharedOutbox,
-    route: Arc<SlackRoute>,
+    mut route: SlackRoute,
     clock: Clock,
     report: mpsc::Sender<Delivery>,
 ) {
@@ -26,6 +26,13 @@ pub(crate) async fn run(
             tokio::time::sleep(LOOK_EVERY).await;
             continue;
         };
+        if let Err(error) = route.read_again() {
+            let error = format!("{:#}", anyhow::Error::from(error));
+            tracing::warn!(
+                error,
+                "the URL of Slack's webhook cannot be read again; the one before counts"
+            );
+        }
         let told = route.deliver(&message.alert, message.attempt, clock()).await;
         crash::point("alert_told");
         if told.outcome != "delivered" {

@@ -6,8 +6,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use durward_ingest::Log;
+use durward_ingest::receive::DoorTls;
 use durward_schemas::record::Content;
 
 use crate::config::{self, Config, DoorFiles, Settings};
@@ -71,6 +73,34 @@ impl Reload {
 
     pub(crate) fn count(&self, is_accepted: bool) {
         self.metrics.reloaded(is_accepted);
+    }
+}
+
+/// How often files of certificates are looked at: Kubernetes changes those of a mounted Secret by itself.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Reads certificates, keys and authorities again when their files hold something else. Does not end.
+pub(crate) async fn watch(tls: DoorFiles) {
+    let doors = [("audit", tls.audit), ("otlp_grpc", tls.otlp_grpc), ("otlp_http", tls.otlp_http)];
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        for (name, door) in &doors {
+            match door.as_ref().map(DoorTls::read_again) {
+                None | Some(Ok(false)) => {}
+                Some(Ok(true)) => {
+                    tracing::info!("listen.{name}: its certificates changed and are in force")
+                }
+                Some(Err(errors)) => {
+                    for error in errors {
+                        let error = format!("{:#}", anyhow::Error::from(error));
+                        tracing::error!(
+                            error,
+                            "listen.{name}: its certificates changed and cannot be used; those before stay in force"
+                        );
+                    }
+                }
+            }
+        }
     }
 }
 

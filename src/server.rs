@@ -28,8 +28,10 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Care, Pipeline, Telling};
 use crate::reload::Reload;
 use crate::store::Store;
-use crate::{clock, deliver, descriptors, web};
+use crate::{clock, deliver, descriptors, reload, web};
 
+/// Connections of the doors for people and their programs at most.
+const FEW: usize = 256;
 /// How many doors there are.
 const DOORS: u64 = 5;
 /// What is in the log when the doors are closed is taken so long; whatever is left the next start takes.
@@ -80,7 +82,8 @@ impl Server {
         let dir = DataDir::take(path)?;
         let clock = clock::system();
         let keys = Arc::new(Keys::open(dir.path())?);
-        let token = Keys::upload_token(dir.path())?;
+        Keys::upload_token(dir.path())?;
+        let data_dir = dir.path().to_owned();
         let outbox = match &route {
             Some(_) => Some(Arc::new(Mutex::new(Outbox::open(&dir.outbox(), pace)?))),
             None => None,
@@ -119,6 +122,7 @@ impl Server {
         let reading = IntakeSettings {
             default_cluster: config.default_cluster.clone(),
             issuers: settings.issuers,
+            senders: settings.senders,
             trusted_proxies: settings.trusted_proxies,
             limits: Limits::of_connections(descriptors::connections(descriptors::raise(), DOORS)),
             ..IntakeSettings::default()
@@ -129,12 +133,13 @@ impl Server {
         let admin = Admin { metrics, log: Arc::clone(&log), progress, ready: Arc::clone(&ready) };
         let hosts = |door: &Door| Hosts::of_door(false, &door.hosts);
         let admin = admin::router(admin, hosts(&config.listen.admin));
-        let upload = upload::router(intake.clone(), &token);
+        let upload = upload::router(intake.clone(), &data_dir);
         let web = web::router(lake, upload, hosts(&config.listen.web));
         let doors = open(listeners, &config, &settings.tls, &intake, web, admin)?;
         helpers.spawn(tick(Arc::clone(&log)));
+        helpers.spawn(reload::watch(settings.tls));
         if let (Some(outbox), Some(route)) = (outbox, route) {
-            helpers.spawn(deliver::run(outbox, Arc::new(route), clock, pipeline.deliveries()));
+            helpers.spawn(deliver::run(outbox, route, clock, pipeline.deliveries()));
         }
         let reload = Some(reload);
         Ok(Self { addresses, intake, last_alert, pipeline, log, doors, helpers, ready, reload })
@@ -284,8 +289,9 @@ fn open(
     others.open(otlp_grpc::serve(listeners.otlp_grpc, grpc, intake.clone(), others.closed()));
     let http = otlp("otlp_http", &listen.otlp_http, tls.otlp_http.clone());
     others.open(otlp_http::serve(listeners.otlp_http, http, intake.clone(), others.closed()));
-    others.open(serve::serve(listeners.web, None, web, limits, others.closed()));
-    let served = on_its_own(listeners.admin, admin, limits, last.closed())?;
+    let few = Limits::of_connections(limits.connections.min(FEW));
+    others.open(serve::serve(listeners.web, None, web, few, others.closed()));
+    let served = on_its_own(listeners.admin, admin, few, last.closed())?;
     last.tasks.spawn(async move { served.await.context("holding the admin door open") });
     Ok((last, others))
 }
@@ -316,7 +322,6 @@ fn otlp(name: &str, door: &Door, tls: Option<DoorTls>) -> OtlpSettings {
     OtlpSettings {
         source: name.into(),
         cluster: door.cluster.clone(),
-        client_clusters: door.client_clusters.clone(),
         tls,
         hosts: door.hosts.clone(),
     }

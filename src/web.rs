@@ -33,7 +33,7 @@ const MOST_TABLE_BYTES: u64 = 32 << 20;
 const MOST_WHOLE: usize = 1 << 20;
 /// How long a query waits for a place.
 const PATIENCE: Duration = Duration::from_secs(5);
-const MOST_BODY_BYTES: usize = 1 << 20;
+const MOST_BODY_BYTES: usize = 512 << 10;
 
 const HELP: &str = "Durward answers SQL here:\n\n  curl -H 'Content-Type: application/json' \
     -d '{\"sql\":\"SELECT * FROM incidents\"}' http://HOST:PORT/api/v1/query\n";

@@ -69,6 +69,7 @@ fn main() {
         trusted_proxies: &[],
         default_cluster: None,
         issuers: &const { BTreeMap::new() },
+        speaker: None,
     };
     let Some(audit) = paths.next() else { return println!("readers: no file, nothing to measure") };
     kube_audit(&std::fs::read(audit).expect("a file"), &context);

@@ -41,6 +41,7 @@ pub use self::mapping::Mapping;
 use crate::canonical;
 use crate::keys::Keys;
 use crate::network::Network;
+use crate::receive::senders::{Settled, Speaker};
 use crate::redact::mask_unparsed;
 use crate::split::{Fault, Item, Splitter};
 
@@ -72,6 +73,8 @@ pub struct Context<'a> {
     pub default_cluster: Option<&'a str>,
     /// Clusters by the issuer of their `ServiceAccount` tokens, without `https://`.
     pub issuers: &'a BTreeMap<String, String>,
+    /// Who sends it; nobody sends a file.
+    pub speaker: Option<&'a Speaker>,
 }
 
 /// What was read.
@@ -343,6 +346,12 @@ fn read_at_most(format: Format, bytes: &[u8], most: usize, context: &Context<'_>
     reading
 }
 
+/// Why what a sender says of another's cluster is not kept.
+pub(crate) fn not_its_cluster() -> Failure {
+    Failure::new("not_its_cluster", "its sender may not speak for the cluster that it names")
+        .hint("name the cluster at its sender in `senders`, if it may")
+}
+
 /// Why what comes after in an item is not read.
 pub(crate) fn too_many() -> Failure {
     Failure::new("too_many", "the item holds more records than are read of one")
@@ -391,6 +400,27 @@ impl From<serde_json::Error> for Failure {
 }
 
 impl Context<'_> {
+    /// The cluster of what names `claimed`.
+    pub(crate) fn settle(&self, claimed: Option<&str>) -> Settled {
+        let nobody = Speaker::default();
+        self.speaker.unwrap_or(&nobody).settle(self.cluster, claimed, self.default_cluster)
+    }
+
+    /// A cluster that an item names, unless its sender may not speak for it.
+    pub(crate) fn named<'b>(&self, cluster: Option<&'b str>) -> Option<&'b str> {
+        cluster.filter(|cluster| self.speaker.is_none_or(|speaker| speaker.may_name(cluster)))
+    }
+
+    /// Notes who sent accesses, and what cluster they were sent as.
+    pub(crate) fn sign(&self, accesses: &mut [Access], claimed: Option<&str>) {
+        for access in accesses {
+            access.sender = self.speaker.and_then(Speaker::name).map(str::to_owned);
+            if let Some(claimed) = claimed {
+                access.claimed_cluster = Some(claimed.to_owned());
+            }
+        }
+    }
+
     /// The text that ids are hashed over: canonical, and with a constant for each secret.
     pub(crate) fn text_for_ids(&self, content: &Value) -> String {
         let redactor = self.keys.redactor();

@@ -9,7 +9,7 @@ use durward_schemas::record::Content;
 use serde_json::{Value, json};
 
 use crate::format::Failure;
-use crate::format::otlp::{Document, Signal, read_protobuf};
+use crate::format::otlp::{Document, Signal, read_protobuf, weigh_protobuf};
 use crate::{Context, Format, Keys, Reading, read};
 
 /// What is handed an input.
@@ -68,6 +68,7 @@ fn with_context(run: impl FnOnce(&Context<'_>)) {
         trusted_proxies: &[],
         default_cluster: None,
         issuers: &const { BTreeMap::new() },
+        speaker: None,
     });
 }
 

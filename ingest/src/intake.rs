@@ -15,6 +15,7 @@ use crate::keys::Keys;
 use crate::log::{Appended, Appender, Refusal};
 use crate::network::Network;
 use crate::receive::Limits;
+use crate::receive::senders::Senders;
 use crate::room::{Held, Holder, Room};
 
 /// What was handed over to the log with its receipt.
@@ -64,6 +65,8 @@ pub struct IntakeSettings {
     pub default_cluster: Option<String>,
     /// Clusters by the issuer of their `ServiceAccount` tokens, without `https://`.
     pub issuers: BTreeMap<String, String>,
+    /// Who may speak for which cluster.
+    pub senders: Senders,
     /// Bytes that requests under way take at most, as they came and as what is made of them; more is refused
     /// as busy. One client gets half of it.
     pub inflight_bytes: usize,
@@ -94,6 +97,7 @@ impl Default for IntakeSettings {
             trusted_proxies: Vec::new(),
             default_cluster: None,
             issuers: BTreeMap::new(),
+            senders: Senders::default(),
             inflight_bytes: 256 << 20,
             readers: 6,
             rows_bytes: 256 << 20,
@@ -188,6 +192,7 @@ impl Intake {
             trusted_proxies: &self.settings.trusted_proxies,
             default_cluster: self.settings.default_cluster.as_deref(),
             issuers: &self.settings.issuers,
+            speaker: None,
         }
     }
 

@@ -89,6 +89,7 @@ pub(crate) fn with_context<R>(read: impl FnOnce(&Context<'_>) -> R) -> R {
         keys: &KEYS,
         trusted_proxies: &[],
         default_cluster: None,
+        speaker: None,
         issuers: &BTreeMap::from([(
             "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE".to_owned(),
             "shop".to_owned(),
@@ -249,6 +250,7 @@ pub(crate) struct Authority {
     dir: tempfile::TempDir,
     root: String,
     client: String,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
 }
 
 pub(crate) fn authority() -> Authority {
@@ -270,7 +272,7 @@ pub(crate) fn authority() -> Authority {
     for (name, text) in [("ca.pem", &root), ("tls.pem", &certificate), ("tls.key", &key)] {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
-    Authority { dir, root, client: client_certificate + &client_key }
+    Authority { dir, root, client: client_certificate + &client_key, issuer }
 }
 
 impl Authority {
@@ -293,6 +295,21 @@ impl Authority {
     pub(crate) fn client(&self, door: SocketAddr) -> reqwest::ClientBuilder {
         let root = reqwest::Certificate::from_pem(self.root.as_bytes()).unwrap();
         reqwest::Client::builder().tls_certs_only([root]).resolve("localhost", door)
+    }
+
+    /// The certificate and key of a client with these URIs, and this common name and organization.
+    pub(crate) fn identity_of(&self, uris: &[&str], common_name: &str) -> reqwest::Identity {
+        use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+        let key = KeyPair::generate().unwrap();
+        let mut certificate = CertificateParams::new(vec![]).unwrap();
+        let uris = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap()));
+        certificate.subject_alt_names = uris.collect();
+        certificate.distinguished_name = rcgen::DistinguishedName::new();
+        certificate.distinguished_name.push(DnType::CommonName, common_name);
+        certificate.distinguished_name.push(DnType::OrganizationName, "prod");
+        let signed = certificate.signed_by(&key, &self.issuer).unwrap();
+        let pem = signed.pem() + &key.serialize_pem();
+        reqwest::Identity::from_pem(pem.as_bytes()).unwrap()
     }
 
     /// The certificate and key of the client `client`.

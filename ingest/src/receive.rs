@@ -14,6 +14,7 @@ pub mod otlp_grpc;
 pub mod otlp_http;
 pub mod page;
 mod parts;
+pub mod senders;
 pub mod serve;
 pub mod tls;
 pub mod upload;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use durward_detect::RuleFile;
 use durward_detect::alert::{Pace, SlackRoute};
+use durward_ingest::receive::senders::Senders;
 use durward_ingest::receive::{DoorTls, TlsSettings};
 use durward_ingest::{Keys, Network};
 
 use super::problem::Problems;
-use super::{Config, Door, Loaded, exemption, value};
+use super::{Config, Door, Loaded, exemption, sender, value};
 use crate::failure::{Code, Failure};
 use crate::rule_files;
 
@@ -26,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: Vec<Network>,
     /// Clusters by issuer, as clouds name it: without the scheme.
     pub(crate) issuers: BTreeMap<String, String>,
+    /// Who may speak for which cluster.
+    pub(crate) senders: Senders,
     pub(crate) tls: DoorFiles,
 }
 
@@ -46,6 +49,7 @@ impl Settings {
         let rules = rules(config, &mut problems);
         exemption::check(config, &rules, &mut problems);
         let trusted_proxies = networks(config, &mut problems);
+        let senders = sender::senders(config, &mut problems);
         let listen = &config.listen;
         let mut tls = |name, door: &Door| door_tls(name, door, &mut problems);
         let tls = DoorFiles {
@@ -75,6 +79,7 @@ impl Settings {
             route,
             trusted_proxies,
             issuers: issuers(config),
+            senders,
             tls,
             config: config.clone(),
         })

@@ -74,6 +74,9 @@ fn schema_names_every_key() {
     assert_eq!(names("/properties/listen/properties"), keys(default["listen"].clone()));
     assert_eq!(names("/properties/detect/properties"), keys(default["detect"].clone()));
     assert_eq!(names("/properties/slack/properties"), keys(default["slack"].clone()));
+    let sender = "senders: [{uri: \"spiffe://x\", clusters: [a]}]";
+    let sender = serde_saphyr::from_str::<Config>(sender).expect("a sender");
+    assert_eq!(names("/$defs/sender/properties"), keys(plain(&sender)["senders"][0].clone()));
     assert_eq!(names("/$defs/door/properties"), keys(default["listen"]["audit"].clone()));
 }
 
@@ -102,4 +105,39 @@ fn silences_end_when_they_say() {
     }
     let error = silence("two_adresses", "2026-12-31").unwrap_err();
     assert!(error.contains(":4: ") && error.contains("did you mean two_addresses?"), "{error}");
+}
+
+/// Scenario: keys that a door has no use for, and senders that nothing can be known of.
+/// Guarantees: each is refused with its place; what means something is taken.
+#[test]
+fn keys_that_do_nothing_are_refused() {
+    for (text, expected) in [
+        ("listen: {audit: {address: \"127.0.0.1:0\", cluster: a}}", "listen.audit.cluster: "),
+        ("listen: {web: {address: \"127.0.0.1:0\", cluster: a}}", "listen.web.cluster: "),
+        ("listen: {admin: {address: \"127.0.0.1:0\", cluster: a}}", "listen.admin.cluster: "),
+        ("listen: {otlp_grpc: {address: \"127.0.0.1:0\", hosts: [a]}}", "listen.otlp_grpc.hosts: "),
+        (
+            "listen: {audit: {address: \"127.0.0.1:0\", hosts: [a], tls: {cert_file: a, key_file: b}}}",
+            "listen.audit.hosts: ",
+        ),
+        (
+            "listen: {web: {address: \"127.0.0.1:0\", tls: {cert_file: a, key_file: b}}}",
+            "listen.web.tls: ",
+        ),
+        ("senders: [{dns: a.example, clusters: [a]}]", "no door asks for the certificates"),
+        ("senders: [{clusters: [a]}]", "a sender has one name"),
+        ("senders: [{dns: a.example, uri: \"a:b\", clusters: [a]}]", "a sender has one name"),
+        ("senders: [{uri: no-uri, clusters: [a]}]", "a sender has one name"),
+        ("senders: [{dns: a.example, clusters: []}]", "a sender has clusters"),
+        (
+            "senders: [{dns: a.example, clusters: [a]}, {dns: a.example, clusters: [b]}]",
+            "this sender is there twice",
+        ),
+    ] {
+        let told = problems(&format!("version: 1\n{text}\n"));
+        assert!(told.contains(expected), "{text}: {told}");
+    }
+    let hosts =
+        "version: 1\nlisten: {audit: {address: \"127.0.0.1:0\", hosts: [durward.example]}}\n";
+    assert!(loaded(hosts, &[]).is_ok());
 }

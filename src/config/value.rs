@@ -68,6 +68,20 @@ fn reachable(name: &str, door: &Door, problems: &mut Problems) {
             "leave it out",
         );
     }
+    if door.cluster.is_some() && !name.starts_with("otlp") {
+        let hint = match name {
+            "audit" => {
+                "the webhook has it in its path; `senders` says who may speak for which cluster"
+            }
+            _ => "leave it out",
+        };
+        problems.add(
+            &format!("listen.{name}.cluster"),
+            None,
+            "nothing that arrives at this door is of its cluster",
+            hint,
+        );
+    }
     let address = format!("listen.{name}.address");
     let off_loopback = !door.address.ip().is_loopback();
     if matches!(name, "web" | "admin") {

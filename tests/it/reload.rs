@@ -111,7 +111,8 @@ fn certificate(dir: &Path) -> reqwest::Certificate {
     reqwest::Certificate::from_pem(root_pem.as_bytes()).expect("a certificate")
 }
 
-/// Scenario: a door with TLS whose files are replaced: by words, then by another certificate; SIGHUP after each.
+/// Scenario: a door with TLS whose files are replaced: by words, then by another certificate; SIGHUP after each;
+/// then by a third without a word.
 /// Guarantees: words change nothing and are told; with the other certificate only who trusts its authority is heard.
 #[tokio::test]
 async fn certificates_are_read_again() {
@@ -147,5 +148,15 @@ async fn certificates_are_read_again() {
     let second = certificate(&dir);
     assert_eq!(server.reload(), json!({"reloaded": true, "at_next_start": []}));
     assert_eq!((heard(&first).await, heard(&second).await), (0, 200));
+
+    // Kubernetes changes the files of a Secret, and tells nobody.
+    let third = certificate(&dir);
+    for _ in 0..600 {
+        if heard(&third).await == 200 {
+            break;
+        }
+        std::thread::park_timeout(std::time::Duration::from_millis(100));
+    }
+    assert_eq!((heard(&second).await, heard(&third).await), (0, 200));
     assert_eq!(server.stop("-TERM"), Some(0));
 }

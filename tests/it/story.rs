@@ -76,6 +76,7 @@ impl Stage {
             trusted_proxies: &[],
             default_cluster: None,
             issuers: &std::collections::BTreeMap::new(),
+            speaker: None,
         };
         read(format, bytes, &context)
     }

@@ -49,6 +49,8 @@ pub enum RouteError {
 /// A way to people: one incoming webhook of Slack.
 pub struct SlackRoute {
     name: String,
+    /// Where the URL stands.
+    path: PathBuf,
     /// A secret: whoever knows it can post.
     url: Url,
     client: Client,
@@ -76,13 +78,7 @@ impl SlackRoute {
     /// # Errors
     /// If the file cannot be read or holds no URL that may be used.
     pub fn from_file(name: &str, path: &Path) -> Result<Self, RouteError> {
-        let path = path.to_owned();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(source) => return Err(RouteError::File { path, source }),
-        };
-        let url = Url::parse(text.trim()).ok().filter(is_allowed);
-        let url = url.ok_or(RouteError::Url { path })?;
+        let url = read_url(path)?;
         let client = Client::builder()
             .timeout(TIMEOUT)
             // A redirect would carry the alert to somewhere that nobody configured.
@@ -90,7 +86,16 @@ impl SlackRoute {
             .user_agent(concat!("durward/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(RouteError::Client)?;
-        Ok(Self { name: name.to_owned(), url, client })
+        Ok(Self { name: name.to_owned(), path: path.to_owned(), url, client })
+    }
+
+    /// Takes the URL that stands in the file now.
+    ///
+    /// # Errors
+    /// As [`SlackRoute::from_file`]; the URL stays as it is.
+    pub fn read_again(&mut self) -> Result<(), RouteError> {
+        self.url = read_url(&self.path)?;
+        Ok(())
     }
 
     /// Tells an alert; `attempt` counts from 1.
@@ -140,6 +145,17 @@ pub fn of_incident(told: &Delivery, alert: &Alert, attempt: i64) -> Delivery {
         attempt,
         ..told.clone()
     }
+}
+
+/// The URL in a file.
+fn read_url(path: &Path) -> Result<Url, RouteError> {
+    let path = path.to_owned();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) => return Err(RouteError::File { path, source }),
+    };
+    let url = Url::parse(text.trim()).ok().filter(is_allowed);
+    url.ok_or(RouteError::Url { path })
 }
 
 /// Only to hosts that prove who they are, or to this machine.

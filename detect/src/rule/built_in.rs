@@ -109,6 +109,10 @@ pub(crate) const BUILT_IN: &[(&str, &str)] = &[
     ("secrets_listed.yml", include_str!("../../rules/secrets_listed.yml")),
     ("secrets_watched.yml", include_str!("../../rules/secrets_watched.yml")),
     (
+        "sender_names_another_cluster.yml",
+        include_str!("../../rules/sender_names_another_cluster.yml"),
+    ),
+    (
         "spire_administration_refused_to_workload.yml",
         include_str!("../../rules/spire_administration_refused_to_workload.yml"),
     ),

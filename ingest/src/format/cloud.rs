@@ -160,7 +160,8 @@ impl Message {
         }
         let resource = redacted(self.resource);
         let body = body_text(self.body, context);
-        let cluster = self.cluster.or_else(|| context.cluster.map(str::to_owned));
+        let named = context.named(self.cluster.as_deref()).map(str::to_owned);
+        let cluster = named.or_else(|| context.cluster.map(str::to_owned));
         let told = json!([self.trace_id, self.span_id, self.severity, body, attributes, resource]);
         let told = context.text_for_ids(&told);
         Log {

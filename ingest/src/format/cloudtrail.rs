@@ -230,7 +230,8 @@ pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
     session.fill(&mut access);
     // A ServiceAccount is of the cluster whose issuer vouched for it, if the operator said whose it is.
     let issuer = access.identity_realm.as_ref().filter(|_| access.service_account.is_some());
-    access.cluster = issuer.and_then(|issuer| context.issuers.get(issuer)).cloned();
+    let vouched = issuer.and_then(|issuer| context.issuers.get(issuer));
+    access.cluster = context.named(vouched.map(String::as_str)).map(str::to_owned);
     activity(&mut access, fields);
     sources(&mut access, fields, context);
     record.time(&mut access, claim.as_deref(), context);

@@ -279,7 +279,10 @@ impl<'a> Envelope<'a> {
     where
         'a: 'b,
     {
-        let context = Context { cluster: self.context.cluster.or(cluster), ..self.context };
+        let context = Context {
+            cluster: self.context.cluster.or(self.context.named(cluster)),
+            ..self.context
+        };
         Envelope { context, ..*self }
     }
 }

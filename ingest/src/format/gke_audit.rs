@@ -132,7 +132,8 @@ pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
     let cluster = entry.get("resource").and_then(|resource| {
         resource.get("labels")?.get("cluster_name")?.as_str().map(str::to_owned)
     });
-    let context = Context { cluster: context.cluster.or(cluster.as_deref()), ..*context };
+    let context =
+        Context { cluster: context.cluster.or(context.named(cluster.as_deref())), ..*context };
     let received = entry.get("receiveTimestamp").and_then(Value::as_str).and_then(cloud::moment);
     let payload = entry.get("protoPayload");
     let permissions = payload.and_then(|payload| payload.get("authorizationInfo")).cloned();

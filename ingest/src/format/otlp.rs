@@ -83,6 +83,11 @@ impl Broken {
         Self { bytes: item.to_vec(), failure, position }
     }
 
+    /// An item of a cluster that its sender may not speak for.
+    fn not_its_cluster(item: &[u8], index: usize) -> Self {
+        Self::new(item, super::not_its_cluster(), index)
+    }
+
     /// An item that is larger than is read.
     fn too_large(item: &[u8], index: usize) -> Self {
         Self::new(item, Failure::new("too_large", "the item is larger than is read"), index)
@@ -97,6 +102,7 @@ pub(super) fn read_item(
 ) -> Result<(), Failure> {
     if item.bytes.first() != Some(&b'{') {
         let signal = signal_of(&item.bytes)?;
+        weigh_protobuf(signal, &item.bytes, usize::MAX)?;
         return read_protobuf(signal, &item.bytes, context, reading, &mut |_| true);
     }
     let document = document(&item.bytes)?;
@@ -111,12 +117,13 @@ pub(super) fn read_item(
     Ok(())
 }
 
-/// What the rows of a request in protobuf will weigh.
-pub(crate) fn weigh_protobuf(signal: Signal, bytes: &[u8]) -> Result<Weight, Failure> {
-    wire::weigh(signal.shape(), bytes)
+/// What the rows of a request in protobuf will weigh, up to a little more than `most`; what is broken is told
+/// before any of it is read.
+pub(crate) fn weigh_protobuf(signal: Signal, bytes: &[u8], most: usize) -> Result<Weight, Failure> {
+    wire::weigh(signal.shape(), bytes, most)
 }
 
-/// Reads a request in protobuf; `relieve` takes the rows away while there are more to come.
+/// Reads a request in protobuf that was weighed; `relieve` takes the rows away while there are more to come.
 pub(crate) fn read_protobuf(
     signal: Signal,
     bytes: &[u8],

@@ -17,6 +17,9 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// Bytes that are decompressed at a time.
 const STEP: usize = 256 << 10;
 
+/// What zstd may look back: as much as the encoders of the Collector do at their best level.
+const ZSTD_WINDOW: usize = 32 << 20;
+
 /// Why a body could not be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyError {
@@ -152,7 +155,12 @@ pub(super) fn decompress(
     let mut reader: Box<dyn Read + '_> = match encoding {
         "" | "identity" => return Ok(bytes),
         "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(bytes.as_ref())),
-        "zstd" => Box::new(zstd::Decoder::with_buffer(bytes.as_ref()).map_err(broken)?),
+        "zstd" => {
+            room.grow_blocking(ZSTD_WINDOW)?;
+            let mut decoder = zstd::Decoder::with_buffer(bytes.as_ref()).map_err(broken)?;
+            decoder.window_log_max(ZSTD_WINDOW.ilog2()).map_err(broken)?;
+            Box::new(decoder)
+        }
         _ => return Err(BodyError::UnknownEncoding),
     };
     let mut plain = Vec::new();

@@ -1,12 +1,13 @@
 //! Who is at the other end of a connection: the names in its client certificate, which TLS verified.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::objects::{oid_registry, oid2abbrev};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
+use super::senders::Name;
 use crate::room::Holder;
 
 /// The other end of a connection.
@@ -32,27 +33,56 @@ impl Peer {
 /// The names of a client; none without a certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Client {
-    names: Vec<String>,
+    names: Vec<Name>,
 }
 
 impl Client {
-    /// The subject alternative names, then the common names (RFC 5280, 4.2.1.6 and 4.1.2.6).
+    /// The URIs among the subject alternative names, the DNS names among them, and the subject
+    /// (RFC 5280, 4.2.1.6 and 4.1.2.6).
     pub(super) fn of(certificate: Option<&CertificateDer<'_>>) -> Self {
         let parsed = certificate.and_then(|der| X509Certificate::from_der(der).ok());
         let Some((_, certificate)) = parsed else { return Self::default() };
         let alternative = certificate.subject_alternative_name().ok().flatten();
         let alternative = alternative.into_iter().flat_map(|found| &found.value.general_names);
-        let alternative = alternative.filter_map(|name| match name {
-            GeneralName::URI(name) | GeneralName::DNSName(name) => Some((*name).to_owned()),
-            _ => None,
-        });
-        let common = certificate.subject().iter_common_name();
-        let common = common.filter_map(|name| name.as_str().ok().map(str::to_owned));
-        Self { names: alternative.chain(common).collect() }
+        let (mut uris, mut hosts) = (Vec::new(), Vec::new());
+        for name in alternative {
+            match name {
+                GeneralName::URI(name) => uris.push(Name::Uri((*name).to_owned())),
+                GeneralName::DNSName(name) => hosts.push(Name::Dns((*name).to_owned())),
+                _ => {}
+            }
+        }
+        let subject = subject(certificate.subject()).map(Name::Subject);
+        Self { names: uris.into_iter().chain(hosts).chain(subject).collect() }
     }
 
-    /// The cluster that is configured for the first of its names that has one.
-    pub(super) fn cluster<'a>(&self, clusters: &'a BTreeMap<String, String>) -> Option<&'a str> {
-        self.names.iter().find_map(|name| clusters.get(name)).map(String::as_str)
+    #[cfg(test)]
+    pub(super) fn named(names: Vec<Name>) -> Self {
+        Self { names }
     }
+
+    /// Its names, the most telling first.
+    pub(super) fn names(&self) -> &[Name] {
+        &self.names
+    }
+}
+
+/// A subject as `CN=kube-apiserver,O=prod`, in the order of the certificate; what would read like a
+/// part of another kind has a backslash before it. `None` if it says nothing.
+fn subject(name: &X509Name<'_>) -> Option<String> {
+    let registry = oid_registry();
+    let mut parts = Vec::new();
+    for attribute in name.iter_attributes() {
+        let oid = attribute.attr_type();
+        let kind = oid2abbrev(oid, registry).map_or_else(|_| oid.to_id_string(), str::to_owned);
+        let mut part = format!("{kind}=");
+        for character in attribute.as_str().ok()?.chars() {
+            if matches!(character, ',' | '=' | '+' | '\\') {
+                part.push('\\');
+            }
+            part.push(character);
+        }
+        parts.push(part);
+    }
+    (!parts.is_empty()).then(|| parts.join(","))
 }

@@ -1,7 +1,5 @@
 //! What the two OTLP doors share: a body in, the number of rejects or a refusal out.
 
-use std::collections::BTreeMap;
-
 use axum::body::Body;
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -27,10 +25,8 @@ const ALONE: usize = 1 << 20;
 pub struct OtlpSettings {
     /// The source that its rows are booked under.
     pub source: String,
-    /// The cluster of everything that comes by this door, whatever it claims.
+    /// The cluster of everything that comes by this door, whatever it claims, where `senders` say nothing else.
     pub cluster: Option<String>,
-    /// Clusters by a name in the client's certificate, where the door has none of its own.
-    pub client_clusters: BTreeMap<String, String>,
     /// TLS, required where the door is open to more than this machine.
     pub tls: Option<DoorTls>,
     /// Hosts beside loopback that requests may name, where there is no TLS.
@@ -42,7 +38,6 @@ pub struct OtlpSettings {
 pub(super) struct Door {
     pub(super) source: String,
     cluster: Option<String>,
-    client_clusters: BTreeMap<String, String>,
     pub(super) intake: Intake,
 }
 
@@ -125,8 +120,8 @@ type Outcome = Result<Result<(), Failure>, NotTaken>;
 
 impl Door {
     pub(super) fn new(settings: OtlpSettings, intake: Intake) -> Self {
-        let OtlpSettings { source, cluster, client_clusters, tls: _, hosts: _ } = settings;
-        Self { source, cluster, client_clusters, intake }
+        let OtlpSettings { source, cluster, tls: _, hosts: _ } = settings;
+        Self { source, cluster, intake }
     }
 
     /// No room yet for a request of this client.
@@ -162,11 +157,12 @@ impl Door {
     fn read(&self, sent: Sent, mut room: Room, wanted: &Wanted) -> Result<Read, NotTaken> {
         let Sent { signal, coding, encoding, bytes, peer } = sent;
         let received = bytes.len();
-        let most = self.intake.settings().request_bytes;
-        let plain = body::decompress(&encoding, bytes, most, &mut room)?;
-        let cluster =
-            self.cluster.as_deref().or_else(|| peer.client.cluster(&self.client_clusters));
-        let context = self.intake.context(cluster, &self.source);
+        let settings = self.intake.settings();
+        let plain = body::decompress(&encoding, bytes, settings.request_bytes, &mut room)?;
+        let speaker = settings.senders.speaker(&peer.client);
+        let source = speaker.source(&self.source);
+        let context = self.intake.context(self.cluster.as_deref(), source);
+        let context = Context { speaker: Some(&speaker), ..context };
         let mut rows =
             Rows { parts: Parts::new(&self.intake, wanted), reading: Reading::default() };
         let outcome = match coding {
@@ -181,9 +177,10 @@ impl Door {
             reading.rejects.push(context.reject(Format::Otlp, &plain, failure));
         }
         let rejected = parts.rejected + reading.rejects.len();
+        let settled = speaker.settle(self.cluster.as_deref(), None, None);
         let delivery = Delivery {
-            source: &self.source,
-            cluster,
+            source,
+            cluster: settled.cluster.as_deref(),
             kind: Format::Otlp.name(),
             bytes: received,
             items_before: parts.items,
@@ -200,11 +197,12 @@ impl Door {
         context: &Context<'_>,
         Rows { parts, reading }: &mut Rows,
     ) -> Outcome {
-        let weight = match otlp::weigh_protobuf(signal, plain) {
+        let most = self.intake.settings().rows_bytes;
+        let weight = match otlp::weigh_protobuf(signal, plain, most) {
             Ok(weight) => weight,
             Err(failure) => return Ok(Err(failure)),
         };
-        if weight.bytes > self.intake.settings().rows_bytes {
+        if weight.bytes > most {
             return Err(NotTaken::TooLarge);
         }
         let _alone = self.alone(weight)?;

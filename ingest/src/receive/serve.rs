@@ -33,6 +33,11 @@ use super::tls::DoorTls;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Requests on one HTTP/2 connection at the same time.
 const STREAMS: u32 = 128;
+/// Bytes that a connection of HTTP/1.1 holds that nobody has asked for; a head has to fit.
+const MOST_BUFFERED: usize = 64 << 10;
+/// The same of a stream of HTTP/2, and of its connection.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 512 << 10;
 /// A connection without a request under way is waited for at the end, so long.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Rest after an error of `accept`, such as too many open files.
@@ -76,10 +81,16 @@ pub async fn serve(
 
 fn server(limits: Limits) -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(limits.first_within);
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.first_within)
+        .max_buf_size(MOST_BUFFERED);
     server
         .http2()
         .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(KEEP_ALIVE)
         .max_concurrent_streams(STREAMS);
     server

@@ -81,8 +81,16 @@ impl TlsError {
 /// What a door shows to its clients, read from its files. It can be replaced while the door is open.
 #[derive(Clone)]
 pub struct DoorTls {
-    current: Arc<RwLock<TlsAcceptor>>,
+    shown: Arc<RwLock<Shown>>,
     changes: Arc<watch::Sender<u64>>,
+}
+
+/// What is shown, from which files, and what these held when they were last looked at.
+#[derive(Clone)]
+struct Shown {
+    acceptor: TlsAcceptor,
+    files: TlsSettings,
+    seen: blake3::Hash,
 }
 
 impl std::fmt::Debug for DoorTls {
@@ -97,6 +105,8 @@ impl DoorTls {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn load(files: &TlsSettings) -> Result<Self, Vec<TlsError>> {
+        // What changes while they are read is read again.
+        let seen = contents(files);
         let roots = files.client_ca.as_deref().map(roots).transpose();
         let certificates = certificates(&files.certificate);
         let key = PrivateKeyDer::from_pem_file(&files.key)
@@ -110,15 +120,39 @@ impl DoorTls {
                 return Err(wrong.into_iter().flatten().collect());
             }
         };
-        Ok(Self { current: Arc::new(RwLock::new(acceptor)), changes: Arc::default() })
+        let shown = Shown { acceptor, files: files.clone(), seen };
+        Ok(Self { shown: Arc::new(RwLock::new(shown)), changes: Arc::default() })
     }
 
     /// Shows what `other` shows, from the next connection on. Those that are open end when their requests
     /// have: whom they let in may count no more.
     pub fn replace(&self, other: &Self) {
-        let new = other.acceptor();
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
+        let new = other.shown.read().unwrap_or_else(PoisonError::into_inner).clone();
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = new;
         self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Reads the files again, if they hold something else; says whether they did.
+    ///
+    /// # Errors
+    /// What is wrong with them, once for what they hold; what is shown stays as it is.
+    pub fn read_again(&self) -> Result<bool, Vec<TlsError>> {
+        let (files, before) = {
+            let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+            (shown.files.clone(), shown.seen)
+        };
+        let seen = contents(&files);
+        if seen == before {
+            return Ok(false);
+        }
+        match Self::load(&files) {
+            Ok(new) => self.replace(&new),
+            Err(errors) => {
+                self.shown.write().unwrap_or_else(PoisonError::into_inner).seen = seen;
+                return Err(errors);
+            }
+        }
+        Ok(true)
     }
 
     /// When what is shown now has been replaced.
@@ -133,8 +167,18 @@ impl DoorTls {
 
     /// What the next connection is shown.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shown.read().unwrap_or_else(PoisonError::into_inner).acceptor.clone()
     }
+}
+
+/// What the files hold, as one hash; a file that cannot be read holds nothing.
+fn contents(files: &TlsSettings) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for path in [Some(&files.certificate), Some(&files.key), files.client_ca.as_ref()] {
+        let bytes = path.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+        hasher.update(&(bytes.len() as u64).to_le_bytes()).update(&bytes);
+    }
+    hasher.finalize()
 }
 
 fn acceptor(

@@ -6,6 +6,7 @@
 //! full; what was durable when a call broke is recognised when it is sent again.
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use tokio::sync::mpsc;
 use super::files::{FileSettings, FilesError, Ingested, ingest_stream};
 use crate::format::Format;
 use crate::intake::Intake;
+use crate::keys::Keys;
 
 /// Where the door is.
 pub const PATH: &str = "/api/v1/ingest";
@@ -52,13 +54,12 @@ pub struct Asked {
 #[derive(Clone)]
 struct Door {
     intake: Intake,
-    /// A hash of the token, since hashes are compared in constant time.
-    token: Arc<blake3::Hash>,
+    data_dir: Arc<Path>,
 }
 
-/// The route, for the server that holds the data directory of `token`.
-pub fn router(intake: Intake, token: &str) -> Router {
-    let door = Door { intake, token: Arc::new(blake3::hash(token.as_bytes())) };
+/// The route, for the server that holds the data directory, whose token counts as it is there.
+pub fn router(intake: Intake, data_dir: &Path) -> Router {
+    let door = Door { intake, data_dir: data_dir.into() };
     Router::new()
         .route(PATH, post(receive))
         .layer(axum::extract::DefaultBodyLimit::disable())
@@ -73,7 +74,11 @@ async fn receive(
 ) -> Response {
     let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    if blake3::hash(shown.as_bytes()) != *door.token {
+    // Hashes are compared in constant time.
+    let hash = |token: &str| blake3::hash(token.as_bytes());
+    let is_known =
+        Keys::upload_token(&door.data_dir).is_ok_and(|token| hash(shown) == hash(&token));
+    if !is_known {
         let text = "the token of the data directory is missing: use durward ingest --to\n";
         return (StatusCode::UNAUTHORIZED, text).into_response();
     }

@@ -21,10 +21,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::body::{Coming, Room};
 use super::client::Peer;
 use super::page::{Hosts, content_type, guarded};
+use super::senders::Speaker;
 use super::serve;
 use super::tls::DoorTls;
 use crate::format::otlp::{Document, ROW};
-use crate::format::{Format, Reading};
+use crate::format::{Context, Format, Reading, not_its_cluster};
 use crate::intake::{Appending, Delivery, Intake, Wanted};
 use crate::room::Holder;
 use crate::seal;
@@ -94,7 +95,11 @@ async fn receive(
     }
     let within = door.intake.settings().webhook_within;
     let peer = Peer::of(request.extensions());
-    let taken = door.take(&cluster, &peer, request.into_body());
+    let speaker = door.intake.settings().senders.speaker(&peer.client);
+    if speaker.refuses() && speaker.settle(None, Some(&cluster), None).is_mismatch {
+        return door.refuse(&cluster, &peer, &speaker).await;
+    }
+    let taken = door.take(&cluster, &peer, speaker, request.into_body());
     match tokio::time::timeout(within, taken).await {
         Ok(Ok(())) => StatusCode::OK.into_response(),
         Ok(Err(NotTaken)) | Err(_) => {
@@ -111,10 +116,16 @@ fn busy() -> Response {
 
 impl Door {
     /// Reads a batch item by item while it comes, and appends it, a large one in parts.
-    async fn take(&self, cluster: &str, peer: &Peer, body: Body) -> Result<(), NotTaken> {
+    async fn take(
+        &self,
+        cluster: &str,
+        peer: &Peer,
+        speaker: Speaker,
+        body: Body,
+    ) -> Result<(), NotTaken> {
         let holder = peer.holder(&self.source);
         let mut body = Coming::new(body, self.intake.settings());
-        let mut batch = Batch::new(self, cluster, &holder);
+        let mut batch = Batch::new(self, cluster, &holder, speaker);
         let mut is_end = false;
         while !is_end {
             match body.next().await.map_err(|_| NotTaken)? {
@@ -127,6 +138,22 @@ impl Door {
         }
         let appending = self.apart(&holder, move |wanted| batch.finish(wanted)).await?;
         appending.settled().await.map(|_| ()).map_err(|_| NotTaken)
+    }
+
+    /// A batch of another's cluster is not read. That it was sent is kept.
+    async fn refuse(&self, cluster: &str, peer: &Peer, speaker: &Speaker) -> Response {
+        let who = speaker.name().unwrap_or("a client without a certificate");
+        tracing::warn!(who, cluster, address = %peer.address, "a batch of another's cluster was refused");
+        let source = speaker.source(&self.source);
+        let context = self.intake.context(None, source);
+        let told = serde_json::json!({ "sender": who, "claimed_cluster": cluster }).to_string();
+        let reject = context.reject(Format::KubeAudit, told.as_bytes(), &not_its_cluster());
+        let reading = Reading { rejects: vec![reject], ..Reading::default() };
+        if self.intake.append(reading.into_contents()).await.is_err() {
+            self.intake.refuse(&self.source);
+        }
+        (StatusCode::FORBIDDEN, "this sender may not speak for that cluster: see `senders`\n")
+            .into_response()
     }
 
     /// Does what takes long where it stops no door.
@@ -143,7 +170,10 @@ impl Door {
 /// A batch that is coming.
 struct Batch {
     door: Door,
-    cluster: String,
+    /// The cluster that the sender may speak for, and the one that it named.
+    cluster: Option<String>,
+    claimed: String,
+    speaker: Speaker,
     room: Room,
     /// What has come and was not read yet.
     chunks: Vec<Bytes>,
@@ -158,12 +188,14 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(door: &Door, cluster: &str, holder: &Holder) -> Self {
+    fn new(door: &Door, cluster: &str, holder: &Holder, speaker: Speaker) -> Self {
         Self {
             room: Room::new(&door.intake, holder, false),
             items_before: 0,
             door: door.clone(),
-            cluster: cluster.to_owned(),
+            cluster: speaker.settle(None, Some(cluster), None).cluster,
+            claimed: cluster.to_owned(),
+            speaker,
             chunks: Vec::new(),
             coming: 0,
             bytes: 0,
@@ -186,6 +218,9 @@ impl Batch {
         self.coming = 0;
         for chunk in std::mem::take(&mut self.chunks) {
             for slice in chunk.chunks(AT_ONCE) {
+                if !wanted.is_still() {
+                    return Err(NotTaken);
+                }
                 let items = self.splitter.push(slice);
                 self.read_items(items, wanted)?;
             }
@@ -198,8 +233,13 @@ impl Batch {
     fn read_items(&mut self, items: Vec<Item>, wanted: &Wanted) -> Result<(), NotTaken> {
         for item in items {
             let _alone = self.room_to_parse(&item)?;
-            let context = self.door.intake.context(Some(&self.cluster), &self.door.source);
+            let source = self.speaker.source(&self.door.source);
+            let context = self.door.intake.context(self.cluster.as_deref(), source);
+            let context = Context { speaker: Some(&self.speaker), ..context };
+            let before = self.reading.accesses.len();
             Format::KubeAudit.read_item(&item, &context, &mut self.reading);
+            let read = self.reading.accesses.get_mut(before..).unwrap_or_default();
+            context.sign(read, Some(&self.claimed));
             self.weight += ROW + item.bytes.len();
             let is_much = self.reading.items() >= seal::MAX_ROWS || self.weight >= seal::MAX_BYTES;
             if is_much {
@@ -237,8 +277,8 @@ impl Batch {
         let items = batch.splitter.finish();
         batch.read_items(items, wanted)?;
         let delivery = Delivery {
-            source: &batch.door.source,
-            cluster: Some(&batch.cluster),
+            source: batch.speaker.source(&batch.door.source),
+            cluster: batch.cluster.as_deref(),
             kind: Format::KubeAudit.name(),
             bytes: batch.bytes,
             items_before: batch.items_before,

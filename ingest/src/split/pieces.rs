@@ -42,6 +42,7 @@ struct Line {
     carrier: Carrier,
     text: Vec<u8>,
     length: usize,
+    object: Object,
 }
 
 /// What a piece came in.
@@ -130,7 +131,8 @@ impl Pieces {
 impl Line {
     fn begin(first: Item, piece: Piece, max: usize) -> Self {
         let Piece { stream, carrier, text, .. } = piece;
-        let mut line = Self { stream, first, carrier, text: Vec::new(), length: 0 };
+        let object = Object::default();
+        let mut line = Self { stream, first, carrier, text: Vec::new(), length: 0, object };
         line.append(&text, max);
         line
     }
@@ -141,7 +143,9 @@ impl Line {
         match piece.end {
             End::Last => true,
             End::More => false,
-            End::Untold if self.text.starts_with(b"{") => is_closed(&self.text),
+            End::Untold if self.text.starts_with(b"{") => {
+                self.length <= max && self.object.is_closed()
+            }
             End::Untold => piece.text.len() < PIECE,
         }
     }
@@ -150,6 +154,7 @@ impl Line {
         let room = max.saturating_sub(self.length);
         self.text.extend_from_slice(text.get(..room).unwrap_or(text));
         self.length += text.len();
+        self.object.add(text);
         if self.length > max {
             self.text.truncate(HEAD);
         }
@@ -270,25 +275,56 @@ fn cri(line: &[u8]) -> Option<[&[u8]; 4]> {
 
 /// Whether a text is one object, all of it there.
 fn is_closed(text: &[u8]) -> bool {
-    let text = text.trim_ascii();
-    let (mut depth, mut is_in_string, mut is_escaped) = (0_usize, false, false);
-    for (at, byte) in text.iter().enumerate() {
+    let mut object = Object::default();
+    object.add(text);
+    object.is_closed()
+}
+
+/// How far a text that comes in pieces is one object. Each byte is looked at once, however many pieces there are.
+#[derive(Debug, Default)]
+struct Object {
+    depth: usize,
+    is_in_string: bool,
+    is_escaped: bool,
+    /// Its first byte.
+    first: Option<u8>,
+    /// Whether it has ended, and whether something came after that.
+    is_ended: bool,
+    has_more: bool,
+}
+
+impl Object {
+    fn add(&mut self, text: &[u8]) {
+        for &byte in text {
+            if self.is_ended {
+                self.has_more |= !byte.is_ascii_whitespace();
+                continue;
+            }
+            if self.first.is_none() && !byte.is_ascii_whitespace() {
+                self.first = Some(byte);
+            }
+            self.byte(byte);
+        }
+    }
+
+    fn byte(&mut self, byte: u8) {
         match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if is_in_string => is_escaped = true,
-            b'"' => is_in_string = !is_in_string,
-            _ if is_in_string => {}
-            b'{' | b'[' => depth += 1,
+            _ if self.is_escaped => self.is_escaped = false,
+            b'\\' if self.is_in_string => self.is_escaped = true,
+            b'"' => self.is_in_string = !self.is_in_string,
+            _ if self.is_in_string => {}
+            b'{' | b'[' => self.depth += 1,
             b'}' | b']' => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    return at + 1 == text.len() && text.starts_with(b"{");
-                }
+                self.depth = self.depth.saturating_sub(1);
+                self.is_ended = self.depth == 0;
             }
             _ => {}
         }
     }
-    false
+
+    fn is_closed(&self) -> bool {
+        self.is_ended && !self.has_more && self.first == Some(b'{')
+    }
 }
 
 #[cfg(test)]

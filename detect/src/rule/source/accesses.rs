@@ -62,6 +62,14 @@ fields! {
     "status_reason" => "status_reason", |event| text(event.row.status_reason.as_deref());
     "source_ip" => "source_ip", |event| text(event.row.source_ip.as_deref());
     "user_agent" => "user_agent", |event| text(event.row.user_agent.as_deref());
+    "sender" => "sender", |event| text(event.row.sender.as_deref());
+    "claimed_cluster" => "claimed_cluster", |event| text(event.row.claimed_cluster.as_deref());
+    // Whether its sender, whom the door verified, named another cluster than the one it is of.
+    "claimed_cluster_differs" => "claimed_cluster", |event| {
+        let row = event.row;
+        let is_verified = row.sender.is_some() && row.claimed_cluster.is_some();
+        Some(EventValue::Bool(is_verified && row.claimed_cluster != row.cluster))
+    };
     "dry_run" => "dry_run", |event| event.row.dry_run.map(EventValue::Bool);
     "truncated" => "truncated", |event| Some(EventValue::Bool(event.row.truncated));
     "request_object" => "request_object",

@@ -33,7 +33,10 @@ impl Endpoint {
         let account = label("k8s:io.cilium.k8s.policy.serviceaccount=");
         let cluster = label("k8s:io.cilium.k8s.policy.cluster=").map(str::to_owned);
         let named = || fields.get("cluster_name").and_then(Value::as_str).map(str::to_owned);
-        let realm = context.cluster.map(str::to_owned).or(cluster).or_else(named);
+        let realm = context.cluster.map(str::to_owned).or_else(|| {
+            let realm = cluster.or_else(named);
+            context.named(realm.as_deref()).map(str::to_owned)
+        });
         // A node that runs the API server, or an address that is its, is told by that first.
         let api_server = label("reserved:kube-apiserver").map(|_| "kube-apiserver");
         let reserved = api_server.or(label("reserved:"));

@@ -56,6 +56,9 @@ fn take<T: DeserializeOwned>(
     is_large: bool,
     taker: &mut Taker<'_, '_, T>,
 ) {
+    if taker.is_refused() {
+        return taker.broken(Broken::not_its_cluster(item.to_string().as_bytes(), index));
+    }
     if is_large && item.to_string().len() > MAX_ITEM {
         return taker.broken(Broken::too_large(item.to_string().as_bytes(), index));
     }

@@ -13,6 +13,7 @@ use super::attributes::{Attributes, CLAIMED_TIME};
 use crate::canonical;
 use crate::hex;
 use crate::normalize::Timed;
+use crate::receive::senders::Speaker;
 
 /// Owners of pods, the highest first.
 const OWNERS: &[&str] = &[
@@ -27,8 +28,13 @@ const OWNERS: &[&str] = &[
 /// What a resource and a scope say.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
-    /// The listener's cluster, else the claimed one, else the default (DESIGN decision 10).
+    /// The listener's cluster, else the claimed one, else the default (DESIGN decision 10); what the sender may
+    /// speak for decides first.
     pub(crate) cluster: Option<String>,
+    /// The cluster that it names itself.
+    pub(crate) claimed_cluster: Option<String>,
+    /// Whether it is refused, since its sender may not speak for that cluster.
+    pub(crate) is_refused: bool,
     pub(crate) service: Option<String>,
     pub(crate) namespace: Option<String>,
     pub(crate) pod: Option<String>,
@@ -56,19 +62,18 @@ impl Origin {
         let attributes = Attributes::new(resource.attributes, context);
         let scope_fields = scope_fields(scope, context);
         let says = |key: &str| attributes.text(&[key]);
-        let claimed = || says("k8s.cluster.name");
         let namespace = says("k8s.namespace.name");
         let owner = attributes.text(OWNERS);
         let is_container = attributes.get("k8s.container.name").is_some();
         let attributes = Json(attributes.json());
         let scope = scope_json(&scope_fields);
         let told = [Some(attributes.as_str()), scope.as_ref().map(Json::as_str)];
+        let claimed = says("k8s.cluster.name");
+        let settled = context.settle(claimed.as_deref());
         Self {
-            cluster: context
-                .cluster
-                .map(str::to_owned)
-                .or_else(claimed)
-                .or_else(|| context.default_cluster.map(str::to_owned)),
+            is_refused: settled.is_mismatch && context.speaker.is_some_and(Speaker::refuses),
+            cluster: settled.cluster,
+            claimed_cluster: claimed,
             service: says("service.name"),
             workload: namespace.as_ref().zip(owner).map(|(space, name)| format!("{space}/{name}")),
             namespace,

@@ -70,6 +70,11 @@ impl<'a, 'c, T> Taker<'a, 'c, T> {
         self.is_stopped
     }
 
+    /// Whether what follows is refused, since its sender may not speak for its cluster.
+    pub(super) fn is_refused(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.is_refused)
+    }
+
     /// What follows is of this resource and scope.
     pub(super) fn begin(&mut self, resource: Resource, scope: InstrumentationScope) {
         self.flush();
@@ -109,7 +114,10 @@ impl<'a, 'c, T> Taker<'a, 'c, T> {
         let items = std::mem::take(&mut self.items);
         if let (Some(origin), false) = (&self.origin, items.is_empty()) {
             let context = Context { cluster: origin.cluster.as_deref(), ..*self.context };
+            let before = self.reading.accesses.len();
             (self.read)(items, origin, &context, self.reading);
+            let read = self.reading.accesses.get_mut(before..).unwrap_or_default();
+            context.sign(read, origin.claimed_cluster.as_deref());
         }
         self.is_stopped |= !(self.relieve)(self.reading);
     }

@@ -15,7 +15,10 @@ use super::{Broken, MAX_RESOURCE, MAX_VALUES};
 /// Items that have fewer bytes are not counted through: they cannot become much.
 const SMALL: usize = 64 << 10;
 
-/// Hands on the items of a request, behind their resource and scope. In each signal `resource_*` is
+/// What a resource and a scope weigh, also without any item.
+const GROUP: usize = 100;
+
+/// Hands on the items of a request that was weighed, behind their resource and scope. In each signal `resource_*` is
 /// field 1 of the request; in it field 1 is the resource and field 2 the scopes; in these field 1 is
 /// the scope and field 2 the items.
 pub(super) fn take_apart<T: Message + Default>(
@@ -23,8 +26,6 @@ pub(super) fn take_apart<T: Message + Default>(
     bytes: &[u8],
     taker: &mut Taker<'_, '_, T>,
 ) -> Result<(), Failure> {
-    // What is broken is refused before any of it is kept.
-    weigh(shape, bytes)?;
     for of_resource in messages(bytes, 1) {
         let of_resource = of_resource?;
         let resource_bytes = first(of_resource)?;
@@ -60,6 +61,9 @@ fn take<T: Message + Default>(
         Failure::new("not_otlp", "the item does not decode")
             .hint("a text in it may not be UTF-8: see the exporter's log")
     };
+    if taker.is_refused() {
+        return taker.broken(Broken::not_its_cluster(item, index));
+    }
     if item.len() > MAX_ITEM || has_too_many_values(shape, item) {
         return taker.broken(Broken::too_large(item, index));
     }
@@ -69,27 +73,35 @@ fn take<T: Message + Default>(
     }
 }
 
-/// What the rows of a request will weigh, resource attributes in each of them.
-pub(super) fn weigh(shape: Shape, bytes: &[u8]) -> Result<Weight, Failure> {
+/// What the rows of a request will weigh, resource attributes in each of them; looked at no further where it
+/// is more than `most`. What is broken is told before any of it is kept.
+pub(super) fn weigh(shape: Shape, bytes: &[u8], most: usize) -> Result<Weight, Failure> {
     let mut weight = Weight::default();
     for of_resource in messages(bytes, 1) {
         let of_resource = of_resource?;
         let resource = first(of_resource)?.unwrap_or_default();
         let of_each = resource.len();
+        if of_each > MAX_RESOURCE || has_too_many_values(Shape::Resource, resource) {
+            return Err(too_large());
+        }
+        weight.add(GROUP);
         for of_scope in messages(of_resource, 2) {
+            if weight.bytes > most {
+                return Ok(weight);
+            }
+            weight.add(GROUP);
             let of_scope = of_scope?;
             let scope = first(of_scope)?.unwrap_or_default();
-            if of_each > MAX_RESOURCE
-                || scope.len() > MAX_RESOURCE
-                || has_too_many_values(Shape::Resource, resource)
-                || has_too_many_values(Shape::Scope, scope)
-            {
+            if scope.len() > MAX_RESOURCE || has_too_many_values(Shape::Scope, scope) {
                 return Err(too_large());
             }
             for item in messages(of_scope, 2) {
                 let item = item?;
                 let (rows, beside) = rows(shape, item);
                 let of_row = ROW + of_each + scope.len() + beside;
+                if weight.bytes > most {
+                    return Ok(weight);
+                }
                 weight.largest = weight.largest.max(item.len());
                 weight.add(of_row.saturating_mul(rows).saturating_add(item.len()));
             }

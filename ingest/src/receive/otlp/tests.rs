@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::super::senders::{Mismatch, Name, Sender, Senders};
 use super::super::{otlp_grpc, otlp_http};
 use super::*;
 use crate::IntakeSettings;
@@ -22,7 +23,6 @@ fn door(cluster: Option<&str>) -> OtlpSettings {
     OtlpSettings {
         source: "otlp".into(),
         cluster: cluster.map(Into::into),
-        client_clusters: BTreeMap::new(),
         tls: None,
         hosts: Vec::new(),
     }
@@ -291,37 +291,89 @@ async fn what_can_never_be_taken_is_told() {
     }
 }
 
-/// Scenario: a door without a cluster and with client certificates, of which one has a cluster.
-/// Guarantees: what comes with that certificate is of that cluster, whatever it claims; with a
-/// cluster for another name only, it is of none.
+/// A resource that names a cluster, with one audit event in a log record, in JSON.
+fn claiming(cluster: Option<&str>) -> String {
+    let event = r#"{"auditID":"a","stage":"ResponseComplete","requestReceivedTimestamp":"2026-11-23T17:56:57Z"}"#;
+    let claim =
+        cluster.map(|name| json!({"key": "k8s.cluster.name", "value": {"stringValue": name}}));
+    let attributes: Vec<Value> = claim.into_iter().collect();
+    json!({"resourceLogs": [{
+        "resource": {"attributes": attributes},
+        "scopeLogs": [{"logRecords": [{"body": {"stringValue": event}}]}],
+    }]})
+    .to_string()
+}
+
+/// Scenario: a sender with one cluster in the map, and one that is not in it, whose common name reads like the
+/// first one's URI, send rows of the first's cluster, of another's and of nobody's, and of none.
+/// Guarantees: the certificate decides; what is another's is a reject, or is kept with what it claimed where
+/// that is configured; who sent it and what it claimed is in the row.
 #[tokio::test]
-async fn client_certificates_name_the_cluster() {
-    for (name, expected) in [("client", Some("shop")), ("other", None)] {
-        let authority = lab::authority();
-        let settings = OtlpSettings {
-            client_clusters: [(name.to_owned(), "shop".to_owned())].into(),
-            tls: Some(authority.door()),
-            ..door(None)
+async fn certificates_decide_the_cluster() {
+    const ID: &str = "spiffe://corp.example/prod";
+    let authority = lab::authority();
+    let of = |mismatch| {
+        let sender = |uri: &str, cluster: &str| Sender {
+            name: Name::Uri(uri.into()),
+            clusters: [cluster.to_owned()].into(),
+            source: Some(format!("{cluster}-otlp")),
         };
-        let open =
-            Open::door(LogSettings::default(), IntakeSettings::default(), |l, intake, close| {
-                otlp_http::serve(l, settings, intake, close)
-            });
+        Senders::new(vec![sender(ID, "prod"), sender("spiffe://corp.example/dev", "dev")], mismatch)
+    };
+    let known = authority.identity_of(&[ID], "x");
+    let forged = authority.identity_of(&[], ID);
+    let subject = format!("subject:CN={ID},O=prod");
+    for (mismatch, identity, claimed, expected) in [
+        (
+            Mismatch::Refuse,
+            &known,
+            Some("prod"),
+            Some((Some("prod"), "prod-otlp", "uri:spiffe://corp.example/prod")),
+        ),
+        (
+            Mismatch::Refuse,
+            &known,
+            None,
+            Some((Some("prod"), "prod-otlp", "uri:spiffe://corp.example/prod")),
+        ),
+        (Mismatch::Refuse, &known, Some("dev"), None),
+        (
+            Mismatch::Keep,
+            &known,
+            Some("dev"),
+            Some((Some("prod"), "prod-otlp", "uri:spiffe://corp.example/prod")),
+        ),
+        (Mismatch::Refuse, &forged, Some("prod"), None),
+        (Mismatch::Keep, &forged, Some("prod"), Some((None, "otlp", subject.as_str()))),
+        (Mismatch::Refuse, &forged, Some("lab"), Some((Some("lab"), "otlp", subject.as_str()))),
+    ] {
+        let settings = OtlpSettings { tls: Some(authority.door()), ..door(None) };
+        let intake = IntakeSettings { senders: of(mismatch), ..IntakeSettings::default() };
+        let open = Open::door(LogSettings::default(), intake, |listener, intake, close| {
+            otlp_http::serve(listener, settings, intake, close)
+        });
         let open = open.await;
-        let url = format!("https://localhost:{}/v1/traces", open.address.port());
-        let client = authority.client(open.address).identity(authority.identity());
-        let sent =
-            client.build().unwrap().post(url).header("content-type", "application/x-protobuf");
-        let answer = sent.body(spans(1).encode_to_vec()).send().await.unwrap();
+        let url = format!("https://localhost:{}/v1/logs", open.address.port());
+        let client = authority.client(open.address).identity(identity.clone()).build().unwrap();
+        let sent = client.post(url).header("content-type", "application/json");
+        let answer = sent.body(claiming(claimed)).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 200);
-        let spans = rows(&open.records()).spans;
-        assert_eq!(spans[0].cluster.as_deref(), expected, "{name}");
+        let found = rows(&open.records());
+        let told = found.accesses.first().map(|access| {
+            assert_eq!(access.claimed_cluster.as_deref(), claimed);
+            (access.cluster.as_deref(), access.source.as_str(), access.sender.as_deref().unwrap())
+        });
+        assert_eq!(told, expected, "{mismatch:?} {claimed:?}");
+        let reasons: Vec<&str> =
+            found.rejects.iter().map(|reject| reject.reason.as_str()).collect();
+        let refused: &[&str] = if expected.is_none() { &["not_its_cluster"] } else { &[] };
+        assert_eq!(reasons, refused);
     }
 }
 
 /// Scenario: requests of some hundred bytes that become millions of records, points, values and copies of a
 /// resource, in protobuf and JSON, by both doors.
-/// Guarantees: each is refused as too large before any of it is made; nothing of it is in the log.
+/// Guarantees: each is refused before any of it is made; no row of it is in the log.
 #[tokio::test]
 async fn what_bytes_become_is_weighed() {
     let door = http(LogSettings::default(), IntakeSettings::default()).await;
@@ -348,15 +400,16 @@ async fn what_bytes_become_is_weighed() {
         ("records", "/v1/logs", protobuf, records.clone(), 413),
         ("points", "/v1/metrics", protobuf, points, 413),
         ("copies of a resource", "/v1/logs", protobuf, copies, 413),
-        ("a resource", "/v1/logs", protobuf, [large, items(b"\x12\0")].concat(), 200),
+        ("a resource", "/v1/logs", protobuf, [large, items(b"\x12\0")].concat(), 400),
         ("records in JSON", "/v1/logs", json, empty(400_000).into_bytes(), 413),
         ("numbers in JSON", "/v1/logs", json, numbers.into_bytes(), 413),
     ] {
         let answer = post(&door, path, kind, "gzip", gzip(&body)).await;
         assert_eq!(answer.status().as_u16(), expected, "{name}");
     }
-    // Scopes without records are nothing, and so is a resource of which there is no record.
-    assert_eq!(rows(&door.records()).logs.len(), 1);
+    // What can never be read is kept as a reject.
+    let found = rows(&door.records());
+    assert_eq!((found.items(), found.rejects.len()), (1, 1));
 
     let door = grpc(LogSettings::default(), IntakeSettings::default()).await;
     let mut frame = vec![0];
@@ -407,6 +460,19 @@ async fn what_one_item_becomes_is_bounded() {
     assert_eq!(found.accesses.len(), 1);
     assert!((20_000..20_010).contains(&found.rejects.len()), "{}", found.rejects.len());
     assert!(found.rejects.iter().any(|reject| reject.reason == "too_many"));
+}
+
+/// Scenario: frames of zstd of a few bytes, which ask for windows of 32 and of 128 MiB.
+/// Guarantees: the first is read, as the Collector's best level writes it; the other is refused.
+#[tokio::test]
+async fn windows_of_zstd_are_bounded() {
+    let door = http(LogSettings::default(), IntakeSettings::default()).await;
+    // Magic number, no flags, the window's exponent less ten, and one last block of two bytes as they are.
+    let frame = |log: u8| [b"\x28\xb5\x2f\xfd\0", &[(log - 10) << 3][..], b"\x11\0\0{}"].concat();
+    for (log, expected) in [(25, 200), (27, 400)] {
+        let answer = post(&door, "/v1/logs", "application/json", "zstd", frame(log)).await;
+        assert_eq!(answer.status().as_u16(), expected, "{log}");
+    }
 }
 
 /// Scenario: bodies that stop coming, by both doors.

@@ -8,6 +8,7 @@ use reqwest::{Client, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::super::senders::{Mismatch, Name, Sender, Senders};
 use super::*;
 use crate::lab::{self, Open, receipts, rows};
 use crate::log::LogSettings;
@@ -265,4 +266,87 @@ async fn small_items_are_appended_in_parts() {
     assert_eq!(rows(&records).rejects.len(), count);
     assert_eq!(receipts(&records)[0].items, i64::try_from(count).unwrap());
     assert_eq!(records.len(), 4, "three parts and the receipt");
+}
+
+/// Scenario: a sender with a cluster in the map, and one that is in no map, post batches of both clusters.
+/// Guarantees: only its own is taken from the first, and none of a mapped cluster from the other; that it was
+/// tried is kept; where that is configured it is kept with what was claimed.
+#[tokio::test]
+async fn certificates_decide_the_cluster() {
+    let authority = lab::authority();
+    let known = authority.identity_of(&["spiffe://corp.example/prod"], "x");
+    let other = authority.identity_of(&["spiffe://corp.example/other"], "x");
+    let check = async |mismatch,
+                       identity: &reqwest::Identity,
+                       path: &str,
+                       expect: (u16, Option<Option<&str>>)| {
+        let name = Name::Uri("spiffe://corp.example/prod".into());
+        let sender = Sender { name, clusters: ["prod".to_owned()].into(), source: None };
+        let senders = Senders::new(vec![sender], mismatch);
+        let settings = IntakeSettings { senders, ..IntakeSettings::default() };
+        let door = open_with(LogSettings::default(), settings, Some(authority.door())).await;
+        let url = format!("https://localhost:{}/v1/k8s-audit/{path}", door.address.port());
+        let client = authority.client(door.address).identity(identity.clone()).build().unwrap();
+        let sent = client.post(url).header("content-type", "application/json");
+        let status = sent.body(EVENT).send().await.unwrap().status().as_u16();
+        let found = rows(&door.records());
+        let cluster = found.accesses.first().map(|access| {
+            assert_eq!(access.claimed_cluster.as_deref(), Some(path));
+            assert!(access.sender.as_deref().unwrap().starts_with("uri:spiffe://corp.example/"));
+            access.cluster.as_deref()
+        });
+        assert_eq!((status, cluster), expect, "{path}");
+        let reasons: Vec<&str> =
+            found.rejects.iter().map(|reject| reject.reason.as_str()).collect();
+        assert_eq!(reasons.contains(&"not_its_cluster"), status == 403, "{reasons:?}");
+    };
+    let refuse = Mismatch::Refuse;
+    check(refuse, &known, "prod", (200, Some(Some("prod")))).await;
+    check(refuse, &known, "shop", (403, None)).await;
+    check(refuse, &other, "prod", (403, None)).await;
+    check(refuse, &other, "shop", (200, Some(Some("shop")))).await;
+    check(Mismatch::Keep, &other, "prod", (200, Some(None))).await;
+    check(Mismatch::Keep, &known, "shop", (200, Some(Some("prod")))).await;
+}
+
+/// Scenario: the files of a door's certificate, key and authorities change: to others that fit, then to a
+/// certificate without its key, then back; a client keeps its connection throughout.
+/// Guarantees: what fits is in force without being told, also for the connection that is open: whoever is of
+/// an authority that is gone is not heard again; what does not fit changes nothing, and is said once.
+#[tokio::test]
+async fn files_of_certificates_are_read_again() {
+    let (authority, other) = (lab::authority(), lab::authority());
+    let files = authority.files();
+    let before = std::fs::read(&files.key).unwrap();
+    let tls = authority.door();
+    let door =
+        open_with(LogSettings::default(), IntakeSettings::default(), Some(tls.clone())).await;
+    let url = format!("https://localhost:{}/v1/k8s-audit/shop", door.address.port());
+    let client = |authority: &lab::Authority| {
+        authority.client(door.address).identity(authority.identity()).build().unwrap()
+    };
+    let heard = async |client: &Client| {
+        let sent = client.post(&url).header("content-type", "application/json").body(EVENT);
+        sent.send().await.is_ok()
+    };
+    let kept = client(&authority);
+    assert!(heard(&kept).await && !tls.read_again().unwrap());
+    let ca = files.client_ca.clone().unwrap();
+    for (to, from) in [
+        (&files.certificate, other.files().certificate),
+        (&files.key, other.files().key),
+        (&ca, other.files().client_ca.unwrap()),
+    ] {
+        std::fs::copy(from, to).unwrap();
+    }
+    assert!(tls.read_again().unwrap());
+    // What is under way is finished; the connection ends then.
+    let mut more = 0;
+    while more < 100 && heard(&kept).await {
+        more += 1;
+    }
+    assert!(more < 100 && heard(&client(&other)).await);
+    std::fs::write(&files.key, before).unwrap();
+    assert!(tls.read_again().is_err() && !tls.read_again().unwrap());
+    assert!(heard(&client(&other)).await);
 }
