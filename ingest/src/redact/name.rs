@@ -103,8 +103,10 @@ pub(super) fn is_secret(name: &str) -> bool {
     let (mut rest, mut word) = split_last(name);
     let before = |rest| split_last(rest).1;
     match (&*before(rest), &*word) {
-        ("connection", "string") | ("amz", "signature") | ("pin", "code") => return true,
-        ("recovery" | "backup", "codes" | "code") => return true,
+        ("connection", "string")
+        | ("amz", "signature")
+        | ("pin" | "recovery" | "backup", "code")
+        | ("recovery" | "backup", "codes") => return true,
         _ => {}
     }
     while TRAILERS.contains(&&*word) || word.bytes().all(|b| b.is_ascii_digit()) {

@@ -325,6 +325,24 @@ pub(crate) fn is_uuid(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// Samples of the forms from the files that have no names on.
+    const FURTHER: &[&[&str]] = &[
+        &["login ci password abc", "login ci\n  password abc"],
+        &["requirepass abc"],
+        &[r#"<property name="db.password" value="abc"/>"#, r#"<add key="ApiKey" value="abc"/>"#],
+        &["jdbc:oracle:thin:scott/abc@db"],
+        &["-----BEGIN OpenVPN Static key V1-----\nabc"],
+        &["Private-Lines: 1\nAAAAx1Yzx1Yzx1Yz"],
+        &["tracestate: a=x1Yzx1Yzx1Yzx1Yz"],
+        &["https://x1Yzx1Yzx1Yzx1Yz@host/"],
+        &["https://discord.com/api/webhooks/123/x1Yzx1Yzx1Yzx1Yz"],
+        &["https://a.webhook.office.com/webhookb2/x1Yzx1Yzx1Yzx1Yz"],
+        &["https://hooks.zapier.com/hooks/catch/1/a/"],
+        &["glrt-x1Yzx1Yzx1Yzx1Yz", "dop_v1_x1yzx1yzx1yzx1yz"],
+        &["abcde1.x1yzx1yzx1yzx1yz", "key-0123456789abcdef0123456789abcdef"],
+        &["wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY12"],
+    ];
+
     /// Scenario: a text that each form catches, in the order of the forms, by each of its ways to begin.
     /// Guarantees: every form has a sample, and the quick look lets through whatever a form catches.
     #[test]
@@ -377,24 +395,8 @@ mod tests {
             &["Cookie: a=b", "set-cookie: a=b"],
             &["-u admin:abc", "-u 'admin:abc'"],
             &["root:abc@tcp(db:3306)/x", "root:abc@unix(/a)/x"],
-            &["login ci password abc", "login ci\n  password abc"],
-            &["requirepass abc"],
-            &[
-                r#"<property name="db.password" value="abc"/>"#,
-                r#"<add key="ApiKey" value="abc"/>"#,
-            ],
-            &["jdbc:oracle:thin:scott/abc@db"],
-            &["-----BEGIN OpenVPN Static key V1-----\nabc"],
-            &["Private-Lines: 1\nAAAAx1Yzx1Yzx1Yz"],
-            &["tracestate: a=x1Yzx1Yzx1Yzx1Yz"],
-            &["https://x1Yzx1Yzx1Yzx1Yz@host/"],
-            &["https://discord.com/api/webhooks/123/x1Yzx1Yzx1Yzx1Yz"],
-            &["https://a.webhook.office.com/webhookb2/x1Yzx1Yzx1Yzx1Yz"],
-            &["https://hooks.zapier.com/hooks/catch/1/a/"],
-            &["glrt-x1Yzx1Yzx1Yzx1Yz", "dop_v1_x1yzx1yzx1yzx1yz"],
-            &["abcde1.x1yzx1yzx1yzx1yz", "key-0123456789abcdef0123456789abcdef"],
-            &["wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY12"],
         ];
+        let samples = [samples, FURTHER].concat();
         assert_eq!(samples.len(), FORMS.len());
         let looks = Looks::new();
         for (form, texts) in samples.iter().enumerate() {

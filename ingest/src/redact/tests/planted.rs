@@ -260,12 +260,12 @@ fn planted(template: &str, seed: usize) -> (String, Vec<String>) {
             "d" => draw(digits, length),
             _ => format!("{}-{}!", ["Winter", "Sommer", "Herbst"][seed % 3], draw(small, 5)),
         };
-        text.push_str(&rest[..whole.start()]);
+        text.push_str(rest.get(..whole.start()).expect("a boundary"));
         text.push_str(&secret);
         if secret.len() >= 6 {
             secrets.push(secret);
         }
-        rest = &rest[whole.end()..];
+        rest = rest.get(whole.end()..).expect("a boundary");
     }
     (text + rest, secrets)
 }
