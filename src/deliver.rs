@@ -22,7 +22,7 @@ pub(crate) async fn run(
 ) {
     loop {
         let due = outbox.lock().unwrap_or_else(PoisonError::into_inner).due(clock());
-        let Some(message) = storm::next(due) else {
+        let Some(message) = storm::next(due).map(Box::new) else {
             tokio::time::sleep(LOOK_EVERY).await;
             continue;
         };

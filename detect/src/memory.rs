@@ -114,7 +114,7 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let Known { used, owner, value } = self.known.remove(key)?;
         self.shares.remove(&owner, used);
-        self.release(owner);
+        self.release(&owner);
         Some(value)
     }
 
@@ -145,16 +145,16 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
         {
             self.forgotten += 1;
             if let Some(known) = self.known.remove(&key) {
-                self.release(known.owner);
+                self.release(&known.owner);
             }
         }
     }
 
     /// An owner of nothing is nobody.
-    fn release(&mut self, owner: Arc<str>) {
+    fn release(&mut self, owner: &Arc<str>) {
         // Its name, and this.
-        if Arc::strong_count(&owner) <= 2 {
-            self.owners.remove(&owner);
+        if Arc::strong_count(owner) <= 2 {
+            self.owners.remove(owner);
         }
     }
 }

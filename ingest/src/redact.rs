@@ -5,7 +5,9 @@
 //! (`name.rs`: `DB_PASSWORD`, `lines.rs`), by looks (`text.rs`: tokens, keys, connection strings) or by address
 //! (`uri.rs`). Input that could not be read at all is masked without being understood (`unparsed.rs`).
 
+mod command;
 mod lines;
+mod marks;
 mod name;
 mod place;
 mod quick;

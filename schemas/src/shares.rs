@@ -21,7 +21,8 @@ pub fn owner(parts: &[&str]) -> String {
 /// What it gives up depends on the order of its calls only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shares<K> {
-    all: Share<K>,
+    /// Behind a pointer, since memories stand in futures.
+    all: Box<Share<K>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,7 @@ struct Share<K> {
 
 impl<K> Default for Shares<K> {
     fn default() -> Self {
-        Self { all: Share::default() }
+        Self { all: Box::default() }
     }
 }
 
@@ -93,7 +94,7 @@ impl<K> Shares<K> {
     /// Who has most, and how much: whoever gives way next.
     #[must_use]
     pub fn greatest(&self) -> (Vec<&str>, usize) {
-        let (mut share, mut path) = (&self.all, Vec::new());
+        let (mut share, mut path) = (&*self.all, Vec::new());
         while let Some((_, _, name)) = share.sizes.last()
             && let Some(part) = share.parts.get(name)
         {

@@ -55,6 +55,10 @@ impl Redactor {
                 }
                 _ => inside = Inside::Nothing,
             }
+            if let Some(secret) = pgpass(said) {
+                self.mask_within(line, secret, &mut out);
+                continue;
+            }
             let Some((name, value)) = found else {
                 if is_manifest && matches!(said, "data:" | "stringData:") {
                     inside = Inside::Data(column);
@@ -87,6 +91,19 @@ impl Redactor {
         out.push_str(&self.mask(secret.trim_matches(['"', '\''])));
         out.push_str(after);
     }
+}
+
+/// The password of a line `host:port:database:user:password`.
+/// <https://www.postgresql.org/docs/current/libpq-pgpass.html>
+fn pgpass(line: &str) -> Option<&str> {
+    let parts: Vec<&str> = line.splitn(5, ':').collect();
+    let [host, port, database, user, password] = parts[..] else { return None };
+    let is_port =
+        port == "*" || (port.len() >= 4 && port.bytes().all(|byte| byte.is_ascii_digit()));
+    let are_words = [host, database, user]
+        .iter()
+        .all(|part| !part.is_empty() && !part.contains([' ', '/', '"', '=']));
+    (is_port && are_words && !password.is_empty() && !password.contains(' ')).then_some(password)
 }
 
 /// Whether the value of a line of YAML is the text that follows: `|`, `>-`, `|2+`.

@@ -13,6 +13,7 @@ const LAST: &[&str] = &[
     "apitoken",
     "assertion",
     "auth",
+    "authkey",
     "authorization",
     "authtoken",
     "bearer",
@@ -26,18 +27,24 @@ const LAST: &[&str] = &[
     "dockerconfigjson",
     "dsn",
     "idtoken",
+    "jsessionid",
     "jwt",
     "keydata",
     "keypass",
+    "masterauth",
+    "otp",
     "pass",
     "passcode",
     "passphrase",
     "passwd",
     "password",
     "passwords",
+    "phpsessid",
+    "presharedkey",
     "privatekey",
     "pwd",
     "refreshtoken",
+    "requirepass",
     "samlassertion",
     "secret",
     "secretkey",
@@ -62,6 +69,7 @@ const KEYS: &[&str] = &[
     "hmac",
     "license",
     "master",
+    "preshared",
     "primary",
     "private",
     "secondary",
@@ -76,7 +84,7 @@ const KEYS: &[&str] = &[
 
 /// Words that may follow without taking the meaning away: `passwordHash`, `client-key-data`.
 const TRAILERS: &[&str] = &[
-    "base64", "b64", "binary", "data", "decoded", "encoded", "hash", "json", "plain", "raw",
+    "base64", "b64", "binary", "data", "decoded", "encoded", "hash", "json", "pem", "plain", "raw",
     "string", "text", "value",
 ];
 
@@ -95,7 +103,10 @@ pub(super) fn is_secret(name: &str) -> bool {
     let (mut rest, mut word) = split_last(name);
     let before = |rest| split_last(rest).1;
     match (&*before(rest), &*word) {
-        ("connection", "string") | ("amz", "signature") => return true,
+        ("connection", "string")
+        | ("amz", "signature")
+        | ("pin" | "recovery" | "backup", "code")
+        | ("recovery" | "backup", "codes") => return true,
         _ => {}
     }
     while TRAILERS.contains(&&*word) || word.bytes().all(|b| b.is_ascii_digit()) {
@@ -112,7 +123,7 @@ pub(super) fn is_secret(name: &str) -> bool {
 /// Three letters of each word of [`LAST`], of `key`, `connection string` and `amz-signature`.
 const TELLING: &[&[u8; 3]] = &[
     b"ass", b"aut", b"bea", b"con", b"coo", b"cre", b"doc", b"dsn", b"jwt", b"key", b"pas", b"pwd",
-    b"sec", b"sig", b"tok",
+    b"sec", b"sig", b"tok", b"otp", b"ses", b"ode",
 ];
 
 /// Nearly no name has one of them, and to part it into words costs far more.

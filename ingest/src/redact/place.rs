@@ -86,7 +86,7 @@ impl Redactor {
         changed |= self.json_among_words(text, place);
         changed |= is_settings && self.lines(text);
         changed |= self.looks(text) || self.encoded(text);
-        changed | (place == Place::Process && self.drawn(text))
+        changed | (place == Place::Process && (self.command_line(text) | self.drawn(text)))
     }
 
     /// Redacts JSON that stands behind words, or behind other JSON: `Request Body: {"kind":"Secret"}`.
@@ -177,6 +177,10 @@ impl Redactor {
                 self.named(value, place, inside, name)
             }
             (_, name) if value.is_array() && is_command(name) => self.arguments(value),
+            // What vendors put there is theirs alone: <https://www.w3.org/TR/trace-context/#tracestate-header>
+            (_, name) if name.len() == 10 && name.eq_ignore_ascii_case("tracestate") => {
+                self.mask_leaves(value, &plain)
+            }
             (_, name) if is_leaf(value) && name::is_secret(name) => self.mask_leaves(value, &plain),
             (Place::Secret | Place::ConfigMap, "data" | "items")
             | (Place::Process | Place::Parameter, _) => self.place(value, place),
@@ -213,7 +217,14 @@ impl Redactor {
     /// A command line: `--password=x`, and `--password` followed by `x`.
     fn arguments(&self, value: &mut Value) -> bool {
         let Value::Array(items) = value else { return self.place(value, Place::Process) };
-        let mut changed = false;
+        let mut words: Vec<&mut String> = items
+            .iter_mut()
+            .filter_map(|item| match item {
+                Value::String(text) => Some(text),
+                _ => None,
+            })
+            .collect();
+        let mut changed = self.command_words(&mut words);
         let mut next_is_secret = false;
         for item in items {
             let Value::String(argument) = item else {

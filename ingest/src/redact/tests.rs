@@ -1,6 +1,7 @@
 mod attacks;
 mod clouds;
 mod many;
+mod planted;
 
 use proptest::prelude::*;
 use serde_json::json;

@@ -6,6 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use regex::{Captures, Regex, RegexSet, RegexSetBuilder};
 
 use super::Redactor;
+use super::marks;
 use super::quick::Quick;
 
 /// Names in running text after which a secret stands; in lines and fields [`super::name::is_secret`] knows more.
@@ -64,6 +65,21 @@ const FORMS: &[(&str, Holds)] = &[
     (r#"(?:^|\s)-u\s+["']?[^\s:"']+:([^\s"']+)"#, is_no_number),
     // <https://github.com/go-sql-driver/mysql#dsn-data-source-name>
     (r#"\b[^\s:@/"']+:([^\s"'@]+)@(?:tcp|unix)\("#, always),
+    // Files that have no names: `.netrc`, of Redis; settings that are attributes of XML.
+    (r"(?i)\blogin\s+\S+\s+password\s+(\S+)", always),
+    (r"(?i)\b(?:requirepass|masterauth)\s+(\S+)", always),
+    (r#"(?i)\b(?:name|key)="[^"]*NAMES"\s+value="([^"]+)""#, always),
+    (r"\bthin:[^\s/@]+/([^\s@/]+)@", always),
+    (r"-----BEGIN OpenVPN Static key V1-----([^-]+)", always),
+    (r"(?s)Private-Lines: [0-9]+\s+([A-Za-z0-9+/=\s]+)", always),
+    (r"(?i)\btracestate:\s*([^\r\n]+)", always),
+    (r#"://([^\s/?\#"'<>:@]{16,})@"#, is_no_word),
+    (r"discord(?:app)?\.com/api/webhooks/([0-9]+/[A-Za-z0-9_-]+)", always),
+    (r#"webhook\.office\.com/webhookb2/([^\s"']+)"#, always),
+    (r"hooks\.zapier\.com/hooks/catch/([0-9a-z/]+)", always),
+    // What vendors mark as theirs.
+    ("MARKED", is_no_word),
+    ("SHAPED", always),
     // An AWS secret access key has no mark but its length: 40 characters of base64.
     (r"(?:^|[^A-Za-z0-9/+=])([A-Za-z0-9/+]{40})(?:$|[^A-Za-z0-9/+=])", is_secret_key),
 ];
@@ -81,7 +97,7 @@ const NAMING: &[&[u8; 3]] =
     &[b"pas", b"pwd", b"ecr", b"tok", b"key", b"sig", b"riz", b"ede", b"tif"];
 const ASSIGNS: [u8; 4] = *b"=:'<";
 /// What stands in addresses that have a password before their `@`.
-const ADDRESS: &[&[u8]] = &[b"://", b"@tcp(", b"@unix("];
+const ADDRESS: &[&[u8]] = &[b"://", b"@tcp(", b"@unix(", b"thin:"];
 /// Bytes of the states that all forms together may be in: with fewer they are made anew again and again.
 const MOST_STATES: usize = 32 << 20;
 /// Characters of an AWS secret access key, which is told by its length alone.
@@ -102,7 +118,11 @@ impl Looks {
     pub(super) fn new() -> Self {
         let sources: Vec<String> = FORMS
             .iter()
-            .map(|(form, _)| form.replace("NAMES", NAMES).replace("ASSIGNED", ASSIGNED))
+            .map(|(form, _)| match *form {
+                "MARKED" => marks::marked(),
+                "SHAPED" => marks::shaped(),
+                form => form.replace("NAMES", NAMES).replace("ASSIGNED", ASSIGNED),
+            })
             .collect();
         let forms = sources.iter().zip(FORMS);
         let forms: Vec<_> = forms
@@ -132,11 +152,14 @@ impl Looks {
         let assigns = || {
             memchr::memchr3(equals, colon, quote, text.as_bytes()).is_some()
                 || memchr::memchr(element, text.as_bytes()).is_some()
-                || holds(b"--")
+                || [&b"--"[..], b"login ", b"requirepass ", b"masterauth "]
+                    .iter()
+                    .any(|it| holds(it))
         };
         let is_address = || ADDRESS.iter().any(|part| holds(part));
         // Nearly no text has any of the groups, and is read once.
-        (self.quick_assigned.finds(text) && (self.quick.finds(text) || assigns()))
+        marks::has_drawn_run(text)
+            || (self.quick_assigned.finds(text) && (self.quick.finds(text) || assigns()))
             || (memchr::memchr(b'@', text.as_bytes()).is_some() && is_address())
             || (text.len() >= SECRET_KEY && has_run())
     }
@@ -302,6 +325,24 @@ pub(crate) fn is_uuid(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// Samples of the forms from the files that have no names on.
+    const FURTHER: &[&[&str]] = &[
+        &["login ci password abc", "login ci\n  password abc"],
+        &["requirepass abc"],
+        &[r#"<property name="db.password" value="abc"/>"#, r#"<add key="ApiKey" value="abc"/>"#],
+        &["jdbc:oracle:thin:scott/abc@db"],
+        &["-----BEGIN OpenVPN Static key V1-----\nabc"],
+        &["Private-Lines: 1\nAAAAx1Yzx1Yzx1Yz"],
+        &["tracestate: a=x1Yzx1Yzx1Yzx1Yz"],
+        &["https://x1Yzx1Yzx1Yzx1Yz@host/"],
+        &["https://discord.com/api/webhooks/123/x1Yzx1Yzx1Yzx1Yz"],
+        &["https://a.webhook.office.com/webhookb2/x1Yzx1Yzx1Yzx1Yz"],
+        &["https://hooks.zapier.com/hooks/catch/1/a/"],
+        &["glrt-x1Yzx1Yzx1Yzx1Yz", "dop_v1_x1yzx1yzx1yzx1yz"],
+        &["abcde1.x1yzx1yzx1yzx1yz", "key-0123456789abcdef0123456789abcdef"],
+        &["wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY12"],
+    ];
+
     /// Scenario: a text that each form catches, in the order of the forms, by each of its ways to begin.
     /// Guarantees: every form has a sample, and the quick look lets through whatever a form catches.
     #[test]
@@ -354,8 +395,8 @@ mod tests {
             &["Cookie: a=b", "set-cookie: a=b"],
             &["-u admin:abc", "-u 'admin:abc'"],
             &["root:abc@tcp(db:3306)/x", "root:abc@unix(/a)/x"],
-            &["wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY12"],
         ];
+        let samples = [samples, FURTHER].concat();
         assert_eq!(samples.len(), FORMS.len());
         let looks = Looks::new();
         for (form, texts) in samples.iter().enumerate() {

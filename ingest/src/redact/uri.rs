@@ -13,15 +13,28 @@ use crate::hex::hex;
 const OPENS: &[&str] =
     &["sig", "x-amz-credential", "code", "code_verifier", "codeverifier", "samlresponse"];
 
+/// Times that a text is decoded.
+const MOST_ENCODED: usize = 3;
+
 impl Redactor {
     pub(super) fn redact_uri(&self, uri: &str) -> String {
         let Some((path, query)) = uri.split_once('?') else { return self.part(uri) };
         format!("{}?{}", self.part(path), self.query(query, Place::General))
     }
 
-    /// What is not a query.
+    /// What is not a query; a path may have parameters of its own: `/login;jsessionid=...`.
     fn part(&self, part: &str) -> String {
-        Self::unless_clean(part, |text| self.string(text, Place::General))
+        let mut segments = part.split(';');
+        let path = segments.next().unwrap_or_default();
+        let path = Self::unless_clean(path, |text| self.string(text, Place::General));
+        let mut next_is_secret = false;
+        segments.fold(path, |path, own| {
+            let (own, rest) =
+                own.split_once('/').map_or((own, None), |(own, rest)| (own, Some(rest)));
+            let own = self.parameter(own, &mut next_is_secret, Place::General);
+            let rest = rest.map(|rest| format!("/{}", self.part(rest))).unwrap_or_default();
+            format!("{path};{own}{rest}")
+        })
     }
 
     /// Parameters, each of which stands in `place`.
@@ -90,7 +103,18 @@ impl Redactor {
     /// `encoded` as it was if `redact` finds nothing in what it says, so that its form stays.
     fn unless_clean(encoded: &str, redact: impl Fn(&mut String) -> bool) -> String {
         let mut text = decode(encoded).into_owned();
-        if redact(&mut text) { encode(&text) } else { encoded.to_owned() }
+        for _ in 0..MOST_ENCODED {
+            let before = text.clone();
+            if redact(&mut text) {
+                return encode(&text);
+            }
+            // What was encoded twice says more when it is decoded once more.
+            text = decode(&before).into_owned();
+            if text == before {
+                break;
+            }
+        }
+        encoded.to_owned()
     }
 }
 

@@ -79,8 +79,11 @@ pub(super) const VARIANTS: &[Spelling] = &[
     }),
 ];
 
+/// A way to make an object, and what it makes of the event.
+type Creation = (&'static str, fn(Value) -> Value);
+
 /// The ways in which Kubernetes makes an object, as a change of the event that creates it.
-pub(super) const CREATIONS: [(&str, fn(Value) -> Value); 5] = [
+pub(super) const CREATIONS: [Creation; 5] = [
     ("create", |event| event),
     ("create, by the answer alone", |mut event| {
         event["responseObject"] = event["requestObject"].take();

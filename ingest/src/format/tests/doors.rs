@@ -121,7 +121,7 @@ fn by_amazon(event: &Value) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Every door has the record under one id.
-fn check(name: &str, doors: Vec<(&'static str, Vec<u8>)>) {
+fn check(name: &str, doors: &[(&'static str, Vec<u8>)]) {
     let id = |door: &str, bytes: &[u8]| {
         let format = Format::detect(bytes).expect(door);
         let reading = with_context(|context| read(format, bytes, context));
@@ -167,7 +167,7 @@ fn an_event_keeps_its_id_by_every_door() {
     ];
     for rest in &bodies {
         let event = event(rest);
-        check(&rest.to_string(), [by_any(&event), by_api_server(&event)].concat());
+        check(&rest.to_string(), &[by_any(&event), by_api_server(&event)].concat());
     }
     let entry = json!({
         "logName": "projects/acme/logs/cloudaudit.googleapis.com%2Factivity", "insertId": "i", "timestamp": TIME,
@@ -178,7 +178,7 @@ fn an_event_keeps_its_id_by_every_door() {
             "authenticationInfo": {"principalEmail": "alice@example.com"}, "requestMetadata": {"callerIp": "203.0.113.7"},
             "authorizationInfo": [{"granted": true}], "request": {"spec": {"priority": 0, "ratio": 1.5}}},
     });
-    check("GKE", [by_any(&entry), by_google(&entry)].concat());
+    check("GKE", &[by_any(&entry), by_google(&entry)].concat());
     let call = json!({
         "eventVersion": "1.11", "eventTime": "2026-07-23T10:00:10Z", "eventSource": "eks.amazonaws.com",
         "eventName": "CreateAccessEntry", "awsRegion": "us-east-1", "sourceIPAddress": "203.0.113.7",
@@ -186,5 +186,5 @@ fn an_event_keeps_its_id_by_every_door() {
         "requestParameters": {"name": "prod", "count": 3},
         "userIdentity": {"type": "AssumedRole", "arn": "arn:aws:sts::123456789012:assumed-role/a/s", "accountId": "123456789012"},
     });
-    check("CloudTrail", [by_any(&call), by_amazon(&call)].concat());
+    check("CloudTrail", &[by_any(&call), by_amazon(&call)].concat());
 }
