@@ -25,7 +25,7 @@ use crate::config::{Config, Door, DoorFiles, Settings};
 use crate::data_dir::{DataDir, write_silences};
 use crate::failure::Failure;
 use crate::metrics::Metrics;
-use crate::pipeline::{Care, Pipeline, Telling};
+use crate::pipeline::{Care, Observer, Pipeline, Telling};
 use crate::reload::Reload;
 use crate::store::Store;
 use crate::{clock, deliver, descriptors, reload, web};
@@ -95,29 +95,11 @@ impl Server {
         let mut pipeline = Pipeline::open(store, telling)?;
         let progress = pipeline.wait_for_disk();
         let mut helpers = JoinSet::new();
-        // What operators say holds from here on, also when the log is replayed.
-        log.hold();
-        let first = vec![Content::Settings(detection.logged())];
-        if let Err(refusal) = log.append_first(first.clone()).await {
-            tracing::error!(%refusal, "the doors take nothing until the log does");
-            helpers.spawn(append_first(Arc::clone(&log), first));
-        }
-        if let Err(error) = write_silences(&silences, &detection.exemptions) {
-            tracing::warn!(%error, "the silences could not be noted for `durward doctor`");
-        }
+        stand_first(&log, &detection, &silences, &mut helpers).await;
         let metrics = Arc::new(Metrics::new());
         metrics.sizes(&pipeline.sizes());
         let last_alert = LastAlert::default();
-        let (counted, last) = (Arc::clone(&metrics), Arc::clone(&last_alert));
-        pipeline.observe(Box::new(move |turn, judged, owed, sizes| {
-            counted.turn(turn, judged);
-            if let Some(sizes) = sizes {
-                counted.sizes(&sizes);
-            }
-            if let Some(alert) = owed.last() {
-                *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(alert.clone());
-            }
-        }));
+        pipeline.observe(observer(Arc::clone(&metrics), Arc::clone(&last_alert)));
         pipeline.care(Care { clock: Arc::clone(&clock), retention: settings.retention });
         let reading = IntakeSettings {
             default_cluster: config.default_cluster.clone(),
@@ -336,11 +318,41 @@ async fn tick(log: Arc<Log>) {
     }
 }
 
-/// Until the log takes what must stand before everything else, nobody else appends.
+/// What operators say holds from here on, also when the log is replayed: nobody appends before that stands there.
+async fn stand_first(
+    log: &Arc<Log>,
+    detection: &durward_detect::Settings,
+    silences: &Path,
+    helpers: &mut JoinSet<()>,
+) {
+    log.hold();
+    let first = vec![Content::Settings(detection.logged())];
+    if let Err(refusal) = log.append_first(first.clone()).await {
+        tracing::error!(%refusal, "the doors take nothing until the log does");
+        helpers.spawn(append_first(Arc::clone(log), first));
+    }
+    if let Err(error) = write_silences(silences, &detection.exemptions) {
+        tracing::warn!(%error, "the silences could not be noted for `durward doctor`");
+    }
+}
+
 async fn append_first(log: Arc<Log>, contents: Vec<Content>) {
     while log.append_first(contents.clone()).await.is_err() {
         tokio::time::sleep(ASK_AGAIN).await;
     }
+}
+
+/// Counts what each turn made, and keeps the alert that was owed last.
+fn observer(metrics: Arc<Metrics>, last_alert: LastAlert) -> Observer {
+    Box::new(move |turn, judged, owed, sizes| {
+        metrics.turn(turn, judged);
+        if let Some(sizes) = sizes {
+            metrics.sizes(&sizes);
+        }
+        if let Some(alert) = owed.last() {
+            *last_alert.lock().unwrap_or_else(PoisonError::into_inner) = Some(alert.clone());
+        }
+    })
 }
 
 /// A busy log takes the next tick instead.

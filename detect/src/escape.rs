@@ -79,9 +79,8 @@ pub fn json(written: &str) -> String {
             safe.push(c);
             continue;
         }
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            safe.push_str(&format!("\\u{unit:04x}"));
-        }
+        let mut units = [0; 2];
+        safe.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
     }
     safe
 }

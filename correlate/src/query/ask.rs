@@ -1,6 +1,6 @@
 //! Outside the worker: start it, hand it the question, and pass on its answer as it comes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -185,7 +185,7 @@ fn spill(lake: &Path) -> Option<TempDir> {
 /// Removes what queries left in `place` whose asker is gone.
 fn sweep(place: &Path) {
     let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
-    let left = entries.map(|entry| entry.path()).filter(|path| asker_is_gone(path));
+    let left = entries.map(|entry| entry.path()).filter(|path| asker_is_gone(path.as_path()));
     for path in left {
         if let Err(error) = std::fs::remove_dir_all(&path) {
             tracing::debug!(%error, path = %path.display(), "removing what a query left");
@@ -193,7 +193,7 @@ fn sweep(place: &Path) {
     }
 }
 
-fn asker_is_gone(path: &PathBuf) -> bool {
+fn asker_is_gone(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let asker = name.strip_prefix(SPILLED).and_then(|rest| rest.split('-').next());
     let asker: Option<u32> = asker.and_then(|asker| asker.parse().ok());
