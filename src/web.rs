@@ -26,7 +26,7 @@ use crate::sql;
 /// gigabyte each that is what the machine should have.
 const SHORT: usize = 2;
 const SLOW: usize = 2;
-const STOPPED: usize = 4;
+const STOPPED: usize = 2;
 /// A table is laid out as a whole, so it is no longer than this, as Arrow.
 const MOST_TABLE_BYTES: u64 = 32 << 20;
 /// What is no longer than this is answered as a whole.
