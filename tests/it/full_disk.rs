@@ -104,7 +104,7 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let until = std::time::Instant::now() + std::time::Duration::from_mins(1);
     while !is_so().await {
         assert!(std::time::Instant::now() < until, "{what} did not come about");
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        std::thread::park_timeout(std::time::Duration::from_millis(100));
     }
 }
 

@@ -80,7 +80,7 @@ pub(super) const MAPPING: &[Mapping] = &[
         "protoPayload.resourceName, else protoPayload.response.metadata.name",
     ),
     Mapping::new("object_uid", "protoPayload.response.metadata.uid"),
-    Mapping::new("dry_run", "protoPayload.request.dryRun, protoPayload.request.kind"),
+    Mapping::new("dry_run", "labels.command.gke.io/dryRun, protoPayload.request.dryRun"),
     Mapping::new("request_object", "protoPayload.request"),
     Mapping::new("response_object", "protoPayload.response"),
     Mapping::new(
@@ -142,7 +142,10 @@ pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
     let has_failed = has_failed(payload.and_then(|payload| payload.get("status")));
     let mut access = kube_audit::read_fields(Format::GkeAudit, event(entry), None, &context)?;
     access.observed_time = received;
-    access.truncated = is_split;
+    access.truncated |= is_split;
+    if is_dry_run(&access) {
+        access.dry_run = Some(true);
+    }
     if access.decision == Decision::Unknown {
         access.decision = google::decision(permissions.as_ref(), code);
     }
@@ -150,6 +153,13 @@ pub(super) fn read(bytes: &[u8], context: &Context<'_>) -> Result<Access, Failur
         access.outcome = Outcome::Failure;
     }
     Ok(access)
+}
+
+/// GKE leaves the query out of the path, and says so in a label.
+fn is_dry_run(access: &Access) -> bool {
+    let labels = access.annotations.as_ref();
+    let labels = labels.and_then(|labels| serde_json::from_str::<Value>(labels.as_str()).ok());
+    labels.is_some_and(|labels| labels["command.gke.io/dryRun"] == "true")
 }
 
 /// The entry as an audit event; what an event has no place for stays as it was.

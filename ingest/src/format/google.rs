@@ -25,6 +25,8 @@ const IN_BIGQUERY: &[(&str, &str)] =
 const LABELS: &[(&str, &str)] = &[
     ("authorization_k8s_io_decision", "authorization.k8s.io/decision"),
     ("authorization_k8s_io_reason", "authorization.k8s.io/reason"),
+    ("audit_k8s_io_truncated", "audit.k8s.io/truncated"),
+    ("command_gke_io_dryRun", "command.gke.io/dryRun"),
 ];
 
 /// The fields of an entry, its payload under `protoPayload`, without those that say nothing.

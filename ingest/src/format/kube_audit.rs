@@ -277,24 +277,34 @@ fn what(access: &mut Access, event: &mut Fields) -> Result<Answer, Failure> {
         access.object_name = access.object_name.take().or_else(|| text("name"));
         access.object_uid = access.object_uid.take().or_else(|| text("uid"));
     }
-    access.dry_run = Some(is_dry_run(access.request_uri.as_deref(), request.as_ref()));
+    access.dry_run = is_dry_run(access, request.as_ref());
     let answer = Answer::of(response.as_ref());
     access.request_object = request.map(|body| Json(canonical::sorted(&body)));
     access.response_object = response.map(|body| Json(canonical::sorted(&body)));
     Ok(answer)
 }
 
-/// `?dryRun=All`, or `dryRun` in the body of a deletion.
-/// <https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run>
-fn is_dry_run(uri: Option<&str>, request: Option<&Value>) -> bool {
-    let query = uri.and_then(|uri| uri.split_once('?')).map_or("", |(_, query)| query);
-    let in_query = query.split('&').any(|pair| {
-        pair.split_once('=').is_some_and(|(name, value)| name == "dryRun" && !value.is_empty())
-    });
-    let options =
-        request.filter(|body| body.get("kind").is_some_and(|kind| kind == "DeleteOptions"));
-    let listed = options.and_then(|body| body.get("dryRun")?.as_array());
-    in_query || listed.is_some_and(|list| !list.is_empty())
+/// `?dryRun=All`; of a deletion with a body what that says, since the server does not look at the query then. Not
+/// known where the body of a deletion is not logged.
+/// <https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run>,
+/// <https://github.com/kubernetes/apiserver/blob/master/pkg/endpoints/handlers/delete.go>
+fn is_dry_run(access: &Access, request: Option<&Value>) -> Option<bool> {
+    let query = access.request_uri.as_deref().and_then(|uri| uri.split_once('?'));
+    let pairs = query.map(|(_, query)| serde_urlencoded::from_str::<Vec<(String, String)>>(query));
+    let pairs = pairs.and_then(Result::ok).unwrap_or_default();
+    let in_query = pairs.iter().any(|(name, value)| name == "dryRun" && !value.is_empty());
+    if !access.verb.as_deref().is_some_and(|verb| verb.starts_with("delete")) {
+        return Some(in_query);
+    }
+    let says = |body: &Value| {
+        body.get("dryRun").and_then(Value::as_array).is_some_and(|all| !all.is_empty())
+    };
+    match request {
+        Some(body) => Some(says(body)),
+        None if !in_query => Some(false),
+        None if access.level.as_deref() == Some("Metadata") => None,
+        None => Some(true),
+    }
 }
 
 /// How it ended; gives whether the answer is that of the authorizer.

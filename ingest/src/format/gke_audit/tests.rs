@@ -280,3 +280,21 @@ fn failures_without_a_code_are_failures() {
     check(json!({"response": {"kind": "Pod", "status": "Failure"}}), Outcome::Success);
     check(json!({}), Outcome::Success);
 }
+
+/// Scenario: labels that say that a request was only tried, and that its bodies were cut.
+/// Guarantees: both are known as they are of the API server's own events.
+#[test]
+fn labels_tell_of_rehearsals_and_cuts() {
+    let read = |labels: serde_json::Value| {
+        let entry = json!({"logName": "projects/acme/logs/x", "timestamp": "2026-07-23T10:00:00Z", "labels": labels,
+            "protoPayload": {"serviceName": "k8s.io", "methodName": "io.k8s.core.v1.pods.create", "resourceName": "core/v1/namespaces/a/pods/b"}});
+        let text = entry.to_string();
+        let row = with_context(|context| read_all(Format::GkeAudit, text.as_bytes(), context))
+            .accesses
+            .remove(0);
+        (row.dry_run, row.truncated)
+    };
+    assert_eq!(read(json!({"command.gke.io/dryRun": "true"})), (Some(true), false));
+    assert_eq!(read(json!({"audit.k8s.io/truncated": "true"})), (Some(false), true));
+    assert_eq!(read(json!({})), (Some(false), false));
+}

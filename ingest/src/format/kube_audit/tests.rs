@@ -265,20 +265,27 @@ fn hostile_text_is_kept() {
     assert_eq!(read.user_agent.as_deref(), Some("caf\u{fffd}"));
 }
 
-/// Scenario: a deletion that is only tried, told in the query or in the body.
-/// Guarantees: both are dry runs, and other requests are none.
+/// Scenario: requests that are only tried, told in the query, also encoded, or in the body of a deletion, which the
+/// server believes alone; a deletion whose body is not logged.
+/// Guarantees: what is known is known, other requests are no dry runs, and where the body would decide nothing is.
 #[test]
 fn dry_runs_are_seen() {
-    let dry = |more: Value| access(&event(more)).dry_run;
-    assert_eq!(dry(json!({"requestURI": "/a?x=1&dryRun=All"})), Some(true));
-    assert_eq!(
-        dry(json!({"requestObject": {"kind": "DeleteOptions", "dryRun": ["All"]}})),
-        Some(true)
-    );
-    assert_eq!(
-        dry(json!({"requestURI": "/a?dryRun=", "requestObject": {"kind": "Pod"}})),
-        Some(false)
-    );
+    let dry = |verb: &str, uri: &str, level: &str, body: Value| {
+        access(&event(
+            json!({"verb": verb, "requestURI": uri, "level": level, "requestObject": body}),
+        ))
+        .dry_run
+    };
+    let (no, tried, done) =
+        (Value::Null, json!({"dryRun": ["All"]}), json!({"gracePeriodSeconds": 0}));
+    assert_eq!(dry("create", "/a?x=1&dryRun=All", "Request", json!({"kind": "Pod"})), Some(true));
+    assert_eq!(dry("create", "/a?%64ryRun=All", "Metadata", no.clone()), Some(true));
+    assert_eq!(dry("create", "/a?dryRun=", "Request", json!({"kind": "Pod"})), Some(false));
+    assert_eq!(dry("delete", "/a", "Request", tried.clone()), Some(true));
+    assert_eq!(dry("delete", "/a?dryRun=All", "Request", done), Some(false));
+    assert_eq!(dry("deletecollection", "/a?dryRun=All", "Request", no.clone()), Some(true));
+    assert_eq!(dry("delete", "/a?dryRun=All", "Metadata", no.clone()), None);
+    assert_eq!(dry("delete", "/a", "Metadata", no), Some(false));
 }
 
 /// Scenario: a token minted by a server that writes no annotation for it.
