@@ -88,7 +88,7 @@ pub(crate) async fn watch(tls: DoorFiles) {
             match door.as_ref().map(DoorTls::read_again) {
                 None | Some(Ok(false)) => {}
                 Some(Ok(true)) => {
-                    tracing::info!("listen.{name}: its certificates changed and are in force")
+                    tracing::info!("listen.{name}: its certificates changed and are in force");
                 }
                 Some(Err(errors)) => {
                     for error in errors {

@@ -100,8 +100,10 @@ fn check_format(format: Format, data: &[u8], context: &Context<'_>) {
 
 fn check_export(signal: Signal, data: &[u8], context: &Context<'_>) {
     type Read<'a> = &'a dyn Fn(&mut Reading) -> Result<(), Failure>;
-    let protobuf =
-        |reading: &mut Reading| read_protobuf(signal, data, context, reading, &mut |_| true);
+    let protobuf = |reading: &mut Reading| {
+        weigh_protobuf(signal, data, usize::MAX)?;
+        read_protobuf(signal, data, context, reading, &mut |_| true)
+    };
     let json = |reading: &mut Reading| {
         Document::parse(data)?.read(signal, context, reading, &mut |_| true);
         Ok(())

@@ -386,23 +386,22 @@ async fn rules_of_operators_judge() {
 fn it_ends_whatever_clients_do() {
     let doors = ["audit", "otlp_grpc", "otlp_http", "web", "admin"];
     let hold = |server: &Running, text: &str| {
-        let held = doors.map(|door| {
+        doors.map(|door| {
             let address = server.doors[door].as_str().expect("an address");
             let mut stream = std::net::TcpStream::connect(address).expect("a connection");
             std::io::Write::write_all(&mut stream, text.as_bytes()).expect("it is taken");
             stream
-        });
-        held
+        })
     };
     let place = Place::new();
     let server = Running::start(&place, &[]);
-    let held = ["", "GET / HTTP/1.1\r\nhost: localhost\r\nx-", "PRI * HTTP/2.0\r\n"]
+    let open = ["", "GET / HTTP/1.1\r\nhost: localhost\r\nx-", "PRI * HTTP/2.0\r\n"]
         .map(|text| hold(&server, text));
     assert_eq!(server.stop("-TERM"), Some(0));
-    drop(held);
+    drop(open);
     let server = Running::start(&place, &[]);
     let half = "POST /v1/k8s-audit/shop HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
-    let _held = hold(&server, half);
+    let _open = hold(&server, half);
     server.signal("-TERM");
     eventually("it is told to end", || {
         let address = server.doors["web"].as_str().expect("an address");

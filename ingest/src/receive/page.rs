@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -44,8 +45,7 @@ impl Hosts {
     pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         // HTTP/2 has it in the URI.
-        let host =
-            uri.authority().map(|authority| authority.as_str()).or_else(|| text(header::HOST));
+        let host = uri.authority().map(Authority::as_str).or_else(|| text(header::HOST));
         let host = host.unwrap_or_default();
         if !self.has(host) {
             return Err(

@@ -53,7 +53,7 @@ pub enum Mismatch {
 /// The map.
 #[derive(Debug, Clone, Default)]
 pub struct Senders {
-    senders: Arc<[Sender]>,
+    known: Arc<[Sender]>,
     /// Clusters that are somebody's.
     mapped: Arc<BTreeSet<String>>,
     mismatch: Mismatch,
@@ -64,7 +64,7 @@ impl Senders {
     #[must_use]
     pub fn new(senders: Vec<Sender>, mismatch: Mismatch) -> Self {
         let mapped = senders.iter().flat_map(|sender| sender.clusters.iter().cloned()).collect();
-        Self { senders: senders.into(), mapped: Arc::new(mapped), mismatch }
+        Self { known: senders.into(), mapped: Arc::new(mapped), mismatch }
     }
 
     /// What a client may say. Of its names the first that is in the map counts.
@@ -72,7 +72,7 @@ impl Senders {
         let known = client
             .names()
             .iter()
-            .find_map(|name| self.senders.iter().find(|sender| sender.name == *name));
+            .find_map(|name| self.known.iter().find(|sender| sender.name == *name));
         let name = known.map(|sender| &sender.name).or_else(|| client.names().first());
         Speaker {
             name: name.map(ToString::to_string),

@@ -100,13 +100,11 @@ async fn receive(
         return door.refuse(&cluster, &peer, &speaker).await;
     }
     let taken = door.take(&cluster, &peer, speaker, request.into_body());
-    match tokio::time::timeout(within, taken).await {
-        Ok(Ok(())) => StatusCode::OK.into_response(),
-        Ok(Err(NotTaken)) | Err(_) => {
-            door.intake.refuse(&door.source);
-            busy()
-        }
+    if let Ok(Ok(())) = tokio::time::timeout(within, taken).await {
+        return StatusCode::OK.into_response();
     }
+    door.intake.refuse(&door.source);
+    busy()
 }
 
 fn busy() -> Response {

@@ -284,46 +284,53 @@ fn is_closed(text: &[u8]) -> bool {
 #[derive(Debug, Default)]
 struct Object {
     depth: usize,
-    is_in_string: bool,
-    is_escaped: bool,
+    at: At,
     /// Its first byte.
     first: Option<u8>,
-    /// Whether it has ended, and whether something came after that.
-    is_ended: bool,
-    has_more: bool,
+}
+
+/// Where in an object the end of a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum At {
+    /// Outside of strings.
+    #[default]
+    Outside,
+    /// In a string.
+    Inside,
+    /// In a string, after a backslash.
+    Escaped,
+    /// Behind its end.
+    End,
+    /// Behind something else that came after its end.
+    More,
 }
 
 impl Object {
     fn add(&mut self, text: &[u8]) {
         for &byte in text {
-            if self.is_ended {
-                self.has_more |= !byte.is_ascii_whitespace();
-                continue;
-            }
             if self.first.is_none() && !byte.is_ascii_whitespace() {
                 self.first = Some(byte);
             }
-            self.byte(byte);
-        }
-    }
-
-    fn byte(&mut self, byte: u8) {
-        match byte {
-            _ if self.is_escaped => self.is_escaped = false,
-            b'\\' if self.is_in_string => self.is_escaped = true,
-            b'"' => self.is_in_string = !self.is_in_string,
-            _ if self.is_in_string => {}
-            b'{' | b'[' => self.depth += 1,
-            b'}' | b']' => {
-                self.depth = self.depth.saturating_sub(1);
-                self.is_ended = self.depth == 0;
-            }
-            _ => {}
+            self.at = match (self.at, byte) {
+                (At::Escaped, _) | (At::Outside, b'"') => At::Inside,
+                (At::Inside, b'\\') => At::Escaped,
+                (At::Inside, b'"') => At::Outside,
+                (At::Outside, b'{' | b'[') => {
+                    self.depth += 1;
+                    At::Outside
+                }
+                (At::Outside, b'}' | b']') => {
+                    self.depth = self.depth.saturating_sub(1);
+                    if self.depth == 0 { At::End } else { At::Outside }
+                }
+                (At::End, byte) if !byte.is_ascii_whitespace() => At::More,
+                (at, _) => at,
+            };
         }
     }
 
     fn is_closed(&self) -> bool {
-        self.is_ended && !self.has_more && self.first == Some(b'{')
+        self.at == At::End && self.first == Some(b'{')
     }
 }
 

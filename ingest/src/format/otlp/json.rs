@@ -62,15 +62,11 @@ fn take<T: DeserializeOwned>(
     if is_large && item.to_string().len() > MAX_ITEM {
         return taker.broken(Broken::too_large(item.to_string().as_bytes(), index));
     }
-    match serde_json::from_value(lenient(item)) {
-        Ok(decoded) => taker.item(decoded, size(item), rows(item).0),
-        Err(_) => {
-            let failure =
-                Failure::new("wrong_type", "a field of the item is not what OTLP has there");
-            let bytes = item.to_string();
-            taker.broken(Broken::new(bytes.as_bytes(), failure, index));
-        }
+    if let Ok(decoded) = serde_json::from_value(lenient(item)) {
+        return taker.item(decoded, size(item), rows(item).0);
     }
+    let failure = Failure::new("wrong_type", "a field of the item is not what OTLP has there");
+    taker.broken(Broken::new(item.to_string().as_bytes(), failure, index));
 }
 
 /// What the rows of a request will weigh, resource attributes in each of them.
