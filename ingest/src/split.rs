@@ -6,6 +6,7 @@
 
 mod condense;
 mod encoding;
+mod item;
 mod pieces;
 mod whole;
 
@@ -14,6 +15,7 @@ use memchr::memchr3;
 use self::condense::Condenser;
 use self::encoding::Decoder;
 pub(crate) use self::encoding::decoded;
+pub(crate) use self::item::{Fault, Item};
 use self::pieces::Pieces;
 use self::whole::object_end;
 
@@ -29,41 +31,6 @@ pub(crate) type Lists = &'static [&'static [u8]];
 const ITEMS: Lists = &[b"\"items\""];
 /// Bytes of a string that are remembered, since it may be the key of a list.
 const LONGEST_KEY: usize = 20;
-
-/// One item, or what is left of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Item {
-    /// Its bytes; only the first 4 KiB of one that is too large.
-    pub(crate) bytes: Vec<u8>,
-    /// One that is too large, without what makes it so.
-    pub(crate) condensed: Option<Vec<u8>>,
-    /// Its length.
-    pub(crate) length: usize,
-    /// Where it stands: `line 7`, `item 3`.
-    pub(crate) position: String,
-    /// Bytes of text before it.
-    pub(crate) offset: u64,
-    /// Why it cannot be read.
-    pub(crate) fault: Option<Fault>,
-}
-
-impl Item {
-    /// An input that is one item.
-    pub(crate) fn whole(bytes: &[u8]) -> Self {
-        let position = "line 1".to_owned();
-        let length = bytes.len();
-        Self { bytes: bytes.to_vec(), condensed: None, length, position, offset: 0, fault: None }
-    }
-}
-
-/// What is wrong with an item before anybody reads it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Longer than allowed.
-    TooLarge,
-    /// The input ended, or the next value began, before it was closed.
-    Unclosed,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
