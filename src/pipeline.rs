@@ -12,13 +12,12 @@ use std::time::{Duration, Instant};
 
 use durward_correlate::Correlator;
 use durward_correlate::correlator::Sizes;
-use durward_correlate::deduplicate::Older;
 use durward_correlate::lake::{Judged, Lake};
+use durward_detect::Detection;
 use durward_detect::alert::Alert;
-use durward_detect::{Detection, Judgement};
-use durward_ingest::log::{Log, LogError, Read, Reader};
+use durward_ingest::log::{Log, Reader};
 use durward_schemas::ids::LogPosition;
-use durward_schemas::record::{Loss, Record, Turn};
+use durward_schemas::record::{Loss, Turn};
 use durward_schemas::tables::Delivery;
 use durward_schemas::{Clock, Time};
 use tokio::sync::mpsc;

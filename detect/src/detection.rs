@@ -25,7 +25,7 @@ use crate::detector::secrets_enumerated::SecretsEnumerated;
 use crate::detector::sigma::Sigma;
 use crate::detector::two_addresses::TwoAddresses;
 use crate::detector::{self, Detector, Hit, Seen};
-use crate::finding::{Cause, Findings, Scored, story_time};
+use crate::finding::{Cause, Findings, Scored};
 use crate::lineage::{Lineage, Origin};
 use crate::memory::{Fill, Look};
 use crate::owner::{Doing, Owners};
@@ -33,7 +33,7 @@ use crate::recent::Recent;
 use crate::rule::RuleError;
 use crate::settings::Settings;
 use crate::state;
-use crate::story::{Stories, Verdict};
+use crate::story::{Stories, Verdict, story_time};
 use crate::tally::Tally;
 
 /// Findings of their own that leave one count for incidents; more of the same stay counted.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::{EventId, FindingId, LogPosition};
 use durward_schemas::shares;
-use durward_schemas::tables::{Access, Finding, FindingEvent};
+use durward_schemas::tables::{Finding, FindingEvent};
 use durward_schemas::values::{EventRole, FindingState, severity};
 use durward_schemas::{Identity, Time};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,7 @@ use crate::detector::{Hit, Seen};
 use crate::lineage::Origin;
 use crate::memory::{Look, Memory};
 use crate::settings::Settings;
+use crate::story::story_time;
 use crate::suppress;
 
 /// Findings that can still get new evidence.
@@ -424,14 +425,6 @@ impl Known {
         self.row.log_position = cause.log_position;
         self.row.clone()
     }
-}
-
-/// When a row happened, as stories tell time: what is later than its recording was recorded then. So nobody whose
-/// clock is wrong, or who says so, ends a story or begins another one.
-pub(crate) fn story_time(row: &Access, settings: &Settings) -> i64 {
-    let recorded = row.ingest_time.0;
-    let is_ahead = row.time.0 > recorded.saturating_add(settings.clock_skew);
-    if is_ahead || row.time_suspect == Some(true) { recorded } else { row.time.0 }
 }
 
 /// A finding that has no version yet.

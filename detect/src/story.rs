@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use durward_schemas::ids::{FindingId, IncidentId};
-use durward_schemas::tables::Incident;
+use durward_schemas::tables::{Access, Incident};
 use durward_schemas::time::SECOND;
 use durward_schemas::values::{EventRole, FindingState, severity};
 use serde::{Deserialize, Serialize};
@@ -254,6 +254,14 @@ impl Stories {
             && a.time.abs_diff(b.time) <= within.unsigned_abs()
             && is_unusual
     }
+}
+
+/// When a row happened, as stories tell time: what is later than its recording was recorded then. So nobody whose
+/// clock is wrong, or who says so, ends a story or begins another one.
+pub(crate) fn story_time(row: &Access, settings: &Settings) -> i64 {
+    let recorded = row.ingest_time.0;
+    let is_ahead = row.time.0 > recorded.saturating_add(settings.clock_skew);
+    if is_ahead || row.time_suspect == Some(true) { recorded } else { row.time.0 }
 }
 
 fn story_key(story: &str) -> String {

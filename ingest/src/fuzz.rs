@@ -9,7 +9,7 @@ use durward_schemas::record::Content;
 use serde_json::{Value, json};
 
 use crate::format::Failure;
-use crate::format::otlp::{Document, Signal, read_protobuf};
+use crate::format::otlp::{Document, Signal, read_protobuf, weigh_protobuf};
 use crate::{Context, Format, Keys, Reading, read};
 
 /// What is handed an input.

@@ -281,7 +281,9 @@ impl Workloads {
         let from = row.valid_from.unwrap_or(Time(i64::MIN));
         let of_uid = row.pod_uid.as_deref().and_then(|uid| self.deletions.of_uid(place, uid));
         let of_name = self.deletions.of_name(place, &row.pod, from);
-        let others = self.index.named(place, &row.pod).filter_map(|uid| {
+        let others =
+            self.index.named(place, &row.pod).filter(|uid| row.pod_uid.as_ref() != Some(uid));
+        let others = others.filter_map(|uid| {
             let other = self.pods.get(&(place.0.clone(), uid.clone()))?;
             other.row.valid_from.filter(|begin| from < *begin)
         });
@@ -558,6 +560,27 @@ mod tests {
         check(&[a, b, ("deleted", None, 40), ("deleted", Some("a"), 20)], Some(20), Some(40));
         check(&[a, b, ("deleted", Some("b"), 40)], Some(30), Some(40));
         check(&[a, b, ("deleted", None, 5)], Some(30), None);
+    }
+
+    /// Scenario: a pod is known since it was attested, and its object says that it was made before.
+    /// Guarantees: it lives: it is no pod that another one of its name came after.
+    #[test]
+    fn a_pod_is_not_its_own_successor() {
+        let mut workloads = Workloads::default();
+        let at = |second: i64| Cause { time: Time(second * 1_000_000), ..Cause::default() };
+        let metadata = |created: Option<&str>| Metadata {
+            name: Some("ledger-0".into()),
+            uid: Some("a".into()),
+            creation_timestamp: created.map(Into::into),
+            ..Metadata::default()
+        };
+        for created in [None, Some("1970-01-01T00:00:10Z")] {
+            let pod = Pod { metadata: metadata(created), ..Pod::default() };
+            workloads.pod(&PLACE(), &pod, at(30));
+            assert_eq!(workloads.of_one_name(&PLACE(), "ledger-0", at(30)), []);
+        }
+        let row = workloads.pod_of(Some("prod"), "a").expect("it is known");
+        assert_eq!((row.valid_from, row.valid_to), (Some(Time(10_000_000)), None));
     }
 
     /// Scenario: the only pod of a `ServiceAccount` is deleted before its creation is told; others follow.

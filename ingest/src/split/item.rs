@@ -1,4 +1,4 @@
-//! What an input is split into.
+//! What a stream is taken apart into.
 
 /// One item, or what is left of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
