@@ -220,10 +220,10 @@ impl<K: Eq + Hash + Clone + Serialize, V: Serialize> Serialize for Memory<K, V> 
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ordered = self.ordered();
         let owners = ordered.iter().map(|(_, known)| known.owner.to_string()).collect();
-        let used = ordered.iter().map(|(_, known)| known.used).collect();
+        let numbers = ordered.iter().map(|(_, known)| known.used).collect();
         let entries = ordered.into_iter().map(|(key, known)| (key, &known.value)).collect();
         let (most, forgotten, uses) = (self.most, self.forgotten, self.uses);
-        Saved { most, entries, owners, forgotten, used, uses }.serialize(serializer)
+        Saved { most, entries, owners, forgotten, used: numbers, uses }.serialize(serializer)
     }
 }
 
