@@ -226,7 +226,6 @@ impl Detection {
         self.memory.owners.memories(look);
         self.memory.tally.memories(look);
         self.findings.memories(look);
-        self.recent.memories(look);
     }
 
     /// How full each memory is.
@@ -237,7 +236,8 @@ impl Detection {
         fills
     }
 
-    /// Memories that forgot something for the sake of this row: what is told of each once a day.
+    /// Memories that forgot something for the sake of this row, since somebody brought more than all others: what is
+    /// told of each once a day. That what is old leaves what is full is everyday.
     fn forgetting(&mut self, row: &Access, cause: Cause) -> Vec<Hit> {
         let mut hits = Vec::new();
         let mut told = Vec::new();
@@ -248,9 +248,13 @@ impl Detection {
                 return;
             }
             let day = cause.recorded.date();
-            if before.is_none_or(|(then, _)| *then != day) {
-                hits.push(blindness::forgotten(name, fill, &memory.greatest(), row, day));
+            let majority = memory.majority();
+            let is_told = before.is_some_and(|(then, _)| *then == day);
+            // A cluster is nobody.
+            if !is_told && majority.len() > 1 {
+                hits.push(blindness::forgotten(name, fill, &majority, row, day));
             }
+            let day = if majority.len() > 1 || is_told { day } else { i32::MIN };
             told.push((name.to_owned(), (day, fill.forgotten)));
         });
         self.memory.forgetting.extend(told);

@@ -44,6 +44,11 @@ struct Saved<K, V> {
     owners: Vec<String>,
     #[serde(default)]
     forgotten: u64,
+    /// Of each entry, the number of its use; and of the latest one.
+    #[serde(default)]
+    used: Vec<u64>,
+    #[serde(default)]
+    uses: u64,
 }
 
 impl<K: Eq + Hash + Clone, V> Memory<K, V> {
@@ -68,8 +73,7 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
     pub(crate) fn get(&mut self, key: &K) -> Option<&mut V> {
         self.uses += 1;
         let known = self.known.get_mut(key)?;
-        self.shares.renew(&known.owner, known.used, self.uses);
-        known.used = self.uses;
+        renew(&mut self.shares, known, self.uses, self.most);
         Some(&mut known.value)
     }
 
@@ -88,8 +92,7 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
         match self.known.entry(key.clone()) {
             Entry::Occupied(known) => {
                 let known = known.into_mut();
-                self.shares.renew(&known.owner, known.used, used);
-                known.used = used;
+                renew(&mut self.shares, known, used, self.most);
                 &mut known.value
             }
             Entry::Vacant(place) => {
@@ -105,9 +108,13 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
         self.remove(&key);
         self.make_room();
         self.uses += 1;
+        self.put(key, owner, self.uses, value);
+    }
+
+    fn put(&mut self, key: K, owner: &str, used: u64, value: V) {
         let owner = interned(&mut self.owners, owner);
-        self.shares.add(&owner, self.uses, key.clone());
-        self.known.insert(key, Known { used: self.uses, owner, value });
+        self.shares.add(&owner, used, key.clone());
+        self.known.insert(key, Known { used, owner, value });
     }
 
     /// Takes the value of `key` out.
@@ -128,9 +135,9 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
         Fill { held: self.known.len(), most: self.most, forgotten: self.forgotten }
     }
 
-    /// Whose keys are forgotten next, from the wide to the narrow.
-    pub(crate) fn greatest(&self) -> Vec<&str> {
-        self.shares.greatest().0
+    /// Whose most keys are, from the wide to the narrow.
+    pub(crate) fn majority(&self) -> Vec<&str> {
+        self.shares.majority()
     }
 
     fn ordered(&self) -> Vec<(&K, &Known<V>)> {
@@ -159,6 +166,15 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
     }
 }
 
+/// Takes note of a use, unless the key was used among the last anyway: what is used all the time need not be moved
+/// each time.
+fn renew<K, V>(shares: &mut Shares<K>, known: &mut Known<V>, used: u64, most: usize) {
+    if used - known.used > most as u64 / 8 {
+        shares.renew(&known.owner, known.used, used);
+        known.used = used;
+    }
+}
+
 fn interned(owners: &mut HashSet<Arc<str>>, owner: &str) -> Arc<str> {
     if let Some(known) = owners.get(owner) {
         return Arc::clone(known);
@@ -183,8 +199,8 @@ pub struct Fill {
 pub(crate) trait Bounded {
     /// How full it is.
     fn fill(&self) -> Fill;
-    /// Whose keys are forgotten next.
-    fn greatest(&self) -> Vec<&str>;
+    /// Whose most keys are, from the wide to the narrow.
+    fn majority(&self) -> Vec<&str>;
 }
 
 impl<K: Eq + Hash + Clone, V> Bounded for Memory<K, V> {
@@ -192,8 +208,8 @@ impl<K: Eq + Hash + Clone, V> Bounded for Memory<K, V> {
         self.fill()
     }
 
-    fn greatest(&self) -> Vec<&str> {
-        self.greatest()
+    fn majority(&self) -> Vec<&str> {
+        self.majority()
     }
 }
 
@@ -204,9 +220,10 @@ impl<K: Eq + Hash + Clone + Serialize, V: Serialize> Serialize for Memory<K, V> 
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ordered = self.ordered();
         let owners = ordered.iter().map(|(_, known)| known.owner.to_string()).collect();
+        let numbers = ordered.iter().map(|(_, known)| known.used).collect();
         let entries = ordered.into_iter().map(|(key, known)| (key, &known.value)).collect();
-        let (most, forgotten) = (self.most, self.forgotten);
-        Saved { most, entries, owners, forgotten }.serialize(serializer)
+        let (most, forgotten, uses) = (self.most, self.forgotten, self.uses);
+        Saved { most, entries, owners, forgotten, used: numbers, uses }.serialize(serializer)
     }
 }
 
@@ -219,9 +236,12 @@ where
         let saved: Saved<K, V> = Saved::deserialize(deserializer)?;
         let mut memory = Self::of(saved.most);
         let owners = saved.owners.iter().map(String::as_str).chain(std::iter::repeat(NOBODY));
+        let mut used = saved.used.into_iter();
         for ((key, value), owner) in saved.entries.into_iter().zip(owners) {
-            memory.insert(key, owner, value);
+            memory.uses = used.next().unwrap_or(memory.uses + 1);
+            memory.put(key, owner, memory.uses, value);
         }
+        memory.uses = memory.uses.max(saved.uses);
         memory.forgotten = saved.forgotten;
         Ok(memory)
     }

@@ -9,7 +9,7 @@ use durward_schemas::values::{Edge, Evidence, Outcome};
 use serde_json::{Map, Value};
 
 use crate::detector::owner;
-use crate::memory::{Look, Memory};
+use crate::memory::Memory;
 
 /// Rows held at most.
 const MOST: usize = 20_000;
@@ -38,11 +38,6 @@ impl Default for Recent {
 }
 
 impl Recent {
-    /// Its memory.
-    pub(crate) fn memories(&self, look: Look<'_>) {
-        look("judged_rows", &self.rows);
-    }
-
     /// Holds a judged row, if later evidence may change what was judged of it.
     pub(crate) fn hold(&mut self, row: &Access, findings: Vec<FindingId>) {
         let may_change = !findings.is_empty()

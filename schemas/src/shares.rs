@@ -91,6 +91,20 @@ impl<K> Shares<K> {
         self.all.len == 0
     }
 
+    /// Who has more than half of all, as narrow as that can be said.
+    #[must_use]
+    pub fn majority(&self) -> Vec<&str> {
+        let (mut share, mut path) = (&*self.all, Vec::new());
+        while let Some((len, _, name)) =
+            share.sizes.last().filter(|(len, ..)| len * 2 > self.all.len)
+            && let Some(part) = share.parts.get(name).filter(|part| part.len == *len)
+        {
+            path.push(&**name);
+            share = part;
+        }
+        path
+    }
+
     /// Who has most, and how much: whoever gives way next.
     #[must_use]
     pub fn greatest(&self) -> (Vec<&str>, usize) {
@@ -207,6 +221,7 @@ mod tests {
             shares.add(&owner(&["b", "z"]), used, "many");
         }
         assert_eq!(shares.greatest(), (vec!["b", "z"], 7));
+        assert_eq!(shares.majority(), ["b", "z"]);
         let given: Vec<_> = (0..6).filter_map(|_| shares.give_way()).collect();
         assert_eq!(given, ["many"; 6]);
         assert_eq!(shares.give_way(), Some("other cluster"), "it was unused for longer");
@@ -220,6 +235,9 @@ mod tests {
         let given = std::iter::from_fn(|| shares.give_way());
         assert_eq!(given.collect::<Vec<_>>(), ["r", "s", "p", "q"]);
         assert!(shares.is_empty());
+        shares.add(&owner(&["a", "x"]), 9, "x");
+        shares.add(&owner(&["a", "y"]), 10, "y");
+        assert_eq!(shares.majority(), ["a"]);
     }
 
     proptest! {

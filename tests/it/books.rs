@@ -38,7 +38,7 @@ async fn every_metric_lives_from_the_start() {
         ("durward_correlate_amendments_total", 10),
         ("durward_findings_total", 5),
         ("durward_notify_total", 3),
-        ("durward_state_entries", 29),
+        ("durward_state_entries", 28),
     ] {
         assert_eq!(samples(&text, name).len(), expected, "{name}: {text}");
     }

@@ -35,6 +35,18 @@ pub(crate) struct Recent {
     by_time: BTreeSet<(Time, LogPosition)>,
 }
 
+/// The part of the room that is made at once, since it costs a look at all rows.
+const AT_ONCE: usize = 16;
+
+/// Who has less than this part of the room has little.
+const LITTLE: usize = 32;
+
+/// Whose an access is: of a namespace of a cluster, where whoever has it makes identities, or of an identity.
+fn owner(access: &Access) -> [&str; 2] {
+    let who = access.namespace.as_deref().or(access.identity.as_deref());
+    [access.cluster.as_deref().unwrap_or_default(), who.unwrap_or_default()]
+}
+
 /// Where requests come from: cluster, address, user agent.
 pub(crate) type Client = (Option<String>, String, String);
 
@@ -99,10 +111,47 @@ impl Recent {
     /// Lets go of what the log took before `before`, and of the oldest beyond `most`.
     pub(crate) fn forget(&mut self, before: Time, most: usize) {
         while let Some((&position, held)) = self.rows.first_key_value() {
-            if held.access.ingest_time >= before && self.rows.len() <= most {
-                return;
+            if held.access.ingest_time >= before {
+                break;
             }
-            let Some(held) = self.rows.remove(&position) else { return };
+            self.remove(position);
+        }
+        if self.rows.len() > most {
+            self.beyond(most).into_iter().for_each(|position| self.remove(position));
+        }
+    }
+
+    /// The oldest that have to leave, some more at once than there is no room for. Of identities that have little
+    /// they stay, up to half of the room: whoever makes very many requests puts out his own.
+    fn beyond(&self, most: usize) -> Vec<LogPosition> {
+        let mut counts: HashMap<_, usize> = HashMap::new();
+        for held in self.rows.values() {
+            *counts.entry(owner(&held.access)).or_default() += 1;
+        }
+        let mut leaving = self.rows.len() - most + most / AT_ONCE;
+        let (mut stays, mut leave) = (most / 2, Vec::new());
+        let mut stayed = Vec::new();
+        for (position, held) in &self.rows {
+            if leaving == 0 {
+                break;
+            }
+            let has_little =
+                counts.get(&owner(&held.access)).is_some_and(|count| count * LITTLE <= most);
+            if has_little && stays > 0 {
+                stays -= 1;
+                stayed.push(*position);
+            } else {
+                leaving -= 1;
+                leave.push(*position);
+            }
+        }
+        // Where all have little the oldest leave.
+        leave.extend(stayed.into_iter().take(leaving));
+        leave
+    }
+
+    fn remove(&mut self, position: LogPosition) {
+        if let Some(held) = self.rows.remove(&position) {
             self.unindex(position, &held.access);
         }
     }
@@ -309,4 +358,39 @@ fn bodies(access: &mut Access) -> [&mut Option<Json>; 5] {
         &mut access.annotations,
         &mut access.extra,
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: one access of a workload, then a thousand of somebody else, where a hundred fit; then accesses of very
+    /// identities of his namespace, and of very many who have one each.
+    /// Guarantees: that of the workload stays until its time is over, however many come; there is never more than fits,
+    /// and the newest are there.
+    #[test]
+    fn eviction_by_requests_of_ones_own() {
+        let row = |position: LogPosition, who: String| Access {
+            log_position: position,
+            ingest_time: Time(position),
+            namespace: who.split_once(':').map(|(namespace, _)| namespace.to_owned()),
+            identity: Some(who),
+            request_key: RequestKey(format!("{position}")),
+            ..Access::default()
+        };
+        let mut recent = Recent::default();
+        let take = |recent: &mut Recent, position, who: String| {
+            recent.forget(Time(-1), 99);
+            recent.add(&mut row(position, who));
+            assert!(recent.len() <= 100);
+        };
+        take(&mut recent, 0, "victim".into());
+        (1..1_000).for_each(|at| take(&mut recent, at, "attacker".into()));
+        assert!(recent.get(0).is_some() && recent.get(1).is_none());
+        (1_000..2_000).for_each(|at| take(&mut recent, at, format!("attacker:{at}")));
+        (2_000..3_000).for_each(|at| take(&mut recent, at, format!("many {at}")));
+        assert!(recent.get(0).is_some() && recent.get(2_999).is_some());
+        recent.forget(Time(5_000), 99);
+        assert_eq!((recent.len(), recent.by_request.len()), (0, 0));
+    }
 }

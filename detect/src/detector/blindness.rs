@@ -78,19 +78,19 @@ pub(crate) fn loss(loss: &Loss) -> Hit {
 pub(crate) fn forgotten(
     memory: &str,
     fill: Fill,
-    greatest: &[&str],
+    majority: &[&str],
     row: &Access,
     day: i32,
 ) -> Hit {
     let who = sentence::who(row);
-    let greatest = greatest.iter().filter(|part| !part.is_empty()).copied();
-    let greatest = shortened(&greatest.collect::<Vec<_>>().join(" "), 128);
+    let majority = majority.iter().filter(|part| !part.is_empty()).copied();
+    let majority = shortened(&majority.collect::<Vec<_>>().join(" "), 128);
     let word = memory.replace('_', " ");
     Hit {
         anchor: format!("forgotten {memory} {day}"),
         title: "More came than can be remembered".into(),
         reason: format!(
-            "{who} came when {} {word} were remembered, as many as can be: the oldest of {greatest}, of whom most are, were forgotten",
+            "{who} came when {} {word} were remembered, as many as can be: the oldest of {majority}, of whom most are, were forgotten",
             fill.held
         ),
         severity_id: severity::LOW,
