@@ -172,7 +172,7 @@ async fn answered(mut coming: Coming, output: Output) -> Result<Response, QueryE
         }
         let answer = Answer { schema: Arc::clone(coming.schema()), batches };
         let mut bytes = Vec::new();
-        render::answer(&answer, output, &mut bytes).map_err(unprintable)?;
+        render::answer(&answer, output, &mut bytes).map_err(|error| unprintable(&error))?;
         return Ok((media, bytes).into_response());
     }
     let mut printer = Printer::new(coming.schema(), output);
@@ -182,21 +182,21 @@ async fn answered(mut coming: Coming, output: Output) -> Result<Response, QueryE
             begun += &printer.finish();
             return Ok((media, begun).into_response());
         };
-        begun += &printer.print(&batch).map_err(unprintable)?;
+        begun += &printer.print(&batch).map_err(|error| unprintable(&error))?;
     }
     let rest = stream::try_unfold(Some((coming, printer)), |left| async move {
         let Some((mut coming, mut printer)) = left else { return Ok(None) };
-        let printed = match coming.next().await.map_err(std::io::Error::other)? {
+        let part = match coming.next().await.map_err(std::io::Error::other)? {
             Some(batch) => printer.print(&batch).map_err(std::io::Error::other)?,
             None => return Ok(Some((printer.finish(), None))),
         };
-        Ok::<_, std::io::Error>(Some((printed, Some((coming, printer)))))
+        Ok::<_, std::io::Error>(Some((part, Some((coming, printer)))))
     });
     let all = stream::once(async { Ok(begun) }).chain(rest);
     Ok((media, Body::from_stream(all)).into_response())
 }
 
-fn unprintable(error: anyhow::Error) -> QueryError {
+fn unprintable(error: &anyhow::Error) -> QueryError {
     QueryError { fault: Fault::Data, message: format!("{error:#}"), hint: None }
 }
 
