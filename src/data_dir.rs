@@ -288,7 +288,7 @@ fn lock(path: &Path) -> Result<File, Failure> {
             let mut holder = String::new();
             let _unreadable = file.read_to_string(&mut holder);
             Err(Failure::io(format!("data directory {} is in use by process {holder}", path.display()))
-                .hint("send to that server: durward ingest --to http://127.0.0.1:8080 FILE; queries work beside it"))
+                .hint("send to that server: durward ingest --to http://HOST:PORT FILE, with the address of its queries that it printed as it began; queries work beside it"))
         }
         Err(TryLockError::Error(error)) => Err(fail(error)),
     }

@@ -33,6 +33,9 @@ use crate::store::Store;
 /// What is read of a call, in the order in which it is told.
 const TABLES: [&str; 6] = ["accesses", "objects", "spans", "logs", "metrics", "rejects"];
 
+/// Reasons for rejects that are told.
+const MOST_REASONS: usize = 3;
+
 /// What one call brought, or one file of it.
 struct Counts {
     head: Vec<(&'static str, Value)>,
@@ -65,6 +68,7 @@ impl Counts {
         for table in TABLES {
             let rows = self.read.get(table).and_then(Value::as_i64).unwrap_or_default();
             if rows > 0 {
+                let table = if rows == 1 { singular(table) } else { table };
                 writeln!(out, "  {rows:>9} {table} read")?;
             }
         }
@@ -159,6 +163,10 @@ pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode
     let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
     let counted = counted(&lake, before).await?;
     tell(&taken, &counted, args.output, data_dir)?;
+    if args.output == Output::Table {
+        explain_rejects(&lake, before, data_dir).await?;
+        name_no_cluster(&lake, &args, before).await?;
+    }
     verdict(&lake.dir, lake.limits, args.fail_on, &format!("AND log_position >= {before}")).await
 }
 
@@ -264,12 +272,62 @@ fn tell(
         return print(&[counts], output);
     }
     let mut out = crate::out::lock();
-    writeln!(out, "{} files, {} bytes", taken.files, taken.bytes)?;
+    let files = if taken.files == 1 { "file" } else { "files" };
+    writeln!(out, "{} {files}, {} bytes", taken.files, taken.bytes)?;
     counts.show_read(&mut out)?;
     writeln!(out, "  {accepted:>9} new, {duplicates} duplicates, {rejected} new rejects")?;
-    if rejected > 0 {
+    if accepted + duplicates + rejected == 0 {
+        writeln!(out, "nothing was read: there is no record in it")?;
+    }
+    Ok(())
+}
+
+/// The name of one row of a table.
+fn singular(table: &'static str) -> &'static str {
+    match table {
+        "accesses" => "access",
+        other => other.strip_suffix('s').unwrap_or(other),
+    }
+}
+
+/// Why what was rejected could not be read, the most frequent reasons first.
+async fn explain_rejects(lake: &Lake, before: i64, data_dir: &Path) -> Result<(), Failure> {
+    let sql = format!(
+        "SELECT reason, detail, hint, count(*) AS n FROM rejects WHERE log_position >= {before} \
+         GROUP BY reason, detail, hint ORDER BY n DESC LIMIT {MOST_REASONS}"
+    );
+    let reasons = lake.ask(&sql).await?;
+    let mut out = crate::out::lock();
+    for row in &reasons {
+        let text = |column: &str| row.get(column).and_then(Value::as_str).unwrap_or_default();
+        let n = row.get("n").and_then(Value::as_i64).unwrap_or_default();
+        let said = [text("reason"), text("detail"), text("hint")];
+        let said: Vec<&str> = said.into_iter().filter(|text| !text.is_empty()).collect();
+        writeln!(out, "  {n:>9} rejected: {}", escape::visible(&said.join(": ")))?;
+    }
+    if !reasons.is_empty() {
         let look = "look at rejects: durward query \"SELECT reason, detail, hint, position, head FROM rejects\"";
         writeln!(out, "{}", hint::complete(look, data_dir))?;
+    }
+    Ok(())
+}
+
+/// Says what follows from accesses of no cluster, if nobody named one.
+async fn name_no_cluster(lake: &Lake, args: &IngestArgs, before: i64) -> Result<(), Failure> {
+    if args.cluster.is_some() {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT count(*) AS n FROM accesses WHERE provider = 'kubernetes' AND cluster IS NULL AND log_position >= {before}"
+    );
+    let rows = lake.ask(&sql).await?;
+    let n = rows.first().and_then(|row| row.get("n")?.as_i64()).unwrap_or_default();
+    if n > 0 {
+        let mut out = crate::out::lock();
+        writeln!(
+            out,
+            "{n} of them name no cluster: they are told apart from those of --cluster NAME, so the same events with that name are new ones"
+        )?;
     }
     Ok(())
 }
