@@ -11,7 +11,7 @@ use crate::format::{Format, Reading, read};
 use crate::lab;
 use crate::lab::with_context;
 
-fn redactor() -> &'static Redactor {
+pub(super) fn redactor() -> &'static Redactor {
     static REDACTOR: std::sync::LazyLock<Redactor> =
         std::sync::LazyLock::new(|| Redactor::new(&[7; 32]));
     &REDACTOR

@@ -96,8 +96,10 @@ async fn no_batch_is_refused_for_its_content() {
     check(r#"{"kind":"EventList","items":[]}"#.into(), (0, 0)).await;
 }
 
-/// Scenario: a batch of 29 MB with one item of 9 MB in its middle.
-/// Guarantees: 200, every item but that one is a row, that one is a reject with its length.
+/// Scenario: a batch of 29 MB with one event of 9 MB in its middle, which a long text makes so large, and with
+/// something as large behind it that is no event.
+/// Guarantees: 200, and every item is a row: the large one is cut, and told as that; what is no event is a reject with
+/// its length.
 #[tokio::test]
 async fn large_batches_are_taken_in_parts() {
     // However slow the machine is: what is proven is that the batch is taken apart.
@@ -108,17 +110,19 @@ async fn large_batches_are_taken_in_parts() {
     };
     let mut items = vec![padded(1 << 20); 20];
     items.insert(10, padded(9 << 20));
+    items.push(format!(r#"{{"note":"{}"}}"#, "a ".repeat(9 << 19)));
     let answer = post(&door, format!(r#"{{"items":[{}]}}"#, items.join(","))).await;
     assert_eq!(answer.status(), StatusCode::OK);
     let records = door.records();
     let found = rows(&records);
-    assert_eq!((found.accesses.len(), found.rejects.len()), (20, 1));
+    assert_eq!((found.accesses.len(), found.rejects.len()), (21, 1));
+    assert_eq!(found.accesses.iter().filter(|row| row.truncated).count(), 1);
     assert_eq!(
         (found.rejects[0].reason.as_str(), found.rejects[0].position.as_deref()),
-        ("too_large", Some("item 11"))
+        ("too_large", Some("item 22"))
     );
     assert!(found.rejects[0].byte_length > 9 << 20);
-    assert_eq!(receipts(&records)[0].items, 21);
+    assert_eq!(receipts(&records)[0].items, 22);
 }
 
 /// Scenario: a log that is full, and more requests under way than there is room for.
