@@ -241,7 +241,7 @@ async fn web_and_admin_doors_answer() {
 }
 
 /// Scenario: a snapshot and a file through a running server with `ingest --to`, twice, and once
-/// without the token of its directory, and with one that was replaced; after it has ended once more without `--to`.
+/// without the token of its directory; after it has ended once more without `--to`.
 /// Guarantees: every line is one row, the snapshot is known, nobody else may write, and each call
 /// counts what it brought and no more.
 #[test]
@@ -266,18 +266,6 @@ fn files_go_through_a_running_server() {
     let other = Place::new();
     let sent = other.run(&["ingest", "--to", &server.url("web", ""), audit]);
     assert!(sent.code == 4 && sent.err.contains("401"), "{sent:?}");
-    // Whoever shows the token that is there now is let in, and nobody else.
-    let token = |place: &Place| place.data().join("keys/upload");
-    let before = std::fs::read(token(&place)).expect("a token");
-    std::fs::write(token(&place), "7f".repeat(32)).expect("a token");
-    let keys = other.data().join("keys");
-    std::fs::create_dir_all(&keys).expect("a directory");
-    for (shown, expected) in [(before, 4), ("7f".repeat(32).into_bytes(), 0)] {
-        std::fs::write(token(&other), shown).expect("a token");
-        let to = server.url("web", "");
-        let sent = other.run(&["ingest", "--to", &to, "--cluster", "shop", audit]);
-        assert_eq!(sent.code, expected, "{sent:?}");
-    }
     let lines = i64::try_from(story.audit_lines().expect("lines").len()).expect("few");
     eventually("every line", || place.count("accesses") == lines);
     assert_eq!(server.stop("-TERM"), Some(0));
@@ -410,4 +398,27 @@ fn it_ends_whatever_clients_do() {
         std::net::TcpStream::connect(address).is_err()
     });
     assert_eq!(server.stop("-TERM"), Some(130));
+}
+
+/// Scenario: the token of uploads is replaced while the server runs; a file is sent with the one before, and with
+/// the one that is there now.
+/// Guarantees: only the second is taken.
+#[test]
+fn the_token_of_uploads_is_read_again() {
+    let (place, other) = (Place::new(), Place::new());
+    let server = Running::start(&place, &[]);
+    let paths = place.files(scenario("quiet-monday"));
+    let audit = paths[1].to_str().expect("a path");
+    let token = |place: &Place| place.data().join("keys/upload");
+    let before = std::fs::read_to_string(token(&place)).expect("a token");
+    let now = "7f".repeat(32);
+    std::fs::write(token(&place), &now).expect("a token");
+    std::fs::create_dir_all(other.data().join("keys")).expect("a directory");
+    for (shown, expected) in [(before, 4), (now, 0)] {
+        std::fs::write(token(&other), shown).expect("a token");
+        let to = server.url("web", "");
+        let sent = other.run(&["ingest", "--to", &to, "--cluster", "shop", audit]);
+        assert_eq!(sent.code, expected, "{sent:?}");
+    }
+    assert_eq!(server.stop("-TERM"), Some(0));
 }
