@@ -16,7 +16,7 @@ use durward_ingest::receive::{
 };
 use durward_ingest::{Intake, IntakeSettings, Keys, Log};
 use durward_schemas::record::Content;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -77,7 +77,7 @@ impl Server {
     /// Takes the directory, opens every door, and starts what runs beside the loop.
     pub(crate) async fn open(path: &Path, settings: Settings) -> Result<Self, Failure> {
         let Settings { config, pace, detection, route, .. } = settings;
-        let listeners = Listeners::bind(&config).await?;
+        let listeners = Listeners::bind(&config)?;
         let addresses = listeners.addresses()?;
         let dir = DataDir::take(path)?;
         let clock = clock::system();
@@ -180,14 +180,14 @@ struct Listeners {
 }
 
 impl Listeners {
-    async fn bind(config: &Config) -> Result<Self, Failure> {
+    fn bind(config: &Config) -> Result<Self, Failure> {
         let listen = &config.listen;
         Ok(Self {
-            audit: bind("audit", &listen.audit).await?,
-            otlp_grpc: bind("otlp_grpc", &listen.otlp_grpc).await?,
-            otlp_http: bind("otlp_http", &listen.otlp_http).await?,
-            web: bind("web", &listen.web).await?,
-            admin: bind("admin", &listen.admin).await?,
+            audit: bind("audit", &listen.audit)?,
+            otlp_grpc: bind("otlp_grpc", &listen.otlp_grpc)?,
+            otlp_http: bind("otlp_http", &listen.otlp_http)?,
+            web: bind("web", &listen.web)?,
+            admin: bind("admin", &listen.admin)?,
         })
     }
 
@@ -203,8 +203,19 @@ impl Listeners {
     }
 }
 
-async fn bind(name: &str, door: &Door) -> Result<TcpListener, Failure> {
-    TcpListener::bind(door.address).await.map_err(|error| {
+/// Connections that wait to be accepted: whoever finds no place among them tries again after a second.
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart finds the port free at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn bind(name: &str, door: &Door) -> Result<TcpListener, Failure> {
+    listen(door.address).map_err(|error| {
         Failure::io(format!("opening listen.{name} on {}: {error}", door.address)).hint(format!(
             "choose another with --set listen.{name}.address=127.0.0.1:0, or stop what holds it"
         ))

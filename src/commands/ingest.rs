@@ -162,7 +162,7 @@ pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode
     drop(pipeline);
     let lake = Lake { dir: readable_lake(data_dir)?, limits: Limits::default() };
     let counted = counted(&lake, before).await?;
-    tell(&taken, &counted, args.output, data_dir)?;
+    tell(&taken, &counted, args.output)?;
     if args.output == Output::Table {
         explain_rejects(&lake, before, data_dir).await?;
         name_no_cluster(&lake, &args, before).await?;
@@ -253,7 +253,6 @@ fn tell(
     taken: &Ingested,
     counted: &[Fields],
     output: Output,
-    data_dir: &Path,
 ) -> Result<(), Failure> {
     let sum = |column: &str| -> i64 {
         counted.iter().filter_map(|row| row.get(column).and_then(Value::as_i64)).sum()

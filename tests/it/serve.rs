@@ -409,3 +409,26 @@ fn it_ends_whatever_clients_do() {
     });
     assert_eq!(server.stop("-TERM"), Some(130));
 }
+
+/// Scenario: the token of uploads is replaced while the server runs; a file is sent with the one before, and with
+/// the one that is there now.
+/// Guarantees: only the second is taken.
+#[test]
+fn the_token_of_uploads_is_read_again() {
+    let (place, other) = (Place::new(), Place::new());
+    let server = Running::start(&place, &[]);
+    let paths = place.files(scenario("quiet-monday"));
+    let audit = paths[1].to_str().expect("a path");
+    let token = |place: &Place| place.data().join("keys/upload");
+    let before = std::fs::read_to_string(token(&place)).expect("a token");
+    let now = "7f".repeat(32);
+    std::fs::write(token(&place), &now).expect("a token");
+    std::fs::create_dir_all(other.data().join("keys")).expect("a directory");
+    for (shown, expected) in [(before, 4), (now, 0)] {
+        std::fs::write(token(&other), shown).expect("a token");
+        let to = server.url("web", "");
+        let sent = other.run(&["ingest", "--to", &to, "--cluster", "shop", audit]);
+        assert_eq!(sent.code, expected, "{sent:?}");
+    }
+    assert_eq!(server.stop("-TERM"), Some(0));
+}

@@ -18,6 +18,12 @@ use crate::room::host;
 const STALLED: Duration = Duration::from_mins(2);
 /// A connection that asked for nothing for so long is given up.
 const IDLE: Duration = Duration::from_mins(5);
+/// So long nobody is given up for another: it is enough for a handshake and a head, however many come.
+const LIFE: Duration = Duration::from_secs(1);
+/// Whoever comes to a door that is full waits so long for a place, and whoever comes after it waits behind it.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is looked whether somebody can be given up.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Addresses whose rate is remembered; beyond it those that have been quiet are forgotten.
 const REMEMBERED: usize = 10_000;
 
@@ -65,6 +71,16 @@ struct Shared {
     limits: Limits,
     began: Instant,
     state: Mutex<State>,
+    freed: Notify,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// The address has as many as it may.
+    OfAddress,
+    /// The door is full.
+    Full,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +94,7 @@ struct State {
 #[derive(Debug)]
 struct Open {
     address: IpAddr,
+    since: Instant,
     activity: Arc<Activity>,
 }
 
@@ -99,30 +116,46 @@ impl Rate {
 impl Connections {
     pub(super) fn new(limits: Limits) -> Self {
         let (began, state) = (Instant::now(), Mutex::default());
-        Self(Arc::new(Shared { limits, began, state }))
+        Self(Arc::new(Shared { limits, began, state, freed: Notify::new() }))
     }
 
-    /// A place for a connection; `None` if it is to be closed at once.
-    pub(super) fn admit(&self, address: IpAddr, now: Instant) -> Option<Place> {
+    /// A place for a connection, waited for a while where the door is full; `None` if it is to be closed.
+    ///
+    /// Nobody else is accepted meanwhile: whoever comes waits in the system's queue, first come, first served.
+    pub(super) async fn place(&self, address: IpAddr) -> Option<Place> {
         let address = host(address);
-        let limits = self.0.limits;
-        let mut state = self.state();
-        if !state.is_within_rate(address, now, limits) {
+        let began = Instant::now();
+        if !self.state().is_within_rate(address, began, self.0.limits) {
             return None;
         }
+        loop {
+            match self.admit(address, Instant::now()) {
+                Ok(place) => return Some(place),
+                Err(NoPlace::Full) if began.elapsed() < PATIENCE => {
+                    // Either way it is looked again.
+                    let _freed = tokio::time::timeout(LOOK_EVERY, self.0.freed.notified()).await;
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn admit(&self, address: IpAddr, now: Instant) -> Result<Place, NoPlace> {
+        let limits = self.0.limits;
+        let mut state = self.state();
         let of_address = state.of_address.get(&address).copied().unwrap_or(0);
         if of_address >= limits.of_address {
-            state.evict(Some(address))?;
+            state.evict(Some(address), now).ok_or(NoPlace::OfAddress)?;
         }
         if state.open.len() >= limits.connections {
-            state.evict(None)?;
+            state.evict(None, now).ok_or(NoPlace::Full)?;
         }
         let id = state.next;
         state.next += 1;
         let activity = Arc::new(Activity::new(self.0.began, now));
-        state.open.insert(id, Open { address, activity: Arc::clone(&activity) });
+        state.open.insert(id, Open { address, since: now, activity: Arc::clone(&activity) });
         *state.of_address.entry(address).or_default() += 1;
-        Some(Place { id, connections: self.clone(), activity, opened: now })
+        Ok(Place { id, connections: self.clone(), activity, opened: now })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -147,9 +180,11 @@ impl State {
     }
 
     /// Gives up a connection that asks for nothing, of one address or of any; `None` if there is none.
-    fn evict(&mut self, of: Option<IpAddr>) -> Option<()> {
+    fn evict(&mut self, of: Option<IpAddr>, now: Instant) -> Option<()> {
         let of = self.open.iter().filter(|(_, open)| of.is_none_or(|of| open.address == of));
-        let idle = of.filter(|(_, open)| open.activity.under_way.load(Relaxed) == 0);
+        let has_lived = |open: &Open| now.saturating_duration_since(open.since) >= LIFE;
+        let idle =
+            of.filter(|(_, open)| has_lived(open) && open.activity.under_way.load(Relaxed) == 0);
         let longest = idle.min_by_key(|(id, open)| {
             (open.activity.is_heard.load(Relaxed), open.activity.last.load(Relaxed), **id)
         });
@@ -283,6 +318,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let _gone = self.connections.state().remove(self.id);
+        self.connections.0.freed.notify_one();
     }
 }
 
@@ -319,27 +355,33 @@ mod tests {
 
     /// Scenario: one address opens more connections than it may, some of them at work; then others come to a
     /// door that is full.
-    /// Guarantees: whoever is new gets the place of who is silent for longest, never of who is at work; where
-    /// all are at work the new one is refused.
+    /// Guarantees: whoever is new gets the place of who is silent for longest, never of who is at work or has only just come; where there
+    /// is none the new one is refused.
     #[tokio::test]
     async fn the_silent_make_room() {
         let now = Instant::now();
         let door = connections(3, 2, 100);
-        let later = |millis| now + Duration::from_millis(millis);
+        let later = |seconds| now + Duration::from_secs(seconds);
         let silent = door.admit(address(1), now).unwrap();
         let working = door.admit(address(1), later(1)).unwrap();
         let first = working.begin();
         let third = door.admit(address(1), later(2)).unwrap();
         silent.evicted().await;
         let _second = third.begin();
-        assert!(door.admit(address(1), later(3)).is_none(), "both of the address are at work");
+        let full = |address, now| door.admit(address, now).map(|_| ()).unwrap_err();
+        assert_eq!(
+            full(address(1), later(3)),
+            NoPlace::OfAddress,
+            "both of the address are at work"
+        );
         let other = door.admit(address(2), later(4)).unwrap();
+        assert_eq!(full(address(3), later(4)), NoPlace::Full, "it has only just come");
         let last = door.admit(address(3), later(5)).unwrap();
         other.evicted().await;
         let _third = last.begin();
-        assert!(door.admit(address(4), later(6)).is_none(), "all are at work");
+        assert_eq!(full(address(4), later(6)), NoPlace::Full, "all are at work");
         drop(first);
-        assert!(door.admit(address(4), later(7)).is_some());
+        assert!(door.admit(address(4), later(7)).is_ok());
         working.evicted().await;
     }
 
@@ -352,7 +394,11 @@ mod tests {
         let mut open = Vec::new();
         let mut admitted = |address, now| {
             let before = open.len();
-            open.extend(std::iter::from_fn(|| door.admit(address, now)).take(100));
+            let admit = || {
+                let is_within = door.state().is_within_rate(address, now, door.0.limits);
+                is_within.then(|| door.admit(address, now).unwrap())
+            };
+            open.extend(std::iter::from_fn(admit).take(100));
             open.len() - before
         };
         assert_eq!((admitted(address(1), now), admitted(address(2), now)), (10, 10));

@@ -1,8 +1,7 @@
-//! TLS handshakes, on a thread of their own: they cost the most of all that a stranger can ask for, and who
-//! asks for many waits behind his own.
+//! TLS handshakes, on one thread of their own: they cost the most of all that a stranger can ask for, and
+//! however many ask, the doors go on. How many there are at a time is bounded by the places for connections.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +11,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::linger::Lingering;
-use crate::room::{Holder, Room};
-
-/// Handshakes at the same time; one address gets half of them.
-const AT_ONCE: usize = 32;
-
 /// The thread, which ends with the last who holds it.
 #[derive(Debug, Clone)]
 pub(super) struct Handshakes {
     handle: Handle,
-    places: Room,
     _running: Arc<oneshot::Sender<()>>,
 }
 
@@ -33,7 +26,7 @@ impl Handshakes {
         std::thread::Builder::new().name("door-tls".to_owned()).spawn(move || {
             let _ended = runtime.block_on(ended);
         })?;
-        Ok(Self { handle, places: Room::new(AT_ONCE), _running: Arc::new(running) })
+        Ok(Self { handle, _running: Arc::new(running) })
     }
 
     /// Shakes hands, within `patience` from now on; `None` if nothing came of it.
@@ -41,13 +34,9 @@ impl Handshakes {
         &self,
         tls: TlsAcceptor,
         stream: Lingering,
-        address: IpAddr,
         patience: Duration,
     ) -> Option<TlsStream<Lingering>> {
-        let holder = Holder::new("tls", address);
-        let places = self.places.clone();
         let handshake = async move {
-            let _place = places.take_within(&holder, 1, patience).await?;
             match tls.accept(stream).await {
                 Ok(stream) => Some(stream),
                 Err(error) => {

@@ -65,7 +65,11 @@ pub async fn serve(
             () = &mut shutdown => break,
             accepted = accept(&listener) => accepted,
         };
-        let Some(place) = connections.admit(address, Instant::now()) else { continue };
+        let place = tokio::select! {
+            () = &mut shutdown => break,
+            place = connections.place(address) => place,
+        };
+        let Some(place) = place else { continue };
         let connection = Connection { door: door.clone(), address, place: Arc::new(place) };
         let open = open.clone();
         tokio::spawn(async move {
@@ -147,7 +151,7 @@ impl Connection {
         let patience = self.door.limits.first_within;
         let mut closed = self.door.closed.clone();
         let accepted = tokio::select! {
-            accepted = handshakes.accept(tls.acceptor(), stream, self.address, patience) => accepted,
+            accepted = handshakes.accept(tls.acceptor(), stream, patience) => accepted,
             _ = closed.wait_for(|closed| *closed) => None,
         };
         let Some(stream) = accepted else { return };

@@ -35,6 +35,28 @@ async fn check(answer: ResponseTemplate, expected: (&str, i64, Option<f64>, Opti
     assert!(!format!("{delivery:?} {route:?}").contains("secret"));
 }
 
+/// Scenario: the file of the URL changes to another, then to words.
+/// Guarantees: alerts go where the file says now; where it says nothing that may be used, where it said before.
+#[tokio::test]
+async fn the_url_is_read_again() {
+    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
+    let (first, second) = (MockServer::start().await, MockServer::start().await);
+    for (server, told) in [(&first, 0), (&second, 2)] {
+        let ok = ResponseTemplate::new(200).set_body_string("ok");
+        Mock::given(method("POST")).respond_with(ok).expect(told).mount(server).await;
+    }
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let write = |text: &str| std::fs::write(file.path(), text).expect("it can be written");
+    write(&format!("{}/services/T0/B0/x", first.uri()));
+    let mut route = SlackRoute::from_file("security", file.path()).expect("a route");
+    write(&format!("{}/services/T0/B0/x", second.uri()));
+    route.read_again().expect("a URL");
+    assert_eq!(route.deliver(&sample::alert(), 1, NOW).await.outcome, "delivered");
+    write("words");
+    assert!(route.read_again().is_err());
+    assert_eq!(route.deliver(&sample::alert(), 2, NOW).await.outcome, "delivered");
+}
+
 /// Scenario: every sort of answer that Slack, a proxy or nobody gives.
 /// Guarantees: only `ok` is delivered; what may pass is tried again when it was asked for; the rest is refused.
 #[tokio::test]
