@@ -23,7 +23,7 @@ use durward_schemas::{Clock, Time};
 use tokio::sync::mpsc;
 
 use self::begin::{Begun, Witness};
-use self::patience::Patience;
+use self::patience::{Patience, sleep};
 pub(crate) use self::tell::{SharedOutbox, Telling};
 use crate::data_dir::DataDir;
 use crate::progress::Progress;
@@ -194,13 +194,5 @@ impl Pipeline {
                 return self.checkpoint();
             }
         }
-    }
-}
-
-/// Never, where nothing waits.
-async fn sleep(due: Option<Duration>) {
-    match due {
-        Some(due) => tokio::time::sleep(due).await,
-        None => std::future::pending().await,
     }
 }

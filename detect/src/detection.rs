@@ -3,11 +3,13 @@
 //! What a row gives rise to depends on the rows before it and on nothing else: not on how the log
 //! was cut into records, not on a clock.
 
+mod blind;
+
 use std::collections::BTreeMap;
 
 use durward_schemas::cell::Json;
 use durward_schemas::ids::{FindingId, IncidentId, LogPosition};
-use durward_schemas::record::{Loss, Turn};
+use durward_schemas::record::Turn;
 use durward_schemas::tables::{
     Access, Amendment, Change, Credential, Finding, FindingEvent, Incident, Workload,
 };
@@ -15,7 +17,7 @@ use durward_schemas::values::{Edge, EventRole, FindingState, severity};
 
 use crate::alert::Alert;
 use crate::counted::{self, Single};
-use crate::detector::blindness::{self, Blindness};
+use crate::detector::blindness::Blindness;
 use crate::detector::entry_taken_over::EntryTakenOver;
 use crate::detector::first_seen::FirstSeen;
 use crate::detector::minted_for_another::MintedForAnother;
@@ -27,7 +29,6 @@ use crate::detector::two_addresses::TwoAddresses;
 use crate::detector::{self, Detector, Hit, Seen};
 use crate::finding::{Cause, Findings, Scored};
 use crate::lineage::{Lineage, Origin};
-use crate::memory::{Fill, Look};
 use crate::owner::{Doing, Owners};
 use crate::recent::Recent;
 use crate::rule::RuleError;
@@ -216,60 +217,6 @@ impl Detection {
         for hit in self.forgetting(seen.row, cause) {
             self.score("blindness", hit, seen, cause);
         }
-    }
-
-    /// Every memory under its name.
-    fn memories(&self, look: Look<'_>) {
-        self.detectors.iter().for_each(|detector| detector.memories(look));
-        self.memory.stories.memories(look);
-        self.memory.lineage.memories(look);
-        self.memory.owners.memories(look);
-        self.memory.tally.memories(look);
-        self.findings.memories(look);
-    }
-
-    /// How full each memory is.
-    #[must_use]
-    pub fn fills(&self) -> Vec<(&'static str, Fill)> {
-        let mut fills = Vec::new();
-        self.memories(&mut |name, memory| fills.push((name, memory.fill())));
-        fills
-    }
-
-    /// Memories that forgot something for the sake of this row, since somebody brought more than all others: what is
-    /// told of each once a day. That what is old leaves what is full is everyday.
-    fn forgetting(&mut self, row: &Access, cause: Cause) -> Vec<Hit> {
-        let mut hits = Vec::new();
-        let mut told = Vec::new();
-        self.memories(&mut |name, memory| {
-            let fill = memory.fill();
-            let before = self.memory.forgetting.get(name);
-            if fill.forgotten == 0 || before.is_some_and(|(_, count)| *count == fill.forgotten) {
-                return;
-            }
-            let day = cause.recorded.date();
-            let majority = memory.majority();
-            let is_told = before.is_some_and(|(then, _)| *then == day);
-            // A cluster is nobody.
-            if !is_told && majority.len() > 1 {
-                hits.push(blindness::forgotten(name, fill, &majority, row, day));
-            }
-            let day = if majority.len() > 1 || is_told { day } else { i32::MIN };
-            told.push((name.to_owned(), (day, fill.forgotten)));
-        });
-        self.memory.forgetting.extend(told);
-        hits
-    }
-
-    /// What of our own was lost is a finding about nobody; where it lasts, people are told.
-    fn loss(&mut self, loss: &Loss, cause: Cause) {
-        let row = Access { time: cause.recorded, ..Access::default() };
-        let hit = blindness::loss(loss);
-        let story = loss.is_lasting.then(|| "durward".to_owned());
-        let origin = Origin { story, ..Origin::default() };
-        let seen = Seen { row: &row, change: None, lineage: None };
-        let (detector, settings) = (blindness::NAME, &self.settings);
-        self.findings.take(Scored { detector, hit: &hit, seen, origin: &origin, cause, settings });
     }
 
     /// One hit becomes a finding, or new evidence for one.

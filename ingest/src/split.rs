@@ -8,6 +8,7 @@ mod condense;
 mod encoding;
 mod item;
 mod pieces;
+mod state;
 mod whole;
 
 use memchr::memchr3;
@@ -17,6 +18,7 @@ use self::encoding::Decoder;
 pub(crate) use self::encoding::decoded;
 pub(crate) use self::item::{Fault, Item};
 use self::pieces::Pieces;
+use self::state::{Key, Quotes, State, Takes};
 use self::whole::object_end;
 
 /// Bytes kept of an item that is too large.
@@ -33,52 +35,6 @@ pub(crate) type Lists = &'static [&'static [u8]];
 const ITEMS: Lists = &[b"\"items\""];
 /// Bytes of a string that are remembered, since it may be the key of a list.
 const LONGEST_KEY: usize = 20;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Between values.
-    Between,
-    /// In a value by itself, which may turn out to hold a list of items.
-    Value,
-    /// In a run that is no object and no list; it ends with the line.
-    Junk,
-    /// After a `[` that begins a list, or a line of text that begins with a time in brackets.
-    Bracket,
-    /// In a list, between items.
-    List,
-    /// In an item of a list.
-    Element,
-    /// In an object beside its list of items.
-    Envelope,
-}
-
-/// How far the key of a list and what must follow it have been seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
-    Other,
-    Items,
-    Colon,
-}
-
-/// Whether the scan is in a string.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Quotes {
-    Outside,
-    Inside,
-    /// After a backslash.
-    Escaped,
-}
-
-/// What an input is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Takes {
-    /// Whole documents.
-    Documents,
-    /// Values, and lists that are taken apart.
-    Lists,
-    /// The same, and lines of text.
-    Lines,
-}
 
 /// Finds items in a stream of bytes.
 #[derive(Debug)]

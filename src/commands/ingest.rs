@@ -249,11 +249,7 @@ async fn counted(lake: &Lake, before: i64) -> Result<Vec<Fields>, Failure> {
     Ok(lake.ask(&sql).await?)
 }
 
-fn tell(
-    taken: &Ingested,
-    counted: &[Fields],
-    output: Output,
-) -> Result<(), Failure> {
+fn tell(taken: &Ingested, counted: &[Fields], output: Output) -> Result<(), Failure> {
     let sum = |column: &str| -> i64 {
         counted.iter().filter_map(|row| row.get(column).and_then(Value::as_i64)).sum()
     };

@@ -111,3 +111,11 @@ impl Patience {
         })
     }
 }
+
+/// Never, where nothing waits.
+pub(super) async fn sleep(due: Option<Duration>) {
+    match due {
+        Some(due) => tokio::time::sleep(due).await,
+        None => std::future::pending().await,
+    }
+}

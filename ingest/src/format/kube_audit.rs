@@ -293,12 +293,13 @@ fn is_dry_run(access: &Access, request: Option<&Value>) -> Option<bool> {
     let pairs = query.map(|(_, query)| serde_urlencoded::from_str::<Vec<(String, String)>>(query));
     let pairs = pairs.and_then(Result::ok).unwrap_or_default();
     let in_query = pairs.iter().any(|(name, value)| name == "dryRun" && !value.is_empty());
-    if !access.verb.as_deref().is_some_and(|verb| verb.starts_with("delete")) {
-        return Some(in_query);
-    }
     let says = |body: &Value| {
         body.get("dryRun").and_then(Value::as_array).is_some_and(|all| !all.is_empty())
     };
+    if !access.verb.as_deref().is_some_and(|verb| verb.starts_with("delete")) {
+        let options = request.filter(|body| body["kind"] == "DeleteOptions");
+        return Some(in_query || options.is_some_and(says));
+    }
     match request {
         Some(body) => Some(says(body)),
         None if !in_query => Some(false),
