@@ -82,7 +82,7 @@ pub(super) const MAPPING: &[Mapping] = &[
     Mapping::new("object_uid", "protoPayload.response.metadata.uid"),
     Mapping::new(
         "dry_run",
-        "labels.command.gke.io/dryRun, protoPayload.request.dryRun, protoPayload.request.kind",
+        "protoPayload.request.dryRun, protoPayload.request.kind",
     ),
     Mapping::new("request_object", "protoPayload.request"),
     Mapping::new("response_object", "protoPayload.response"),

@@ -93,7 +93,7 @@ pub(super) const SAMPLES: &[Sample] = &[
             "trace": "projects/acme/traces/4bf92f3577b34da6a3ce929d0e0e4736", "spanId": "00f067aa0ba902b7",
             "resource": {"type": "k8s_cluster", "labels": {"project_id": "acme", "cluster_name": "prod", "location": "europe-west1"}},
             "timestamp": "2026-07-23T10:00:00.131337Z", "receiveTimestamp": "2026-07-23T10:00:01Z",
-            "labels": {"authorization.k8s.io/decision": "allow", "command.gke.io/dryRun": "true",
+            "labels": {"authorization.k8s.io/decision": "allow",
                 "authorization.k8s.io/reason": "RBAC: allowed by RoleBinding \"ops/web\" of Role \"exec\" to ServiceAccount \"frontend/web\""},
             "split": {"uid": "s", "index": 0, "totalSplits": 1},
             "operation": {"id": "8a3f2b1e-9a43-4c41-9d3f-7f6b2f1f0a10", "producer": "k8s.io", "first": true, "last": true},
