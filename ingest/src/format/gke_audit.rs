@@ -80,10 +80,7 @@ pub(super) const MAPPING: &[Mapping] = &[
         "protoPayload.resourceName, else protoPayload.response.metadata.name",
     ),
     Mapping::new("object_uid", "protoPayload.response.metadata.uid"),
-    Mapping::new(
-        "dry_run",
-        "protoPayload.request.dryRun, protoPayload.request.kind",
-    ),
+    Mapping::new("dry_run", "protoPayload.request.dryRun, protoPayload.request.kind"),
     Mapping::new("request_object", "protoPayload.request"),
     Mapping::new("response_object", "protoPayload.response"),
     Mapping::new(
