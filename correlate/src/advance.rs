@@ -96,7 +96,9 @@ fn minting(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<N
         if access.provider != Provider::Kubernetes {
             news.push(News { edge: Edge::Workload, positions: positions.clone(), reason });
         }
-        news.push(News { edge: Edge::Lineage, positions, reason });
+        news.push(News { edge: Edge::Lineage, positions: positions.clone(), reason });
+        // Who minted it tells whether it is a controller's own.
+        news.push(News { edge: Edge::Actor, positions, reason });
         let positions = state.recent.unauthenticated_since(access.time);
         news.push(News { edge: Edge::Actor, positions, reason });
     }

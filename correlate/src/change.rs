@@ -16,6 +16,7 @@ use durward_schemas::{Identity, Time};
 use serde_json::Value;
 
 use crate::rbac::SubjectKey;
+use crate::state::aggregation::aggregates;
 use crate::state::objects::{Content, ObjectKey, Objects, Version};
 use crate::summary::{self, Deed};
 
@@ -248,7 +249,13 @@ fn one_change(
 ) -> Option<Made> {
     let from = effective(access);
     let before = key.as_ref().and_then(|key| objects.before(key, from));
-    if !is_change(access, kind, action, before.map(|version| &version.content), &content) {
+    let is_selected_anew = || {
+        let selects = |content| key.as_ref().map(|key| aggregates(objects, key, content, from));
+        kind == ChangeKind::ClusterRole
+            && before.is_some_and(|before| selects(&before.content) != selects(&content))
+    };
+    let old = before.map(|version| &version.content);
+    if !is_change(access, kind, action, old, &content) && !is_selected_anew() {
         return None;
     }
     let path = key.as_ref().map_or_else(|| "?".to_owned(), ObjectKey::path);
@@ -347,7 +354,8 @@ fn essence(kind: ChangeKind, json: &Json) -> Value {
 /// Where the parts of an object that decide stand.
 pub(crate) fn essential(kind: ChangeKind) -> &'static [&'static str] {
     match kind {
-        ChangeKind::Role | ChangeKind::ClusterRole => &["/rules"],
+        ChangeKind::Role => &["/rules"],
+        ChangeKind::ClusterRole => &["/rules", "/aggregationRule"],
         ChangeKind::RoleBinding | ChangeKind::ClusterRoleBinding => &["/subjects", "/roleRef"],
         ChangeKind::Workload => &["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"],
         ChangeKind::Namespace | ChangeKind::Node => &["/metadata/labels", "/spec"],

@@ -1,6 +1,6 @@
 //! What is known, by key and valid time. Indexes are derived; only facts are kept.
 
-mod aggregation;
+pub(crate) mod aggregation;
 pub(crate) mod attestation;
 pub(crate) mod attested;
 pub(crate) mod cloud_identity;

@@ -1,4 +1,8 @@
-//! What a kube-system controller creates is the doing of whoever made its owner (DESIGN decision 17).
+//! What a controller of the control plane creates is the doing of whoever made its owner (DESIGN decision 17).
+//!
+//! A name or an `ownerReferences` proves nothing, since whoever creates a pod writes both: only the controllers of
+//! kube-controller-manager hand a deed on, each for its own kind, with a credential that nobody else minted, and
+//! only what the owner's template gives.
 
 use durward_schemas::shares;
 use durward_schemas::tables::{Access, Change};
@@ -7,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::counted;
-use crate::detector::owner;
+use crate::detector::{is_issuer, owner};
 use crate::memory::{Look, Memory};
+use crate::rule::pod_spec::PodSpec;
 
 /// Objects whose makers are remembered.
 const MOST: usize = 20_000;
@@ -48,10 +53,19 @@ type Key = (String, String, String, String);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum Known {
-    /// Somebody made it.
-    Made(Maker),
-    /// A controller made it for the owner of this resource and name.
-    For(String, String),
+    /// Somebody made it, with this template if that was seen.
+    Made(Maker, Option<PodSpec>),
+    /// A controller made it for the owner of this resource and name, with this template.
+    For(String, String, PodSpec),
+}
+
+impl Known {
+    fn template(&self) -> Option<&PodSpec> {
+        match self {
+            Self::Made(_, template) => template.as_ref(),
+            Self::For(.., template) => Some(template),
+        }
+    }
 }
 
 /// The makers of what owns pods.
@@ -76,50 +90,94 @@ impl Owners {
     pub(crate) fn learn(&mut self, row: &Access, change: Option<&Change>) {
         if let Some(change) = change.filter(|change| change.kind == ChangeKind::Workload) {
             let key = key(row, &change.resource, change.name.as_deref().unwrap_or_default());
-            self.known.insert(key, &owner(row), Known::Made(made(row, change)));
-        } else if is_controller(row)
-            && row.verb.as_deref() == Some("create")
+            let known = Known::Made(made(row, change), template(change));
+            self.known.insert(key, &owner(row), known);
+        } else if row.verb.as_deref() == Some("create")
             && let Some(name) = &row.object_name
-            && let Some((resource, owner)) = owner_of(row)
+            && let Some(handed) = handed_on(row)
+            && self.is_given(row, &handed)
         {
             let key = key(row, row.resource.as_deref().unwrap_or_default(), name);
             let place = shares::owner(&[&key.0, &key.1]);
-            self.known.insert(key, &place, Known::For(resource, owner));
+            let known = Known::For(handed.resource, handed.name, handed.openings);
+            self.known.insert(key, &place, known);
         }
     }
 
     /// Whose doing `row` is.
     pub(crate) fn doing(&self, row: &Access) -> Doing {
-        let owner = if is_controller(row) { owner_of(row) } else { None };
-        let Some((mut resource, mut name)) = owner else { return Doing::Own };
+        let handed = handed_on(row).filter(|handed| self.is_given(row, handed));
+        let Some(Handed { mut resource, mut name, .. }) = handed else { return Doing::Own };
         for _ in 0..LONGEST {
             match self.known.peek(&key(row, &resource, &name)) {
-                Some(Known::Made(maker)) => return Doing::Of(maker.clone()),
-                Some(Known::For(above, owner)) => (resource, name) = (above.clone(), owner.clone()),
+                Some(Known::Made(maker, _)) => return Doing::Of(maker.clone()),
+                Some(Known::For(above, owner, _)) => {
+                    (resource, name) = (above.clone(), owner.clone());
+                }
                 None => return Doing::Nobodys,
             }
         }
         Doing::Nobodys
     }
+
+    /// Whether the owner's template gives what was created: nothing opens the node that the template, where it was
+    /// seen, does not open too.
+    fn is_given(&self, row: &Access, handed: &Handed) -> bool {
+        let owner = self.known.peek(&key(row, &handed.resource, &handed.name));
+        let template = owner.and_then(Known::template);
+        template
+            .is_none_or(|template| handed.openings.clone().added_to(template) == PodSpec::default())
+    }
 }
 
-/// The controllers of kube-controller-manager, under their own names or all under its.
+/// What each controller of kube-controller-manager creates, and the kind of owner that it creates it for.
 /// <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#controller-roles>
-fn is_controller(row: &Access) -> bool {
-    let name = row.service_account.as_deref().unwrap_or_default();
-    row.identity.as_deref() == Some("system:kube-controller-manager")
-        || (row.identity_kind == IdentityKind::ServiceAccount
-            && row.namespace.as_deref() == Some("kube-system")
-            && name.ends_with("-controller"))
+const CONTROLLERS: [(&str, &str, &str); 7] = [
+    ("replicaset-controller", "pods", "ReplicaSet"),
+    ("replication-controller", "pods", "ReplicationController"),
+    ("daemon-set-controller", "pods", "DaemonSet"),
+    ("statefulset-controller", "pods", "StatefulSet"),
+    ("job-controller", "pods", "Job"),
+    ("deployment-controller", "replicasets", "Deployment"),
+    ("cronjob-controller", "jobs", "CronJob"),
+];
+
+/// What a controller creates for an owner.
+struct Handed {
+    resource: String,
+    name: String,
+    openings: PodSpec,
 }
 
-/// Resource and name of the owner that the created object names as its controller.
-fn owner_of(row: &Access) -> Option<(String, String)> {
+/// The owner for which a controller does its work by `row`, under its own name or that of the manager of all.
+fn handed_on(row: &Access) -> Option<Handed> {
+    let is_manager = row.identity.as_deref() == Some("system:kube-controller-manager");
+    let account = row.identity.as_deref().unwrap_or_default();
+    let account = account.strip_prefix("system:serviceaccount:kube-system:");
+    let is_stolen = row.minted_by.as_deref().is_some_and(|by| !is_issuer(by));
+    if is_stolen || !(is_manager || row.identity_kind == IdentityKind::ServiceAccount) {
+        return None;
+    }
     let body: Value = serde_json::from_str(row.request_object.as_ref()?.as_str()).ok()?;
     let owners = body.pointer("/metadata/ownerReferences")?.as_array()?;
     let owner = owners.iter().find(|owner| owner["controller"] == true)?;
-    let resource = format!("{}s", owner["kind"].as_str()?.to_lowercase());
-    Some((resource, owner["name"].as_str()?.to_owned()))
+    let (made, kind) = (row.resource.as_deref()?, owner["kind"].as_str()?);
+    CONTROLLERS.iter().find(|(controller, makes, makes_for)| {
+        (is_manager || account == Some(*controller)) && *makes == made && *makes_for == kind
+    })?;
+    Some(Handed {
+        resource: format!("{}s", kind.to_lowercase()),
+        name: owner["name"].as_str()?.to_owned(),
+        openings: PodSpec::of(&body),
+    })
+}
+
+/// The openings of the template that a change left, where all of it was seen: a patch upon what nobody saw names
+/// no kind.
+fn template(change: &Change) -> Option<PodSpec> {
+    let body: Value = serde_json::from_str(change.after.as_ref()?.as_str()).ok()?;
+    body.get("kind")?;
+    Some(PodSpec::of(&body))
 }
 
 fn key(row: &Access, resource: &str, name: &str) -> Key {
@@ -143,6 +201,7 @@ fn made(row: &Access, change: &Change) -> Maker {
 
 #[cfg(test)]
 mod tests {
+    use durward_schemas::cell::Json;
     use serde_json::json;
 
     use super::*;
@@ -163,8 +222,15 @@ mod tests {
     const REPLICATOR: &str = "system:serviceaccount:kube-system:replicaset-controller";
 
     fn check(row: &Access, expected: &str) {
+        check_with(&json!({}), row, expected);
+    }
+
+    /// Whose doing `row` is after alice made a Deployment with a template of this pod specification.
+    fn check_with(spec: &Value, row: &Access, expected: &str) {
         let made = row_of_deployment();
+        let after = json!({"kind": "Deployment", "spec": {"template": {"spec": spec}}});
         let change = Change {
+            after: Some(Json(after.to_string())),
             kind: ChangeKind::Workload,
             resource: "deployments".into(),
             name: Some("cart".into()),
@@ -173,16 +239,23 @@ mod tests {
         };
         let mut owners = Owners::default();
         owners.learn(&made, Some(&change));
-        owners.learn(
-            &self::row(DEPLOYER, "replicasets", Some("cart-7d"), Some(("Deployment", "cart"))),
-            None,
-        );
+        let set = self::row(DEPLOYER, "replicasets", Some("cart-7d"), Some(("Deployment", "cart")));
+        let set = with(&set, &json!({"spec": {"template": {"spec": spec}}}));
+        owners.learn(&set, None);
         let said = match owners.doing(row) {
             Doing::Own => "its own".to_owned(),
             Doing::Of(maker) => maker.identity,
             Doing::Nobodys => "nobody's".to_owned(),
         };
         assert_eq!(said, expected);
+    }
+
+    /// The row with more in its body.
+    fn with(row: &Access, more: &Value) -> Access {
+        let body = row.request_object.as_ref().expect("a body");
+        let mut body: Value = serde_json::from_str(body.as_str()).expect("JSON");
+        body["spec"] = more["spec"].clone();
+        Access { request_object: Some(Json(body.to_string())), ..row.clone() }
     }
 
     fn row_of_deployment() -> Access {
@@ -204,5 +277,29 @@ mod tests {
         check(&row("carol", "pods", None, claims), "its own");
         check(&row("system:serviceaccount:kube-system:network", "pods", None, claims), "its own");
         check(&row("system:serviceaccount:shop:evil-controller", "pods", None, claims), "its own");
+    }
+    /// Scenario: pods with forged owners by a `ServiceAccount` of kube-system that is called a controller, by a
+    /// controller of another kind, and by the right one with a token that eve minted; a pod that opens the node
+    /// more than the template of its owner, or as much.
+    /// Guarantees: such a pod is its creator's own doing, and nobody else's; what the template gives is its maker's.
+    #[test]
+    fn a_claimed_owner_proves_nothing() {
+        let pod = |by: &str| row(by, "pods", None, Some(("ReplicaSet", "cart-7d")));
+        let account = |name: &str| format!("system:serviceaccount:kube-system:{name}");
+        check(&pod(&account("evil-controller")), "its own");
+        check(&pod(&account("job-controller")), "its own");
+        let of_deployment = row(REPLICATOR, "pods", None, Some(("Deployment", "cart")));
+        check(&of_deployment, "its own");
+        let minted = |by: &str| Access { minted_by: Some(by.into()), ..pod(REPLICATOR) };
+        check(&minted("eve"), "its own");
+        check(&minted("system:kube-controller-manager"), "alice");
+        let open =
+            json!({"hostPID": true, "containers": [{"securityContext": {"privileged": true}}]});
+        let opened = with(&pod(REPLICATOR), &json!({"spec": open}));
+        check(&opened, "its own");
+        check_with(&open, &opened, "alice");
+        let half = json!({"hostPID": true});
+        check_with(&open, &with(&pod(REPLICATOR), &json!({"spec": half})), "alice");
+        check_with(&half, &opened, "its own");
     }
 }

@@ -11,7 +11,7 @@ mod field;
 mod need;
 mod node_path;
 mod patch;
-mod pod_spec;
+pub(crate) mod pod_spec;
 mod read;
 pub(crate) mod source;
 

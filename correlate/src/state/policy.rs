@@ -335,10 +335,24 @@ fn touched_objects(objects: &Objects, binding: &ObjectKey) -> BTreeSet<ObjectKey
     roles.chain([binding.clone()]).collect()
 }
 
-/// The latest version of one object up to `time` that a change made.
+/// The latest version of one object up to `time` that a change made. A role of which only the labels were changed
+/// allows what it did: those labels concern the aggregates that select by them.
 fn latest_version<'a>(objects: &'a Objects, key: &ObjectKey, time: Time) -> Option<&'a Version> {
-    let mut upto = objects.history(key).iter().rev().skip_while(|version| version.from > time);
-    upto.find(|version| version.change.is_some())
+    let history = objects.history(key);
+    let upto = history.partition_point(|version| version.from <= time);
+    let changes = (0..upto).rev().filter_map(|at| {
+        let version = history.get(at).filter(|version| version.change.is_some())?;
+        Some((version, at.checked_sub(1).and_then(|at| history.get(at))))
+    });
+    let mut changes = changes.filter(|(version, before)| {
+        let before = before.and_then(|before| before.content.seen());
+        let both = before.zip(version.content.seen()).filter(|_| key.kind == "ClusterRole");
+        both.is_none_or(|(had, has)| {
+            had.body.rules != has.body.rules
+                || had.body.aggregation_rule != has.body.aggregation_rule
+        })
+    });
+    changes.next().map(|(version, _)| version)
 }
 
 /// The latest change of one object up to `time`, with its place in the order of changes.

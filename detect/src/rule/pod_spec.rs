@@ -1,5 +1,6 @@
 //! What a pod's specification opens to the node: the same answer for a pod and for every template.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::rule::node_path;
@@ -10,7 +11,7 @@ const PLACES: [&str; 4] =
 
 /// The openings of a pod specification.
 /// <https://kubernetes.io/docs/concepts/security/pod-security-standards/>
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "they are those of the Kubernetes API")]
 pub(crate) struct PodSpec {
     pub privileged: bool,

@@ -92,3 +92,84 @@ fn what_is_not_selected_gives_nothing() {
     let change = links::told(&rows, 6, Edge::Change).expect("a change");
     assert_eq!(change["change_actor"], "mallory");
 }
+
+/// `wide`, with these labels, as `by` wrote it.
+fn wide(second: i64, by: &str, verb: &str, labels: &str) -> Access {
+    let body = format!(
+        r#"{{"kind":"ClusterRole","metadata":{{"name":"wide","labels":{{{labels}}}}},"rules":[{SECRETS}]}}"#
+    );
+    let made = request(second, by, verb, "clusterroles", "wide");
+    cluster_wide(Access { response_object: Some(Json(body)), ..made })
+}
+
+/// Scenario: eve only sets the label by which `view` selects a role that dave wrote long before; another label is
+/// set without effect; bob reads by what was added, and dan by a binding to that role itself.
+/// Guarantees: the label is a change, and eve its author behind the controller; a label that selects nothing is
+/// none; a label is no change of what the role itself allows.
+#[test]
+fn whoever_sets_the_label_is_the_author() {
+    let both = format!("{PODS},{SECRETS}");
+    let direct = Access {
+        decided_by: Some("ClusterRoleBinding/wide".into()),
+        decided_role: Some("ClusterRole/wide".into()),
+        ..request(7, "dan", "get", "secrets", "db")
+    };
+    let rows = |labels: &str| {
+        vec![
+            view(1, "system:apiserver", "create", PODS),
+            bound(2),
+            wide(3, "dave", "create", ""),
+            wide(4, "eve", "patch", labels),
+            view(5, AGGREGATION_CONTROLLER, "patch", &both),
+            read(6),
+            direct.clone(),
+        ]
+    };
+    let labelled = rows(r#""to-view":"true""#);
+    let change = links::told(&labelled, 6, Edge::Change).expect("a change");
+    assert_eq!(
+        (&change["change_actor"], &change["change_evidence"]),
+        (&"eve".into(), &"derived".into())
+    );
+    let actor = links::told(&labelled, 5, Edge::Actor).expect("an author");
+    assert_eq!(actor["on_behalf_of"], "eve");
+    let change = links::told(&labelled, 7, Edge::Change).expect("a change");
+    assert_eq!(change["change_actor"], "dave");
+    let other = rows(r#""tier":"one""#);
+    let change = links::told(&other, 6, Edge::Change).expect("a change");
+    assert_eq!(change["change_actor"], AGGREGATION_CONTROLLER);
+}
+
+/// Scenario: alice wrote a role that `view` selects; then somebody writes with the controller's name into `view`
+/// what no selected role gives, with or without what alice gave; or what alice gave, with a token that eve minted.
+/// Guarantees: alice is not blamed for what she did not give, and a stolen token acts for nobody.
+#[test]
+fn the_author_gave_what_was_added() {
+    const ALL: &str = r#"{"verbs":["*"],"apiGroups":["*"],"resources":["*"]}"#;
+    for added in [format!("{PODS},{ALL}"), format!("{PODS},{SECRETS},{ALL}")] {
+        let mut rows = story("to-view");
+        rows[3] = view(4, AGGREGATION_CONTROLLER, "patch", &added);
+        assert_eq!(links::told(&rows, 4, Edge::Actor), None);
+        let change = links::told(&rows, 6, Edge::Change).expect("a change");
+        assert_eq!(change["change_actor"], AGGREGATION_CONTROLLER);
+    }
+    let minting = |by: &str| {
+        let made =
+            request(0, by, "create", "serviceaccounts", "clusterrole-aggregation-controller");
+        Access {
+            subresource: Some("token".into()),
+            object_namespace: Some("kube-system".into()),
+            issued_credential_id: Some(CredentialId::from("JTI=stolen")),
+            ..made
+        }
+    };
+    for (minter, expected) in [("eve", None), ("system:kube-controller-manager", Some("alice"))] {
+        let mut rows = story("to-view");
+        rows[3].credential_id = Some(CredentialId::from("JTI=stolen"));
+        rows[3].credential_kind = Some(CredentialKind::BoundToken);
+        rows.insert(0, minting(minter));
+        let actor = links::told(&rows, 4, Edge::Actor);
+        let found = actor.as_ref().and_then(|actor| actor["on_behalf_of"].as_str());
+        assert_eq!(found, expected, "minted by {minter}");
+    }
+}
