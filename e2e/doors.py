@@ -346,7 +346,8 @@ def main():
     arguments.add_argument("--limit-mib", type=int, default=1024)
     arguments.add_argument("--times", type=int, default=1)
     arguments.add_argument("--livez-ms", type=int, default=200, help="what an answer of /livez may take, on a machine that does nothing else")
-    args = arguments.parse_args()
+    # Intermixed: before Python 3.12 the options between them end the list of attacks.
+    args = arguments.parse_intermixed_args()
     held = True
     for name in args.attacks or ATTACKS:
         for _ in range(args.times):
