@@ -101,6 +101,12 @@ pub(crate) struct IngestArgs {
     /// Time as of which listed objects hold, where the file does not say (RFC 3339)
     #[arg(long, value_name = "TIME")]
     pub(crate) as_of: Option<String>,
+    /// Configuration file: what it says of how inputs are read, such as `trusted_proxies` and `audit_containers`
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set one key of the configuration
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "to")]
+    pub(crate) set: Vec<String>,
     /// Send to the server that holds the data directory instead, such as http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     pub(crate) to: Option<String>,

@@ -4,6 +4,7 @@
 
 mod exemption;
 mod problem;
+mod reading;
 mod sender;
 mod settings;
 mod suggest;
@@ -34,6 +35,9 @@ pub(crate) struct Config {
     pub clusters: BTreeMap<String, Cluster>,
     /// Proxies whose word on the address before them is believed, as CIDR ranges.
     pub trusted_proxies: Vec<String>,
+    /// Containers whose output is believed where it reads as audit records, as `NAMESPACE/CONTAINER`; what others
+    /// print stays a log record.
+    pub audit_containers: Vec<String>,
     /// Rows that were recorded longer ago are dropped by whole days, such as `90d`; null keeps all.
     pub retention: Option<String>,
     /// Who may speak for which cluster, by the client's certificate. Nobody else speaks for these clusters.
@@ -56,6 +60,7 @@ impl Default for Config {
             default_cluster: None,
             clusters: BTreeMap::new(),
             trusted_proxies: Vec::new(),
+            audit_containers: Vec::new(),
             retention: None,
             senders: Vec::new(),
             sender_mismatch: Mismatch::Refuse,

@@ -1,5 +1,7 @@
 //! The data directory: whose it is, which format it has, and that only one process writes to it.
 
+mod notes;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -22,7 +24,7 @@ use crate::failure::Failure;
 const FORMAT: u32 = 2;
 const LOSSES: &str = "losses.json";
 const SILENCES: &str = "silences.json";
-/// Losses that are remembered, the latest.
+/// Losses that are remembered: the latest, and those by which rows are gone before others.
 const MOST_LOSSES: usize = 100;
 /// What a directory holds, each a directory of its own.
 const PARTS: [&str; 5] = ["log", "lake", "checkpoints", "outbox", "keys"];
@@ -44,6 +46,11 @@ impl Label {
 
     fn checksum(format: u32, id: &str) -> String {
         blake3::hash(format!("{format} {id}").as_bytes()).to_hex().chars().take(16).collect()
+    }
+
+    /// Whether checkpoints and lake say the same id, for a label without a checksum.
+    fn is_of(&self, path: &Path) -> Result<bool, Failure> {
+        Ok(self.checksum.is_some() || told_id(path)?.is_none_or(|id| id == self.id))
     }
 
     fn is_whole(&self) -> bool {
@@ -81,7 +88,7 @@ impl DataDir {
         let is_used = PARTS.iter().any(|part| path.join(part).is_dir());
         let mut missing = Vec::new();
         let label = match label(path)? {
-            Some(label) if label.is_whole() => Some(label),
+            Some(label) if label.is_whole() && label.is_of(path)? => Some(label),
             None if !is_used => None,
             Some(_) if !is_used => {
                 return Err(Failure::io(format!(
@@ -158,9 +165,11 @@ impl DataDir {
         let mut known = losses(&self.path);
         let Loss { part, text, is_lasting } = loss.clone();
         known.push(KnownLoss { time: now.to_string(), part, text, is_lasting });
-        let late = known.len().saturating_sub(MOST_LOSSES);
-        known.drain(..late);
-        write_durably(&self.path.join(LOSSES), &[&serde_json::to_vec(&known)?])
+        while known.len() > MOST_LOSSES {
+            let first = known.iter().position(|known| !known.is_lasting).unwrap_or_default();
+            known.remove(first);
+        }
+        notes::write(&self.path.join(LOSSES), &known)
     }
 }
 
@@ -177,19 +186,34 @@ pub(crate) fn readable_lake(path: &Path) -> Result<PathBuf, Failure> {
 
 /// What of a directory was lost, as far as that is known.
 pub(crate) fn losses(path: &Path) -> Vec<KnownLoss> {
-    let text = std::fs::read(path.join(LOSSES)).unwrap_or_default();
-    serde_json::from_slice(&text).unwrap_or_default()
+    let known = notes::read::<KnownLoss>(&path.join(LOSSES));
+    let silences = notes::read::<Exemption>(&path.join(SILENCES));
+    let damaged = [
+        (known.is_damaged, LOSSES, "what was lost before is not known"),
+        (
+            silences.is_damaged,
+            SILENCES,
+            "which silences are in force is known when it is served again",
+        ),
+    ];
+    let damaged = damaged.into_iter().filter(|(is_damaged, ..)| *is_damaged);
+    let damaged = damaged.map(|(_, file, text)| KnownLoss {
+        time: "an unknown time".into(),
+        part: file.into(),
+        text: format!("{file} is damaged: {text}"),
+        is_lasting: false,
+    });
+    damaged.chain(known.list).collect()
 }
 
 /// The silences that were configured when the directory was served last.
 pub(crate) fn silences(path: &Path) -> Vec<Exemption> {
-    let text = std::fs::read(path.join(SILENCES)).unwrap_or_default();
-    serde_json::from_slice(&text).unwrap_or_default()
+    notes::read(&path.join(SILENCES)).list
 }
 
 /// Remembers silences in `path`, for `doctor`.
 pub(crate) fn write_silences(path: &Path, silences: &[Exemption]) -> std::io::Result<()> {
-    write_durably(path, &[&serde_json::to_vec(silences)?])
+    notes::write(path, silences)
 }
 
 fn lake(path: &Path) -> PathBuf {
@@ -234,10 +258,7 @@ fn sync(directory: &(impl AsRef<Path> + ?Sized)) -> std::io::Result<()> {
 
 /// The id of a directory whose label is gone, as checkpoints and lake say it.
 fn known_id(path: &Path) -> Result<String, Failure> {
-    let id = checkpoint::id(&path.join("checkpoints"))
-        .map_err(fail_to_label(path))?
-        .or_else(|| owner(&lake(path)));
-    match id {
+    match told_id(path)? {
         Some(id) => Ok(id),
         None if !lake(path).join("accesses").is_dir() => random_id(path),
         None => Err(Failure::io(format!(
@@ -246,6 +267,11 @@ fn known_id(path: &Path) -> Result<String, Failure> {
         ))
         .hint("put format.json back from a copy of the directory: without it rows would be written twice")),
     }
+}
+
+fn told_id(path: &Path) -> Result<Option<String>, Failure> {
+    let id = checkpoint::id(&path.join("checkpoints")).map_err(fail_to_label(path))?;
+    Ok(id.or_else(|| owner(&lake(path))))
 }
 
 /// The keys that are not there, where others or data are: what they made is not made again.

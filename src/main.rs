@@ -37,6 +37,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let command_line = cli::CommandLine::parse();
     telemetry::start(command_line.verbose);
+    // Whatever is written is for nobody else on the machine, also in a directory that others may look into.
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     // One TLS provider for everything; a second installation is refused and changes nothing.
     let _installed = rustls::crypto::ring::default_provider().install_default();
     match commands::run(command_line) {

@@ -102,12 +102,8 @@ impl Server {
         pipeline.observe(observer(Arc::clone(&metrics), Arc::clone(&last_alert)));
         pipeline.care(Care { clock: Arc::clone(&clock), retention: settings.retention });
         let reading = IntakeSettings {
-            default_cluster: config.default_cluster.clone(),
-            issuers: settings.issuers,
-            senders: settings.senders,
-            trusted_proxies: settings.trusted_proxies,
             limits: Limits::of_connections(descriptors::connections(descriptors::raise(), DOORS)),
-            ..IntakeSettings::default()
+            ..settings.reading
         };
         let intake = Intake::new(log.appender(), keys, Arc::clone(&clock), reading);
         let ready = Arc::new(AtomicBool::new(true));

@@ -10,9 +10,9 @@ use durward_schemas::record::Turn;
 use durward_schemas::tables::{Access, Change, Object};
 use durward_schemas::values::{ChangeAction, ChangeKind, Decision, Edge, Outcome, Provider};
 
-use crate::change::{Made, changes, effective, is_kept, kind_of, told_again};
+use crate::change::{Made, changes, effective, is_kept, kind_of, may_have_been_made, told_again};
 use crate::correlator::State;
-use crate::resolve::{is_aggregation, told};
+use crate::resolve::{is_aggregation, is_minted_by_hand, told};
 use crate::state::attestation;
 use crate::state::attested;
 use crate::state::cloud_identity;
@@ -65,6 +65,9 @@ pub(crate) fn access(state: &mut State, access: &mut Access, turn: &mut Turn) ->
             turn.workloads.push(row);
         }
     }
+    if may_have_been_made(access) {
+        configuration(state, access, turn, &mut news);
+    }
     news
 }
 
@@ -92,8 +95,9 @@ fn minting(state: &mut State, access: &Access, turn: &mut Turn, news: &mut Vec<N
     for credential in &minted {
         let positions = state.recent.of_credential(&credential.credential_id);
         let reason = "the minting of its credential was seen";
-        // Of a cloud's session only the minting says for whom it is; tokens say so themselves.
-        if access.provider != Provider::Kubernetes {
+        // Of a cloud's session only the minting says for whom it is; tokens say so themselves, and whoever else
+        // than a node minted one has it.
+        if access.provider != Provider::Kubernetes || is_minted_by_hand(credential) {
             news.push(News { edge: Edge::Workload, positions: positions.clone(), reason });
         }
         news.push(News { edge: Edge::Lineage, positions: positions.clone(), reason });
@@ -167,7 +171,8 @@ fn beside_the_named(state: &State, access: &Access, made: &Made) -> Vec<(ObjectK
             if change.kind == ChangeKind::Namespace && change.action == ChangeAction::Delete =>
         {
             let keys = state.objects.in_namespace(change.cluster.as_deref(), name, access.time);
-            (keys, Content::Gone)
+            let is_gone = !may_have_been_made(access);
+            (keys, if is_gone { Content::Gone } else { Content::Unseen })
         }
         (None, _) if access.verb.as_deref() == Some("deletecollection") => {
             let kind = kind_of(change.api_group.as_deref().unwrap_or_default(), &change.resource);

@@ -5,13 +5,17 @@
 mod after;
 mod cloud;
 mod directory;
+mod resources;
 mod subjects;
 
+pub(crate) use self::resources::{is_kept, kind_of};
 use durward_schemas::cell::Json;
 use durward_schemas::ids::ChangeId;
 use durward_schemas::tables::{Access, Change};
 use durward_schemas::time::SECOND;
-use durward_schemas::values::{ChangeAction, ChangeKind, IdentityKind, Outcome, Provider};
+use durward_schemas::values::{
+    ChangeAction, ChangeKind, Decision, IdentityKind, Outcome, Provider,
+};
 use durward_schemas::{Identity, Time};
 use serde_json::Value;
 
@@ -20,108 +24,12 @@ use crate::state::aggregation::aggregates;
 use crate::state::objects::{Content, ObjectKey, Objects, Version};
 use crate::summary::{self, Deed};
 
-/// Resources whose writes are changes: API group, resource, object kind, change kind.
-const RESOURCES: &[(&str, &str, &str, ChangeKind)] = &[
-    ("rbac.authorization.k8s.io", "roles", "Role", ChangeKind::Role),
-    ("rbac.authorization.k8s.io", "rolebindings", "RoleBinding", ChangeKind::RoleBinding),
-    ("rbac.authorization.k8s.io", "clusterroles", "ClusterRole", ChangeKind::ClusterRole),
-    (
-        "rbac.authorization.k8s.io",
-        "clusterrolebindings",
-        "ClusterRoleBinding",
-        ChangeKind::ClusterRoleBinding,
-    ),
-    ("", "serviceaccounts", "ServiceAccount", ChangeKind::ServiceAccount),
-    ("", "namespaces", "Namespace", ChangeKind::Namespace),
-    ("", "nodes", "Node", ChangeKind::Node),
-    ("", "secrets", "Secret", ChangeKind::SecretReference),
-    ("", "replicationcontrollers", "ReplicationController", ChangeKind::Workload),
-    ("apps", "deployments", "Deployment", ChangeKind::Workload),
-    ("apps", "daemonsets", "DaemonSet", ChangeKind::Workload),
-    ("apps", "statefulsets", "StatefulSet", ChangeKind::Workload),
-    ("apps", "replicasets", "ReplicaSet", ChangeKind::Workload),
-    ("batch", "jobs", "Job", ChangeKind::Workload),
-    ("batch", "cronjobs", "CronJob", ChangeKind::Workload),
-    (
-        "admissionregistration.k8s.io",
-        "mutatingwebhookconfigurations",
-        "MutatingWebhookConfiguration",
-        ChangeKind::AdmissionWebhook,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "validatingwebhookconfigurations",
-        "ValidatingWebhookConfiguration",
-        ChangeKind::AdmissionWebhook,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "validatingadmissionpolicies",
-        "ValidatingAdmissionPolicy",
-        ChangeKind::ValidatingPolicy,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "validatingadmissionpolicybindings",
-        "ValidatingAdmissionPolicyBinding",
-        ChangeKind::ValidatingPolicy,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "mutatingadmissionpolicies",
-        "MutatingAdmissionPolicy",
-        ChangeKind::ValidatingPolicy,
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "mutatingadmissionpolicybindings",
-        "MutatingAdmissionPolicyBinding",
-        ChangeKind::ValidatingPolicy,
-    ),
-    ("networking.k8s.io", "networkpolicies", "NetworkPolicy", ChangeKind::NetworkPolicy),
-    ("cilium.io", "ciliumnetworkpolicies", "CiliumNetworkPolicy", ChangeKind::NetworkPolicy),
-    (
-        "cilium.io",
-        "ciliumclusterwidenetworkpolicies",
-        "CiliumClusterwideNetworkPolicy",
-        ChangeKind::NetworkPolicy,
-    ),
-    ("security.istio.io", "authorizationpolicies", "AuthorizationPolicy", ChangeKind::MeshPolicy),
-    ("security.istio.io", "peerauthentications", "PeerAuthentication", ChangeKind::MeshPolicy),
-    (
-        "security.istio.io",
-        "requestauthentications",
-        "RequestAuthentication",
-        ChangeKind::MeshPolicy,
-    ),
-    (
-        "certificates.k8s.io",
-        "certificatesigningrequests",
-        "CertificateSigningRequest",
-        ChangeKind::CertificateApproval,
-    ),
-];
-
 /// One change and the version of the object that it made.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Made {
     pub change: Change,
     /// `None` where the object has no known name.
     pub object: Option<(ObjectKey, Version)>,
-}
-
-/// The object kind of an audited resource, if its writes are changes.
-pub(crate) fn kind_of(api_group: &str, resource: &str) -> Option<(&'static str, ChangeKind)> {
-    let row =
-        RESOURCES.iter().find(|(group, name, ..)| *group == api_group && *name == resource)?;
-    Some((row.2, row.3))
-}
-
-/// Whether objects of `kind` are configuration whose versions are kept.
-pub(crate) fn is_kept(kind: &str) -> bool {
-    RESOURCES
-        .iter()
-        .any(|(_, _, object, change)| *object == kind && *change != ChangeKind::SecretReference)
 }
 
 /// When a write took effect: at its answer, so that no request follows from itself.
@@ -147,6 +55,7 @@ pub(crate) fn changes(objects: &Objects, access: &Access) -> Vec<Made> {
             name,
         });
         let content = match action {
+            _ if may_have_been_made(access) => Content::Unseen,
             ChangeAction::Delete => Content::Gone,
             ChangeAction::Create | ChangeAction::Update => after,
         };
@@ -159,7 +68,7 @@ pub(crate) fn changes(objects: &Objects, access: &Access) -> Vec<Made> {
 fn write_of(access: &Access) -> Option<(&'static str, ChangeKind, ChangeAction)> {
     let failed =
         access.outcome == Outcome::Failure || access.status_code.is_some_and(|code| code >= 300);
-    if failed || access.dry_run == Some(true) {
+    if (failed && !may_have_been_made(access)) || access.dry_run == Some(true) {
         return None;
     }
     // Apply and update create what is not there.
@@ -179,9 +88,17 @@ fn write_of(access: &Access) -> Option<(&'static str, ChangeKind, ChangeAction)>
     }
 }
 
+/// Whether a write was allowed and then took longer than its client was to wait: it may be made yet.
+/// <https://github.com/kubernetes/apiserver/blob/master/pkg/endpoints/handlers/finisher/finisher.go>
+pub(crate) fn may_have_been_made(access: &Access) -> bool {
+    access.provider == Provider::Kubernetes
+        && access.decision != Decision::Deny
+        && access.status_code == Some(504)
+}
+
 /// Whether an update or a patch made the object, as the answer says: by 201 or, where a source sends no status
 /// as GKE does, by an object that is no older than the request.
-fn is_creation(access: &Access) -> bool {
+pub(crate) fn is_creation(access: &Access) -> bool {
     let made = || {
         let answer = access.response_object.as_ref().and_then(parse)?;
         let made = Time::parse(answer.pointer("/metadata/creationTimestamp")?.as_str()?)?;
@@ -260,10 +177,12 @@ fn one_change(
     }
     let path = key.as_ref().map_or_else(|| "?".to_owned(), ObjectKey::path);
     let change_id = ChangeId::of(access.cluster.as_deref(), access.event_id.as_str(), &path);
-    let actor = access.who().short();
+    let actor = told_actor(access);
     let resource = access.resource.as_deref().unwrap_or_default();
     let deed = Deed { actor: &actor, resource, kind, action };
-    let told = summary::of(objects, deed, key.as_ref(), &content, from);
+    // The server makes up the name for a `generateName`, and says it in its answer only.
+    let shown = key.clone().or_else(|| key_of_generated(access, &content));
+    let told = summary::of(objects, deed, shown.as_ref(), &content, from);
     let text = |content: &Content| content.known().map(|seen| seen.json.clone());
     let change = Change {
         change_id: change_id.clone(),
@@ -282,6 +201,27 @@ fn one_change(
     };
     let version = Version { from, position: access.log_position, content, change: Some(change_id) };
     Some(Made { change, object: key.map(|key| (key, version)) })
+}
+
+/// Who did it, as sentences begin.
+fn told_actor(access: &Access) -> String {
+    let actor = access.who().short();
+    let other = access.impersonated_identity.as_deref();
+    let other = other.map(|name| Identity::kubernetes(None, name).short());
+    let acting = other.map_or_else(|| actor.clone(), |other| format!("{actor} as {other}"));
+    if may_have_been_made(access) { format!("{acting} may have") } else { acting }
+}
+
+/// The object that a request with a `generateName` made: its name up to what the server added.
+fn key_of_generated(access: &Access, content: &Content) -> Option<ObjectKey> {
+    let (kind, _) =
+        kind_of(access.api_group.as_deref().unwrap_or(""), access.resource.as_deref()?)?;
+    Some(ObjectKey {
+        cluster: access.cluster.clone(),
+        kind: kind.into(),
+        namespace: access.object_namespace.clone().filter(|_| kind != "Namespace"),
+        name: format!("{}*", content.known()?.body.metadata.generate_name.as_deref()?),
+    })
 }
 
 /// What every access tells of a change that it made: when, who, with what, to which sort of thing.
@@ -310,14 +250,11 @@ pub(crate) fn told_again(
     key: &ObjectKey,
     version: &Version,
 ) -> String {
-    let actor = Identity { kind: change.actor_kind, realm: None, name: Some(change.actor.clone()) };
-    let actor = actor.short();
-    let deed = Deed {
-        actor: &actor,
-        resource: &change.resource,
-        kind: change.kind,
-        action: change.action,
-    };
+    // Who it was is said as it was said before: as whom he acted stands in no column.
+    let dones = ["created", "changed", "deleted", "approved", "denied"];
+    let told = dones.iter().filter_map(|done| change.summary.split_once(&format!(" {done} ")));
+    let actor = told.map(|(actor, _)| actor).min_by_key(|actor| actor.len()).unwrap_or_default();
+    let deed = Deed { actor, resource: &change.resource, kind: change.kind, action: change.action };
     summary::of(objects, deed, Some(key), &version.content, version.from).summary
 }
 
@@ -371,6 +308,27 @@ pub(crate) fn essential(kind: ChangeKind) -> &'static [&'static str] {
     }
 }
 
+/// The fields at the top of the objects whose writes are changes.
+const FIELDS: &[&str] = &[
+    "apiVersion",
+    "kind",
+    "metadata",
+    "spec",
+    "status",
+    "data",
+    "stringData",
+    "type",
+    "immutable",
+    "rules",
+    "aggregationRule",
+    "subjects",
+    "roleRef",
+    "secrets",
+    "imagePullSecrets",
+    "automountServiceAccountToken",
+    "webhooks",
+];
+
 /// Whether a write of which only the request is known may have altered a part that decides.
 fn touches(kind: ChangeKind, access: &Access) -> bool {
     let parts = essential(kind);
@@ -379,8 +337,16 @@ fn touches(kind: ChangeKind, access: &Access) -> bool {
             let path = step["path"].as_str().unwrap_or_default();
             parts.iter().any(|part| path.starts_with(part) || part.starts_with(path))
         }),
-        Some(object) if access.verb.as_deref() == Some("patch") => {
-            parts.iter().any(|part| object.pointer(part).is_some())
+        Some(Value::Object(patch)) if access.verb.as_deref() == Some("patch") => {
+            // Of what is no patch, such as the bytes of one, nothing is known.
+            let is_known = |name: &String| {
+                name.starts_with("$set")
+                    || name.starts_with("$ret")
+                    || FIELDS.contains(&name.as_str())
+            };
+            let is_patch = patch.keys().all(is_known);
+            let patch = Value::Object(patch);
+            !is_patch || parts.iter().any(|part| patch.pointer(part).is_some())
         }
         // The whole was sent, or the body was not logged: it may have.
         _ => true,

@@ -18,10 +18,10 @@ use crate::state::objects::{Content, ObjectKey, Version};
 use crate::state::recent::Held;
 use crate::state::sources::Known;
 use crate::state::spans::SpanFact;
-use crate::state::workloads::{Deletion, KnownPod, Owner};
+use crate::state::workloads::{Above, Deletion, KnownPod, Owner};
 
 /// Changes with the layout of the state; an older layout is replayed from the log instead.
-const LAYOUT: u32 = 3;
+const LAYOUT: u32 = 4;
 
 /// A checkpoint that cannot be used; the one before it, or the log, has to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,7 +113,7 @@ struct Rest {
     ids_forgotten: bool,
     judged_forgotten: bool,
     objects: Vec<SavedVersion>,
-    controllers: Vec<Option<(String, String)>>,
+    controllers: Vec<Option<Above>>,
     owners: Vec<SavedOwner>,
     spans: Vec<SavedSpan>,
     amended: Vec<Vec<(String, i64)>>,
@@ -146,7 +146,7 @@ struct SavedOwner {
     namespace: String,
     name: String,
     kind: String,
-    above: Option<(String, String)>,
+    above: Option<Above>,
     has_pods: bool,
 }
 

@@ -145,6 +145,12 @@ const CHECKS: &[Check] = &[
         advice: "look at them: SELECT reason, detail, hint, head FROM rejects",
     },
     Check {
+        sql: "SELECT source, cluster, count(*) AS n FROM logs WHERE attributes LIKE '%\"durward.audit_record_of_container\":true%' GROUP BY source, cluster",
+        lacks: true,
+        finding: "lines that containers printed read as audit records, and are kept as logs, since any application can print them",
+        advice: "if an API server, SPIRE or Vault prints them, name its container in audit_containers of the configuration: SELECT namespace, pod, resource_attributes, attributes FROM logs WHERE attributes LIKE '%durward.audit_record_of_container%'",
+    },
+    Check {
         sql: "SELECT source, cluster, count(*) AS n FROM accesses WHERE time_suspect GROUP BY source, cluster",
         lacks: true,
         finding: "events have a time that is not believed",

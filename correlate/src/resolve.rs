@@ -3,8 +3,9 @@
 //! The same functions resolve a row when it passes and again when later evidence arrives, so that
 //! the order of arrival does not matter in the end.
 
+use durward_schemas::controllers;
 use durward_schemas::ids::{ChangeId, CredentialId};
-use durward_schemas::tables::{Access, Change};
+use durward_schemas::tables::{Access, Change, Credential};
 use durward_schemas::values::{
     ChangeKind, CredentialKind, Decision, Edge, Evidence, IdentityKind, Provider,
 };
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::change::effective;
 use crate::correlator::State;
+use crate::rbac::Question;
 use crate::state::credentials;
 use crate::state::mesh_policy;
 use crate::state::objects::ObjectKey;
@@ -57,6 +59,11 @@ fn workload(state: &State, access: &mut Access) {
         .zip(pod)
         .and_then(|(place, pod)| state.workloads.owner_of(place, pod, access.pod_uid.as_deref()))
         .or_else(|| holder(state, access));
+    let owner = owner.map(|owner| match minted_by_hand(state, access) {
+        // Whoever asked for the token of a pod has it, not the pod.
+        true => Ownership { evidence: Evidence::Derived, ..owner },
+        false => owner,
+    });
     // Cilium says itself whose pod it was; what we do not know better stays.
     if owner.is_none() && access.provider == Provider::Cilium {
         return;
@@ -78,6 +85,19 @@ fn workload(state: &State, access: &mut Access) {
     access.workload_evidence = owner.as_ref().map(|owner| owner.evidence);
     access.workload_kind = owner.as_ref().map(|owner| owner.kind.clone());
     access.workload = owner.map(|owner| owner.workload);
+}
+
+/// Whether a token of the API server is known to be minted by somebody else than a node, which mints for its pods.
+fn minted_by_hand(state: &State, access: &Access) -> bool {
+    let id = access.credential_id.as_ref().filter(|_| access.provider == Provider::Kubernetes);
+    let known = id.and_then(|id| state.credentials.get(access.cluster.as_deref(), id));
+    known.is_some_and(is_minted_by_hand)
+}
+
+/// Whether somebody else than a node minted it.
+pub(crate) fn is_minted_by_hand(credential: &Credential) -> bool {
+    let minter = credential.issued_by.as_deref();
+    minter.is_some_and(|minter| !minter.starts_with("system:node:"))
 }
 
 /// Whose credential it was, where the access names no pod: the owner of the pod that a cloud's session, or
@@ -151,12 +171,16 @@ fn refusal(state: &State, access: &Access) -> Option<Refusal> {
     if access.provider != Provider::Kubernetes || access.decision != Decision::Deny {
         return None;
     }
+    let question = match access.decided_by.as_deref() {
+        Some("impersonation") => Question::to_impersonate(access)?,
+        _ => Question::of(access)?,
+    };
     let is_listed = |kind: &str| {
         let key = (access.cluster.clone(), kind.to_owned());
         state.listed.get(&key).is_some_and(|since| *since <= access.time)
     };
     let is_listed = is_listed("ClusterRoleBinding") && is_listed("ClusterRole");
-    state.policy.refusal(&state.objects, access, is_listed)
+    state.policy.refusal(&state.objects, &question, access, is_listed)
 }
 
 /// The latest earlier change of what decides on such accesses.
@@ -208,12 +232,9 @@ pub(crate) fn is_aggregation(access: &Access) -> bool {
         && access.identity.as_deref() == Some(AGGREGATION_CONTROLLER)
 }
 
-/// Who mints the tokens of the controllers of the control plane.
-const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
-
 /// Whether somebody else than the control plane minted the credential: whoever holds it is not the controller.
 fn is_minted_by_others(access: &Access) -> bool {
-    access.minted_by.as_deref().is_some_and(|minter| minter != CONTROLLER_MANAGER)
+    access.minted_by.as_deref().is_some_and(|minter| minter != controllers::MANAGER)
 }
 
 /// Who wrote the role whose rules a controller adds to another, or the label by which it is selected. A token

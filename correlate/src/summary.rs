@@ -16,6 +16,8 @@ use crate::state::policy::{is_binding, role_key, rules_at};
 const MOST_LISTED: usize = 100;
 /// As many as a sentence names.
 const MOST_NAMED: usize = 3;
+/// Said of a write whose body was not logged.
+const UNSEEN: &str = ", whose content was not logged";
 
 /// What a change says of itself.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -98,9 +100,11 @@ fn binding(
     let (had, has) = (given(objects, key, before, from), given(objects, key, Some(content), from));
     let subjects: BTreeSet<SubjectKey> = had.subjects.union(&has.subjects).cloned().collect();
     let role = has.role.or(had.role).map_or_else(|| "a role".to_owned(), |role| readable(&role));
-    let names = named(subjects.iter().map(SubjectKey::sentence));
     let new: Vec<_> = has.subjects.difference(&had.subjects).map(SubjectKey::sentence).collect();
-    let old: Vec<_> = had.subjects.difference(&has.subjects).map(SubjectKey::sentence).collect();
+    // What was not seen takes nothing away.
+    let is_whole = content.is_whole();
+    let old = had.subjects.difference(&has.subjects).filter(|_| is_whole);
+    let old: Vec<_> = old.map(SubjectKey::sentence).collect();
     let (gained, lost) = (!new.is_empty(), !old.is_empty());
     let both_seen = before.and_then(Content::seen).is_some() && content.seen().is_some();
     let mut summary = format!("{actor} {done} {}", readable(key));
@@ -113,8 +117,18 @@ fn binding(
             "{summary}: it {}",
             if gained { parts.join(", ") } else { format!("gives {role} {}", parts.join(", ")) }
         );
+    } else if has.subjects.is_empty() && !is_whole {
+        let names = named(had.subjects.iter().map(SubjectKey::sentence));
+        let gave = if names.is_empty() {
+            String::new()
+        } else {
+            format!("; before, it gave {role} to {names}")
+        };
+        summary = format!("{summary}{UNSEEN}{gave}");
     } else if !subjects.is_empty() {
         let gives = if done == "deleted" { "which gave" } else { "which gives" };
+        let shown = if done == "deleted" { &subjects } else { &has.subjects };
+        let names = named(shown.iter().map(SubjectKey::sentence));
         summary = format!("{summary}, {gives} {role} to {names}");
     }
     Told {
@@ -166,7 +180,12 @@ fn role(
     };
     let had = texts(objects.before(key, from).map(|version| &version.content));
     let has = texts(Some(content));
-    let (added, removed, effect) = gained_and_lost(&had, &has);
+    let (added, removed, effect) = match content {
+        Content::Unseen => (Vec::new(), Vec::new(), UNSEEN.to_owned()),
+        // Of what is known in part nothing is known to be gone.
+        Content::Partly(_) => gained_and_lost(&had, &had.union(&has).cloned().collect()),
+        Content::Seen(_) | Content::Gone => gained_and_lost(&had, &has),
+    };
     Told {
         summary: format!("{actor} {done} {}{effect}", readable(key)),
         grants_added: listed(added),

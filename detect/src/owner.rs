@@ -4,14 +4,15 @@
 //! kube-controller-manager hand a deed on, each for its own kind, with a credential that nobody else minted, and
 //! only what the owner's template gives.
 
+use durward_schemas::controllers;
 use durward_schemas::shares;
 use durward_schemas::tables::{Access, Change};
-use durward_schemas::values::{ChangeKind, IdentityKind};
+use durward_schemas::values::ChangeKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::counted;
-use crate::detector::{is_issuer, owner};
+use crate::detector::owner;
 use crate::memory::{Look, Memory};
 use crate::rule::pod_spec::PodSpec;
 
@@ -130,18 +131,6 @@ impl Owners {
     }
 }
 
-/// What each controller of kube-controller-manager creates, and the kind of owner that it creates it for.
-/// <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#controller-roles>
-const CONTROLLERS: [(&str, &str, &str); 7] = [
-    ("replicaset-controller", "pods", "ReplicaSet"),
-    ("replication-controller", "pods", "ReplicationController"),
-    ("daemon-set-controller", "pods", "DaemonSet"),
-    ("statefulset-controller", "pods", "StatefulSet"),
-    ("job-controller", "pods", "Job"),
-    ("deployment-controller", "replicasets", "Deployment"),
-    ("cronjob-controller", "jobs", "CronJob"),
-];
-
 /// What a controller creates for an owner.
 struct Handed {
     resource: String,
@@ -151,20 +140,10 @@ struct Handed {
 
 /// The owner for which a controller does its work by `row`, under its own name or that of the manager of all.
 fn handed_on(row: &Access) -> Option<Handed> {
-    let is_manager = row.identity.as_deref() == Some("system:kube-controller-manager");
-    let account = row.identity.as_deref().unwrap_or_default();
-    let account = account.strip_prefix("system:serviceaccount:kube-system:");
-    let is_stolen = row.minted_by.as_deref().is_some_and(|by| !is_issuer(by));
-    if is_stolen || !(is_manager || row.identity_kind == IdentityKind::ServiceAccount) {
-        return None;
-    }
     let body: Value = serde_json::from_str(row.request_object.as_ref()?.as_str()).ok()?;
     let owners = body.pointer("/metadata/ownerReferences")?.as_array()?;
     let owner = owners.iter().find(|owner| owner["controller"] == true)?;
-    let (made, kind) = (row.resource.as_deref()?, owner["kind"].as_str()?);
-    CONTROLLERS.iter().find(|(controller, makes, makes_for)| {
-        (is_manager || account == Some(*controller)) && *makes == made && *makes_for == kind
-    })?;
+    let kind = owner["kind"].as_str().filter(|kind| controllers::creates_for(row, kind))?;
     Some(Handed {
         resource: format!("{}s", kind.to_lowercase()),
         name: owner["name"].as_str()?.to_owned(),

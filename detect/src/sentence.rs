@@ -27,7 +27,7 @@ pub(crate) fn kubernetes(name: &str) -> String {
 /// Who a row is by, with the pod and workload that held the credential.
 pub(crate) fn who(row: &Access) -> String {
     let mut who = identity(row.identity_kind, row.identity.as_deref());
-    if let Some(other) = &row.impersonated_identity {
+    if let Some(other) = row.impersonated_identity.as_ref().filter(|_| !may_not_act(row)) {
         who = format!("{who} as {}", kubernetes(other));
         let groups = row.impersonated_groups.as_deref().unwrap_or_default();
         // Whoever impersonates is put into it without asking.
@@ -47,10 +47,25 @@ pub(crate) fn who(row: &Access) -> String {
     }
 }
 
+/// Whether the refusal is that of acting as somebody else.
+fn may_not_act(row: &Access) -> bool {
+    row.decision == Decision::Deny && row.decided_by.as_deref() == Some("impersonation")
+}
+
 /// `listed secrets in payments`, `was refused to get nodes/node-1`.
 pub(crate) fn deed(row: &Access) -> String {
     let verb = row.verb.as_deref().unwrap_or("asked");
     let object = object(row);
+    if may_not_act(row) {
+        let group = || {
+            format!(
+                "somebody of {}",
+                row.impersonated_groups.clone().unwrap_or_default().join(", ")
+            )
+        };
+        let other = row.impersonated_identity.as_deref().map_or_else(group, kubernetes);
+        return format!("was refused to act as {other} and {verb} {object}");
+    }
     if row.decision == Decision::Deny {
         return format!("was refused to {verb} {object}");
     }

@@ -5,7 +5,7 @@
 //! Rows are made and let go of in batches of some hundreds, as the program has them.
 //! CPU time of this thread; every round runs each step once; medians of seven rounds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 
 use durward_ingest::{Context, Format, Keys, read};
@@ -67,6 +67,7 @@ fn main() {
         as_of: None,
         keys: &keys,
         trusted_proxies: &[],
+        audit_containers: &const { BTreeSet::new() },
         default_cluster: None,
         issuers: &const { BTreeMap::new() },
         speaker: None,

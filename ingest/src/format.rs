@@ -25,11 +25,12 @@ mod otlp_clouds;
 mod otlp_logs;
 mod otlp_metrics;
 mod otlp_traces;
+mod output;
 mod semconv;
 mod spire;
 mod vault;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
@@ -69,6 +70,8 @@ pub struct Context<'a> {
     pub keys: &'a Keys,
     /// Proxies whose word on the address before them is believed.
     pub trusted_proxies: &'a [Network],
+    /// Containers whose output is believed where it reads as audit records, as `namespace/container`.
+    pub audit_containers: &'a BTreeSet<String>,
     /// The cluster of OTLP items that neither the door nor they themselves name.
     pub default_cluster: Option<&'a str>,
     /// Clusters by the issuer of their `ServiceAccount` tokens, without `https://`.

@@ -1,7 +1,7 @@
 //! What must hold of every input, whatever it is: the one entry of the fuzz targets (`fuzz/`), which
 //! the property tests of the readers share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use durward_schemas::Time;
@@ -66,6 +66,7 @@ fn with_context(run: impl FnOnce(&Context<'_>)) {
         as_of: None,
         keys: &KEYS,
         trusted_proxies: &[],
+        audit_containers: &const { BTreeSet::new() },
         default_cluster: None,
         issuers: &const { BTreeMap::new() },
         speaker: None,

@@ -1,6 +1,6 @@
 //! What all doors share: readings in, durable or refused. One for each process, cheap to clone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -61,6 +61,8 @@ impl Drop for Waiting {
 pub struct IntakeSettings {
     /// Proxies whose word on the address before them is believed.
     pub trusted_proxies: Vec<Network>,
+    /// Containers whose output is believed where it reads as audit records, as `namespace/container`.
+    pub audit_containers: BTreeSet<String>,
     /// The cluster of items that nothing else names one for.
     pub default_cluster: Option<String>,
     /// Clusters by the issuer of their `ServiceAccount` tokens, without `https://`.
@@ -95,6 +97,7 @@ impl Default for IntakeSettings {
     fn default() -> Self {
         Self {
             trusted_proxies: Vec::new(),
+            audit_containers: BTreeSet::new(),
             default_cluster: None,
             issuers: BTreeMap::new(),
             senders: Senders::default(),
@@ -190,6 +193,7 @@ impl Intake {
             as_of: None,
             keys: &self.keys,
             trusted_proxies: &self.settings.trusted_proxies,
+            audit_containers: &self.settings.audit_containers,
             default_cluster: self.settings.default_cluster.as_deref(),
             issuers: &self.settings.issuers,
             speaker: None,

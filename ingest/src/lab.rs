@@ -1,6 +1,6 @@
 //! What tests share: the lab's recordings of a real API server, and a context to read them in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -88,6 +88,7 @@ pub(crate) fn with_context<R>(read: impl FnOnce(&Context<'_>) -> R) -> R {
         as_of: None,
         keys: &KEYS,
         trusted_proxies: &[],
+        audit_containers: &BTreeSet::new(),
         default_cluster: None,
         speaker: None,
         issuers: &BTreeMap::from([(

@@ -14,6 +14,7 @@
 //! [`crash`] is where tests may end the program.
 
 pub mod cell;
+pub mod controllers;
 pub mod crash;
 pub mod identity;
 pub mod ids;

@@ -129,6 +129,8 @@ text_enum! {
         Success = "success",
         /// 400 and above.
         Failure = "failure",
+        /// It had not ended.
+        Unknown = "unknown",
     }
 }
 

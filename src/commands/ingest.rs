@@ -10,7 +10,7 @@ use durward_correlate::explain::{Ask, Fields};
 use durward_correlate::query::Limits;
 use durward_detect::alert::{Outbox, Pace};
 use durward_detect::escape;
-use durward_ingest::intake::{Intake, IntakeSettings};
+use durward_ingest::intake::Intake;
 use durward_ingest::receive::files::{FileSettings, Ingested, Progress, ingest as read_files};
 use durward_ingest::receive::upload::Asked;
 use durward_ingest::{Keys, send};
@@ -22,6 +22,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::IngestArgs;
 use crate::clock;
 use crate::commands::findings::verdict;
+use crate::config;
 use crate::data_dir::{DataDir, readable_lake};
 use crate::failure::Failure;
 use crate::hint;
@@ -124,6 +125,7 @@ pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode
         return send_to(url, data_dir, &args).await;
     }
     let settings = settings(&args)?;
+    let reading = config::load(args.config.as_deref(), &args.set)?.reading()?;
     let dir = DataDir::take(data_dir)?;
     let clock = clock::system();
     let keys = Arc::new(Keys::open(dir.path())?);
@@ -138,7 +140,7 @@ pub(crate) async fn ingest(data_dir: &Path, args: IngestArgs) -> Result<ExitCode
     // and had no time to judge is still owed.
     let telling = Telling { outbox: Arc::clone(&outbox), muted_from: Some(before) };
     let mut pipeline = Pipeline::open(store, Some(telling))?;
-    let intake = Intake::new(log.appender(), keys, clock, IntakeSettings::default());
+    let intake = Intake::new(log.appender(), keys, clock, reading);
     let (done, ended) = tokio::sync::oneshot::channel();
     let paths = args.paths.clone();
     let reader = tokio::task::spawn_blocking(move || {

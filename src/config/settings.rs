@@ -1,18 +1,17 @@
 //! What a configuration means, once everything that it names was opened: one validation for
 //! `config check`, for `serve` before it opens a door, and for what is read again at SIGHUP.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use durward_detect::RuleFile;
 use durward_detect::alert::{Pace, SlackRoute};
-use durward_ingest::receive::senders::Senders;
+use durward_ingest::Keys;
+use durward_ingest::intake::IntakeSettings;
 use durward_ingest::receive::{DoorTls, TlsSettings};
-use durward_ingest::{Keys, Network};
 
 use super::problem::Problems;
-use super::{Config, Door, Loaded, exemption, sender, value};
+use super::{Config, Door, Loaded, exemption, reading, value};
 use crate::failure::{Code, Failure};
 use crate::rule_files;
 
@@ -24,11 +23,8 @@ pub(crate) struct Settings {
     pub(crate) retention: Option<Duration>,
     pub(crate) detection: durward_detect::Settings,
     pub(crate) route: Option<SlackRoute>,
-    pub(crate) trusted_proxies: Vec<Network>,
-    /// Clusters by issuer, as clouds name it: without the scheme.
-    pub(crate) issuers: BTreeMap<String, String>,
-    /// Who may speak for which cluster.
-    pub(crate) senders: Senders,
+    /// How inputs are read.
+    pub(crate) reading: IntakeSettings,
     pub(crate) tls: DoorFiles,
 }
 
@@ -48,8 +44,7 @@ impl Settings {
         value::check(config, &mut problems);
         let rules = rules(config, &mut problems);
         exemption::check(config, &rules, &mut problems);
-        let trusted_proxies = networks(config, &mut problems);
-        let senders = sender::senders(config, &mut problems);
+        let reading = reading::reading(config, &mut problems);
         let listen = &config.listen;
         let mut tls = |name, door: &Door| door_tls(name, door, &mut problems);
         let tls = DoorFiles {
@@ -77,9 +72,7 @@ impl Settings {
             retention: config.retention().ok().flatten(),
             detection: detection(config, rules),
             route,
-            trusted_proxies,
-            issuers: issuers(config),
-            senders,
+            reading,
             tls,
             config: config.clone(),
         })
@@ -137,21 +130,6 @@ fn rules(config: &Config, problems: &mut Problems) -> Vec<RuleFile> {
     rules
 }
 
-fn networks(config: &Config, problems: &mut Problems) -> Vec<Network> {
-    let mut networks = Vec::new();
-    for text in &config.trusted_proxies {
-        match text.parse() {
-            Ok(network) => networks.push(network),
-            Err(error) => {
-                let error: durward_ingest::network::NotANetwork = error;
-                let hint = "write ranges such as 10.0.0.0/8";
-                problems.add("trusted_proxies", Some(text), &error.to_string(), hint);
-            }
-        }
-    }
-    networks
-}
-
 fn door_tls(name: &str, door: &Door, problems: &mut Problems) -> Option<DoorTls> {
     let files = door.tls.as_ref()?;
     let settings = TlsSettings {
@@ -203,11 +181,4 @@ fn directory(path: &Path, problems: &mut Problems) {
             "name another with --data-dir",
         ),
     }
-}
-
-/// Clouds name issuers without the scheme.
-fn issuers(config: &Config) -> BTreeMap<String, String> {
-    let bare =
-        |issuer: &str| issuer.trim_start_matches("https://").trim_end_matches('/').to_owned();
-    config.clusters.iter().map(|(name, cluster)| (bare(&cluster.issuer), name.clone())).collect()
 }

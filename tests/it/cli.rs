@@ -250,3 +250,64 @@ fn reference_pages_are_current() {
         assert!(made.out == kept, "docs/reference/{page}.md is old: run `just reference`");
     }
 }
+
+/// Scenario: a data directory that was there before, open to everybody, as a volume or systemd makes it.
+/// Guarantees: nobody else on the machine can read what is written into it.
+#[cfg(unix)]
+#[test]
+fn nothing_in_the_data_directory_is_for_others() {
+    use std::os::unix::fs::PermissionsExt;
+
+    fn open_to_others(path: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(path).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let metadata = std::fs::metadata(&path).expect("metadata");
+            if metadata.permissions().mode() & 0o077 != 0 {
+                found.push(path.display().to_string());
+            }
+            if metadata.is_dir() {
+                open_to_others(&path, found);
+            }
+        }
+    }
+    let place = Place::new();
+    std::fs::create_dir(place.data()).expect("a directory");
+    let everybody = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(place.data(), everybody).expect("permissions");
+    place.ingest(scenario("stolen-token"));
+    let mut found = Vec::new();
+    open_to_others(&place.data(), &mut found);
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// Scenario: a file of OTLP in which a container prints what reads as an event of an API server, taken with and
+/// without the container in the configuration; a container that is none.
+/// Guarantees: a log record at first, of which `doctor` says what to do; an access where the configuration names it;
+/// a name that is none is refused with its key.
+#[test]
+fn a_container_is_believed_where_it_is_named() {
+    let event = json!({"kind": "Event", "apiVersion": "audit.k8s.io/v1", "auditID": "a-1", "verb": "get",
+        "stage": "ResponseComplete", "requestURI": "/api", "user": {"username": "system:admin"},
+        "requestReceivedTimestamp": "2026-11-23T17:41:37.000000Z"});
+    let pair = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let export = json!({"resourceLogs": [{
+        "resource": {"attributes": [pair("k8s.namespace.name", "kube-system"), pair("k8s.container.name", "kube-apiserver")]},
+        "scopeLogs": [{"logRecords": [{"body": {"stringValue": event.to_string()}}]}]}]});
+    let taken = |named: &[&str]| {
+        let place = Place::new();
+        let file = place.path("export.json");
+        std::fs::write(&file, export.to_string()).expect("a file");
+        let file = file.display().to_string();
+        let args = [&["ingest", "--cluster", "c", "--format", "otlp"], named, &[&file]].concat();
+        (place.run(&args), place)
+    };
+    let (ran, place) = taken(&[]);
+    check(&ran, 0, &[]);
+    assert_eq!((place.count("accesses"), place.count("logs")), (0, 1));
+    check(&place.run(&["doctor"]), 0, &["read as audit records", "audit_containers"]);
+    let (ran, place) = taken(&["--set", "audit_containers=[kube-system/kube-apiserver]"]);
+    check(&ran, 0, &[]);
+    assert_eq!((place.count("accesses"), place.count("logs")), (1, 0));
+    let (ran, _place) = taken(&["--set", "audit_containers=[kube-apiserver]"]);
+    check(&ran, 3, &["audit_containers", "NAMESPACE/CONTAINER"]);
+}

@@ -74,6 +74,7 @@ impl Stage {
             as_of: None,
             keys: &self.keys,
             trusted_proxies: &[],
+            audit_containers: &std::collections::BTreeSet::new(),
             default_cluster: None,
             issuers: &std::collections::BTreeMap::new(),
             speaker: None,

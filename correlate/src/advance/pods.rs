@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use durward_schemas::cell::Json;
+use durward_schemas::controllers::creates_for;
 use durward_schemas::record::Turn;
 use durward_schemas::tables::{Access, Object, Workload};
 use durward_schemas::values::Edge;
@@ -10,9 +11,10 @@ use serde_json::Value;
 
 use super::{ENDED, News, cause_of};
 use crate::body::{Body, Metadata, Pod, value};
+use crate::change::is_creation;
 use crate::correlator::State;
 use crate::state::attested;
-use crate::state::workloads::{Cause, Place, account_of};
+use crate::state::workloads::{Cause, Place, Teller, account_of};
 
 /// New versions of pods, and names of pods or owners that something new is known of.
 type Told = (Vec<Workload>, Vec<String>);
@@ -45,6 +47,9 @@ pub(super) fn pods(state: &mut State, access: &Access, turn: &mut Turn, news: &m
     let resource = access.resource.as_deref().unwrap_or_default();
     let (rows, names) = match (resource, access.subresource.as_deref(), verb) {
         ("pods", None, "create") => created_pod(state, &place, access, cause),
+        ("pods", None, "patch" | "update") if is_creation(access) => {
+            created_pod(state, &place, access, cause)
+        }
         ("pods", None, "delete") => {
             let Some(pod) = access.object_name.as_deref() else { return };
             let uid = deleted_uid(access);
@@ -61,7 +66,8 @@ pub(super) fn pods(state: &mut State, access: &Access, turn: &mut Turn, news: &m
             let body = access.response_object.as_ref().or(access.request_object.as_ref());
             let Some(body) = body.and_then(Body::read) else { return };
             let kind = body.kind.clone().unwrap_or_else(|| singular(resource).to_owned());
-            owner(state, &place, &kind, &body.metadata, cause)
+            let teller = owner_teller(state, &place, access, &body.metadata);
+            owner(state, &place, &kind, &body.metadata, teller, cause)
         }
         _ => return,
     };
@@ -94,11 +100,33 @@ pub(super) fn of_pods(
     News { edge: Edge::Workload, positions, reason }
 }
 
+/// Who says by this write which controller an object has.
+fn teller(access: &Access, metadata: &Metadata) -> Teller {
+    let is_own = metadata.controller().is_some_and(|owner| creates_for(access, &owner.kind));
+    if is_own { Teller::Controller } else { Teller::Writer }
+}
+
+/// The same of an object that owns pods. Whoever changes other parts of one is not the one who says it.
+fn owner_teller(state: &State, place: &Place, access: &Access, metadata: &Metadata) -> Teller {
+    let is_made = access.verb.as_deref() == Some("create") || is_creation(access);
+    if is_made || state.workloads.has_other_controller(place, metadata) {
+        return teller(access, metadata);
+    }
+    Teller::Listing
+}
+
 /// Takes an object that owns pods: new versions of its pods, and its name if it says something new.
-fn owner(state: &mut State, place: &Place, kind: &str, metadata: &Metadata, cause: Cause) -> Told {
+fn owner(
+    state: &mut State,
+    place: &Place,
+    kind: &str,
+    metadata: &Metadata,
+    teller: Teller,
+    cause: Cause,
+) -> Told {
     let Some(name) = metadata.name.clone() else { return (Vec::new(), Vec::new()) };
     let before = state.workloads.top_of(place, &name);
-    let rows = state.workloads.owner(place, kind, metadata, cause);
+    let rows = state.workloads.owner(place, kind, metadata, teller, cause);
     let is_news = state.workloads.top_of(place, &name) != before;
     let mut names: Vec<String> = rows.iter().map(|row| row.pod.clone()).collect();
     names.extend(is_news.then_some(name));
@@ -106,11 +134,11 @@ fn owner(state: &mut State, place: &Place, kind: &str, metadata: &Metadata, caus
 }
 
 /// Takes a pod's object: its new version, and the names that it tells something new of.
-fn pod(state: &mut State, place: &Place, pod: &Pod, cause: Cause) -> Told {
+fn pod(state: &mut State, place: &Place, pod: &Pod, teller: Teller, cause: Cause) -> Told {
     let owner = pod.metadata.controller().map(|owner| owner.name.clone());
     let top = |state: &State| state.workloads.top_of(place, owner.as_deref()?);
     let before = top(state);
-    let row = state.workloads.pod(place, pod, cause);
+    let row = state.workloads.pod(place, pod, teller, cause);
     let is_news = top(state) != before;
     let mut names: Vec<String> = row.iter().map(|row| row.pod.clone()).collect();
     names.extend(owner.filter(|_| is_news));
@@ -145,11 +173,13 @@ pub(super) fn of_holders(state: &State, pods: &[Workload]) -> News {
 fn created_pod(state: &mut State, place: &Place, access: &Access, cause: Cause) -> Told {
     let answered = access.response_object.as_ref().and_then(Pod::read);
     if let Some(answered) = answered.filter(|pod| pod.metadata.uid.is_some()) {
-        return pod(state, place, &answered, cause);
+        let teller = teller(access, &answered.metadata);
+        return pod(state, place, &answered, teller, cause);
     }
     // Without the answer the new pod's name and UID are not known, only for whom it was made.
     let sent = access.request_object.as_ref().and_then(Pod::read);
     let owner = sent.as_ref().and_then(|pod| pod.metadata.controller());
+    let owner = owner.filter(|owner| creates_for(access, &owner.kind));
     let owner = owner.filter(|owner| state.workloads.pods_are_made_for(place, owner));
     (Vec::new(), owner.map(|owner| owner.name.clone()).into_iter().collect())
 }
@@ -169,10 +199,10 @@ pub(super) fn listed_pod_or_owner(
     cause: Cause,
 ) -> Told {
     let read = if object.kind == "Pod" {
-        Pod::read(&object.object).map(|listed| pod(state, place, &listed, cause))
+        Pod::read(&object.object).map(|listed| pod(state, place, &listed, Teller::Listing, cause))
     } else if matches!(object.kind.as_str(), "ReplicaSet" | "Job" | "ReplicationController") {
         let body = Body::read(&object.object);
-        body.map(|body| owner(state, place, &object.kind, &body.metadata, cause))
+        body.map(|body| owner(state, place, &object.kind, &body.metadata, Teller::Listing, cause))
     } else {
         None
     };

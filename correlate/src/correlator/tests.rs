@@ -12,6 +12,7 @@ use super::*;
 
 mod aggregation;
 mod certificates;
+mod claimed;
 mod links;
 mod refused;
 mod traces;

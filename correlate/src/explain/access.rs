@@ -185,7 +185,7 @@ async fn one(lake: &impl Ask, access: Fields) -> Result<Explanation, QueryError>
     }));
     lines.push(decided(&access));
     lines.extend(impersonation(&access, allowing.first()).map(|text| line("impersonates", text)));
-    lines.extend(changed(&access, known.first()));
+    lines.extend(changed(&access, change.first(), known.first()));
     lines.extend(trace(&access, spans.len()).map(|text| line("trace", text)));
     lines.push(line("seen from", seen_from(&access)));
     lines.extend(findings.iter().map(|row| {
@@ -293,7 +293,7 @@ fn who(access: &Fields) -> String {
         (Some(workload), grade) => {
             let how = match grade {
                 "exact" => "the pod's object was seen",
-                _ => "by the pod's name; the pod's object was not seen",
+                _ => "by the pod's name, or the word of who made the pod or its token",
             };
             format!("{told} of {} {workload} ({grade}: {how})", text(access, "workload_kind"))
         }
@@ -356,7 +356,7 @@ fn impersonation(access: &Fields, given: Option<&Fields>) -> Option<String> {
     Some(format!("{other}: possible by {by}{since} (derived)"))
 }
 
-fn changed(access: &Fields, known: Option<&Fields>) -> Option<Line> {
+fn changed(access: &Fields, change: Option<&Fields>, known: Option<&Fields>) -> Option<Line> {
     if let Some(summary) = some(access, "change_summary") {
         let ago = number(access, "seconds_since_change").map(span).unwrap_or_default();
         let grades = ["change_evidence", "provider", "decision"].map(|key| text(access, key));
@@ -365,6 +365,9 @@ fn changed(access: &Fields, known: Option<&Fields>) -> Option<Line> {
             ["exact", "kubernetes", _] => "exact: it touched the deciding binding or its role",
             ["exact", ..] => "exact: it touched the policy that decided",
             [_, "envoy" | "istio" | "cilium", _] => "derived: a policy of the same namespace",
+            [_, "kubernetes", "allow"] if change.is_some_and(|change| decides(access, change)) => {
+                "derived: it touched the deciding binding or its role, and what it made of it was not logged"
+            }
             _ => "derived: other policy of this identity",
         };
         return Some(line("changed", format!("{summary}, {ago} before ({how})")));
@@ -386,6 +389,18 @@ fn changed(access: &Fields, known: Option<&Fields>) -> Option<Line> {
             .to_owned(),
     };
     Some(line("changed", told))
+}
+
+/// Whether a change was of the binding or the role by which an access was allowed.
+fn decides(access: &Fields, change: &Fields) -> bool {
+    let path = [some(change, "namespace"), some(change, "name")].into_iter().flatten();
+    let path: Vec<&str> = path.collect();
+    ["decided_by", "decided_role"].into_iter().filter_map(|column| some(access, column)).any(
+        |decided| {
+            let (kind, rest) = decided.split_once('/').unwrap_or_default();
+            rest == path.join("/") && kind.to_lowercase() == text(change, "kind").replace('_', "")
+        },
+    )
 }
 
 fn trace(access: &Fields, spans: usize) -> Option<String> {

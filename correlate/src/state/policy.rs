@@ -82,20 +82,20 @@ impl Policy {
             .or_else(|| derived().map(|change| Cause { change, evidence: Evidence::Derived }))
     }
 
-    /// Why `access` was refused. `is_listed` says whether all bindings were listed before it: only then is
+    /// Why `access`, which asked this `question`, was refused. `is_listed` says whether all bindings were listed before it: only then is
     /// one that was not seen not there.
     pub(crate) fn refusal(
         &self,
         objects: &Objects,
+        question: &Question,
         access: &Access,
         is_listed: bool,
     ) -> Option<Refusal> {
-        let question = Question::of(access)?;
         let cluster = access.cluster.as_deref();
         let mut lost = BTreeMap::new();
         let mut unknown = None;
         for subject in question.subjects() {
-            let asked = Asked { subject: &subject, question: &question };
+            let asked = Asked { subject: &subject, question };
             for binding in self.bindings_of(cluster, &subject) {
                 match asked.given(objects, binding, access.time) {
                     Given::Yes => {
@@ -111,7 +111,7 @@ impl Policy {
             }
         }
         let cause = lost.pop_last().map(|(_, cause)| cause);
-        let unknown = unknown.or_else(|| self.unseen_binding(objects, &question, access));
+        let unknown = unknown.or_else(|| self.unseen_binding(objects, question, access));
         let is_unknown = unknown.is_some() || !is_listed;
         let replayed = if is_unknown { Decision::Unknown } else { Decision::Deny };
         Some(Refusal { replayed, binding: unknown, cause })

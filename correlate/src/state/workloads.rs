@@ -10,6 +10,7 @@ use durward_schemas::ids::LogPosition;
 use durward_schemas::shares::{Shares, owner};
 use durward_schemas::tables::Workload;
 use durward_schemas::values::Evidence;
+use serde::{Deserialize, Serialize};
 
 use self::deletions::Deletions;
 pub(crate) use self::deletions::{Deleted, Deletion};
@@ -97,7 +98,44 @@ fn place_of(row: &Workload) -> String {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct KnownPod {
     pub row: Workload,
-    pub controller: Option<(String, String)>,
+    pub controller: Option<Above>,
+}
+
+/// The controller that an object says it has.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Above {
+    pub kind: String,
+    pub name: String,
+    /// Whether that is the word of somebody else than this controller, who wrote the object.
+    pub is_claimed: bool,
+}
+
+/// Who says what the controller of an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Teller {
+    /// The controller itself, which created the object.
+    Controller,
+    /// Somebody else, who wrote the object.
+    Writer,
+    /// Nobody knows who wrote it: it was listed, or changed in other parts.
+    Listing,
+}
+
+impl Above {
+    /// What an object says now, of which something was known `before`.
+    fn of(metadata: &Metadata, teller: Teller, before: Option<&Self>) -> Option<Self> {
+        let owner = metadata.controller()?;
+        let is_claimed = match teller {
+            Teller::Controller => false,
+            Teller::Writer => true,
+            Teller::Listing => before.is_some_and(|before| before.is_claimed),
+        };
+        Some(Self { kind: owner.kind.clone(), name: owner.name.clone(), is_claimed })
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        (&self.kind, &self.name) == (&other.kind, &other.name)
+    }
 }
 
 /// Something that controllers make pods for, by name.
@@ -105,7 +143,7 @@ pub(crate) struct KnownPod {
 pub(crate) struct Owner {
     pub kind: String,
     /// Its own controller: the Deployment of a `ReplicaSet`, the `CronJob` of a Job.
-    pub above: Option<(String, String)>,
+    pub above: Option<Above>,
     /// Whether a pod was seen to be made for it.
     pub has_pods: bool,
 }
@@ -138,7 +176,7 @@ impl KnownPod {
         Some(Ownership {
             kind: self.row.workload_kind.clone()?,
             workload: format!("{}/{}", self.row.namespace, self.row.workload.as_ref()?),
-            evidence: Evidence::Exact,
+            evidence: self.row.evidence,
         })
     }
 }
@@ -146,18 +184,28 @@ impl KnownPod {
 impl Workloads {
     /// Takes a pod's object; its new version if it says something new. One that was deleted before it was
     /// told of is gone.
-    pub(crate) fn pod(&mut self, place: &Place, pod: &Pod, cause: Cause) -> Option<Workload> {
+    pub(crate) fn pod(
+        &mut self,
+        place: &Place,
+        pod: &Pod,
+        teller: Teller,
+        cause: Cause,
+    ) -> Option<Workload> {
         let name = pod.metadata.name.clone().filter(|name| !name.is_empty())?;
-        if let Some(owner) = pod.metadata.controller() {
+        if let Some(owner) = pod.metadata.controller().filter(|_| teller != Teller::Writer) {
             self.pods_are_made_for(place, owner);
         }
         let uid = pod.metadata.uid.clone()?;
         let created = pod.metadata.creation_timestamp.as_deref().and_then(Time::parse);
-        let controller = pod.metadata.controller();
-        let controller = controller.map(|owner| (owner.kind.clone(), owner.name.clone()));
-        let (workload_kind, workload) = self.top(place, controller.as_ref(), &name);
         let key = (place.0.clone(), uid.clone());
-        let old = self.pods.get(&key).map(|known| &known.row);
+        let known = self.pods.get(&key);
+        let before = known.and_then(|known| known.controller.as_ref());
+        let controller = Above::of(&pod.metadata, teller, before);
+        let top = self.top(place, controller.as_ref());
+        let evidence = evidence(top.as_ref());
+        let (workload_kind, workload) =
+            top.map_or_else(|| ("Pod".to_owned(), name.clone()), |top| (top.kind, top.name));
+        let old = known.map(|known| &known.row);
         let row = Workload {
             cluster: place.0.clone(),
             namespace: place.1.clone(),
@@ -174,7 +222,7 @@ impl Workloads {
             images: Some(pod.images()),
             valid_from: created.or_else(|| old?.valid_from).or(Some(cause.time)),
             valid_to: old.and_then(|old| old.valid_to),
-            evidence: Evidence::Exact,
+            evidence,
         };
         let row = Workload { valid_to: self.end_of(place, &row), ..row };
         if old.is_some_and(|old| same(old, &row)) {
@@ -190,7 +238,7 @@ impl Workloads {
         if self.pods.contains_key(&key) {
             return None;
         }
-        self.pod(place, pod, cause)
+        self.pod(place, pod, Teller::Listing, cause)
     }
 
     /// Takes a process that holds an SVID; its row, if that is new. The earliest time counts.
@@ -225,24 +273,31 @@ impl Workloads {
         place: &Place,
         kind: &str,
         metadata: &Metadata,
+        teller: Teller,
         cause: Cause,
     ) -> Vec<Workload> {
         let Some(name) = metadata.name.clone() else { return Vec::new() };
-        let above = metadata.controller().map(|above| (above.kind.clone(), above.name.clone()));
         let owners = self.owners.entry(place.clone()).or_default();
         let new = || Owner { kind: kind.into(), ..Owner::default() };
         let known = owners.entry(name.clone()).or_insert_with(new);
-        if above.is_none() || known.above == above {
+        let Some(above) = Above::of(metadata, teller, known.above.as_ref()) else {
+            return Vec::new();
+        };
+        // What somebody claims takes the place of nothing that is known better.
+        let is_less = |before: &Above| above.is_claimed && !before.is_claimed && !before.is(&above);
+        if known.above.as_ref().is_some_and(|before| *before == above || is_less(before)) {
             return Vec::new();
         }
-        known.above.clone_from(&above);
+        known.above = Some(above);
         let mut rows = Vec::new();
         for uid in self.index.made_for(place, &name) {
-            let Some(pod) = self.pods.get_mut(&(place.0.clone(), uid)) else { continue };
-            let (kind, workload) = above.clone().unzip();
+            let key = (place.0.clone(), uid);
+            let controller = self.pods.get(&key).and_then(|pod| pod.controller.as_ref());
+            let Some(top) = self.top(place, controller) else { continue };
+            let Some(pod) = self.pods.get_mut(&key) else { continue };
             self.index.remove(pod);
-            pod.row.workload_kind = kind;
-            pod.row.workload = workload;
+            pod.row.evidence = evidence(Some(&top));
+            (pod.row.workload_kind, pod.row.workload) = (Some(top.kind), Some(top.name));
             next_version(&mut pod.row, cause);
             self.index.add(pod);
             rows.push(pod.row.clone());
@@ -250,10 +305,21 @@ impl Workloads {
         rows
     }
 
+    /// Whether an object is known that has another controller than this, or none.
+    pub(crate) fn has_other_controller(&self, place: &Place, metadata: &Metadata) -> bool {
+        let known = metadata.name.as_ref().and_then(|name| self.owners.get(place)?.get(name));
+        let above = Above::of(metadata, Teller::Listing, None);
+        known.is_some_and(|known| match (&known.above, &above) {
+            (Some(known), Some(above)) => !known.is(above),
+            (known, above) => known.is_some() != above.is_some(),
+        })
+    }
+
     /// What the pods that controllers make for `owner` belong to, if any are.
     pub(crate) fn top_of(&self, place: &Place, owner: &str) -> Option<(String, String)> {
         let known = self.owners.get(place)?.get(owner).filter(|known| known.has_pods)?;
-        known.above.clone().or_else(|| Some((known.kind.clone(), owner.to_owned())))
+        let above = known.above.clone().map(|above| (above.kind, above.name));
+        above.or_else(|| Some((known.kind.clone(), owner.to_owned())))
     }
 
     /// A pod is gone: new versions of the pods of its name. Without its UID it is the one that had the name then.
@@ -338,7 +404,7 @@ impl Workloads {
             .find_map(|prefix| owners.get_key_value(prefix).filter(|(_, owner)| owner.has_pods));
         let (name, owner) = made?;
         let (kind, name) = match &owner.above {
-            Some((kind, name)) => (kind, name),
+            Some(above) => (&above.kind, &above.name),
             None => (&owner.kind, name),
         };
         Some(Ownership {
@@ -453,12 +519,20 @@ impl Workloads {
         }
     }
 
-    /// The owner at the top of the chain, or the pod itself.
-    fn top(&self, place: &Place, owner: Option<&(String, String)>, pod: &str) -> (String, String) {
-        let Some(owner) = owner else { return ("Pod".into(), pod.into()) };
-        let known = self.owners.get(place).and_then(|owners| owners.get(&owner.1));
-        known.and_then(|known| known.above.clone()).unwrap_or_else(|| owner.clone())
+    /// The owner at the top of the chain above a pod.
+    fn top(&self, place: &Place, owner: Option<&Above>) -> Option<Above> {
+        let owner = owner?;
+        let known = self.owners.get(place).and_then(|owners| owners.get(&owner.name));
+        let above = known.and_then(|known| known.above.as_ref()).unwrap_or(owner);
+        let is_claimed = above.is_claimed || owner.is_claimed;
+        Some(Above { is_claimed, ..above.clone() })
     }
+}
+
+/// What is known of whose a pod is, which nobody owns or a controller.
+fn evidence(top: Option<&Above>) -> Evidence {
+    let is_claimed = top.is_some_and(|top| top.is_claimed);
+    if is_claimed { Evidence::Derived } else { Evidence::Exact }
 }
 
 /// The `ServiceAccount` that a pod runs as.
@@ -514,7 +588,7 @@ mod tests {
             let spec =
                 PodSpec { service_account_name: Some("ledger".into()), ..PodSpec::default() };
             let pod = Pod { metadata, spec, ..Pod::default() };
-            workloads.pod(&PLACE(), &pod, cause);
+            workloads.pod(&PLACE(), &pod, Teller::Listing, cause);
             workloads.of_one_name(&PLACE(), "ledger-0", cause);
         }
         let pods = workloads.pods.values();
@@ -576,7 +650,7 @@ mod tests {
         };
         for created in [None, Some("1970-01-01T00:00:10Z")] {
             let pod = Pod { metadata: metadata(created), ..Pod::default() };
-            workloads.pod(&PLACE(), &pod, at(30));
+            workloads.pod(&PLACE(), &pod, Teller::Listing, at(30));
             assert_eq!(workloads.of_one_name(&PLACE(), "ledger-0", at(30)), []);
         }
         let row = workloads.pod_of(Some("prod"), "a").expect("it is known");
@@ -597,7 +671,7 @@ mod tests {
         };
         let spec = PodSpec { service_account_name: Some("ledger".into()), ..PodSpec::default() };
         let pod = Pod { metadata, spec, ..Pod::default() };
-        let row = workloads.pod(&PLACE(), &pod, cause(10)).expect("it is new");
+        let row = workloads.pod(&PLACE(), &pod, Teller::Listing, cause(10)).expect("it is new");
         assert_eq!(row.valid_to, Some(Time(20)));
         let account: Account = (PLACE(), "ledger".into());
         let runs = |time| workloads.running_as(&account, Time(time)).is_some();

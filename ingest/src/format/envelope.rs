@@ -24,10 +24,11 @@ use std::io::Read as _;
 
 use durward_schemas::Time;
 use flate2::read::MultiGzDecoder;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::cloud::Message;
 use super::fields::Raw;
+use super::output::{Output, PRINTED};
 use super::{Context, Failure, Format, MAX_INSIDE, MAX_ITEM, Reading, too_many};
 use super::{azure, cloudtrail, gcp_audit, gke_audit, kube_audit};
 use crate::redact::decode_base64;
@@ -249,8 +250,18 @@ impl<'a> Envelope<'a> {
     }
 
     /// A text that may be an audit record of any sort, and otherwise is a log record.
-    pub(super) fn message(&self, text: &str, plain: Message, item: &Item, reading: &mut Reading) {
+    pub(super) fn message(
+        &self,
+        text: &str,
+        mut plain: Message,
+        item: &Item,
+        reading: &mut Reading,
+    ) {
         let line = line_in(text);
+        if line.as_deref().and_then(speaks_of).is_some() && self.is_doubtful(text) {
+            plain.attributes.insert(PRINTED.to_owned(), true.into());
+            return self.words(text, plain, reading);
+        }
         let text = line.as_deref().unwrap_or(text);
         let item = Item { position: item.position.clone(), ..Item::whole(text.as_bytes()) };
         let is_json = text.trim_ascii_start().starts_with('{');
@@ -266,6 +277,13 @@ impl<'a> Envelope<'a> {
             return reading.rejects.push(self.context.reject_item(sort, &item, &failure));
         }
         self.words(text, plain, reading);
+    }
+
+    /// Whether a shipper of logs says of a record that a container wrote it which is not believed.
+    fn is_doubtful(&self, record: &str) -> bool {
+        let fields = serde_json::from_str::<Map<String, Value>>(record).ok();
+        let output = fields.as_ref().and_then(Output::of_shipper);
+        output.is_some_and(|output| !output.is_believed(&self.context))
     }
 
     /// A text that is a log record whatever it says, since those whose events it may hold do not write there.

@@ -7,6 +7,7 @@
 mod answer;
 mod carried;
 mod columns;
+mod impersonation;
 mod issued;
 pub(super) mod legacy;
 mod reason;
@@ -320,6 +321,9 @@ fn outcome(access: &mut Access, event: &mut Fields, answer: Answer) -> Result<bo
     let message = status.get("message").and_then(Value::as_str).filter(|text| !text.is_empty());
     let message = message.or(answer.message.as_deref()).unwrap_or_default();
     let is_refusal = access.status_code == Some(403) && is_refusal(message);
+    if is_refusal {
+        impersonation::fill(access, message);
+    }
     let says_failure = status.get("status").is_some_and(|status| status == answer::FAILURE);
     status.drop_if_empty("metadata");
     event.keep("responseStatus", status);
@@ -328,6 +332,8 @@ fn outcome(access: &mut Access, event: &mut Fields, answer: Answer) -> Result<bo
     let has_failed = access.status_code.map_or(is_told, |code| code >= 400);
     if has_failed || access.stage.as_deref() == Some("Panic") {
         access.outcome = Outcome::Failure;
+    } else if access.stage.as_deref() == Some("RequestReceived") {
+        access.outcome = Outcome::Unknown;
     }
     Ok(is_refusal)
 }
@@ -380,7 +386,7 @@ fn decide(access: &mut Access, decision: Option<&str>, reason: Option<&str>, is_
     };
     let by_authentication =
         access.decision == Decision::Deny && decision.is_none() && access.status_code == Some(401);
-    access.decision_reason = reason.map(str::to_owned);
+    access.decision_reason = reason.map(str::to_owned).or(access.decision_reason.take());
     if let Some(decided) = reason.and_then(reason::parse) {
         access.decided_by = Some(decided.binding);
         access.decided_role = Some(decided.role);

@@ -9,11 +9,14 @@ use std::mem::take;
 use durward_schemas::Time;
 use durward_schemas::ids::EventId;
 use durward_schemas::tables as logs;
+use durward_schemas::values::Provider;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::Value;
 
 use super::otlp::{Attributes, Origin, Told, add_scope, hex, is_binary, value};
+use super::output::{Output, PRINTED};
 use super::{Context, Format, Reading, kube_audit, mesh, otlp_accesses, otlp_clouds};
 use crate::canonical;
 use crate::normalize;
@@ -50,12 +53,37 @@ pub(super) fn read(
     reading: &mut Reading,
 ) {
     for record in items {
-        let accesses = audit_records(&record, origin, context);
-        match accesses.or_else(|| otlp_accesses::accesses(&record, origin, context)) {
-            Some(accesses) => reading.merge(accesses),
+        let found = audit_records(&record, origin, context);
+        let found = found.or_else(|| otlp_accesses::accesses(&record, origin, context));
+        match found {
+            Some(found) if is_believed(&found, &record, origin, context) => reading.merge(found),
+            Some(_) => reading.logs.push(printed(record, origin, context)),
             None => reading.logs.push(row(record, origin, context)),
         }
     }
+}
+
+/// Whether a record may tell what was read in it. The proxies of a mesh stand beside every application and tell of
+/// its own traffic; everything else is told of others.
+fn is_believed(
+    found: &Reading,
+    record: &LogRecord,
+    origin: &Origin,
+    context: &Context<'_>,
+) -> bool {
+    let of_mesh = |access: &logs::Access| {
+        matches!(access.provider, Provider::Envoy | Provider::Istio | Provider::Cilium)
+    };
+    let is_of_mesh = !found.accesses.is_empty() && found.accesses.iter().all(of_mesh);
+    is_of_mesh || Output::of(record, origin).is_none_or(|output| output.is_believed(context))
+}
+
+/// What a container printed that reads as an audit record.
+fn printed(mut record: LogRecord, origin: &Origin, context: &Context<'_>) -> logs::Log {
+    let value = AnyValue { value: Some(Any::BoolValue(true)) };
+    let pair = KeyValue { key: PRINTED.to_owned(), value: Some(value), ..KeyValue::default() };
+    record.attributes.push(pair);
+    row(record, origin, context)
 }
 
 /// What a record holds of audit records; `None` if it is a log record like any other.
@@ -72,7 +100,7 @@ fn audit_records(record: &LogRecord, origin: &Origin, context: &Context<'_>) -> 
         access.claimed_trace_id = access.claimed_trace_id.take().or_else(|| hex(&record.trace_id));
         access.claimed_span_id = access.claimed_span_id.take().or_else(|| hex(&record.span_id));
         // Whose output it was tells what an application prints from what an API server writes.
-        if origin.is_container {
+        if !origin.of_output.is_empty() {
             otlp_accesses::add_resource(access, origin);
         }
     }

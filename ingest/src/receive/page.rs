@@ -43,11 +43,13 @@ impl Hosts {
     /// # Errors
     /// Why not.
     pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        // HTTP/2 has it in the URI.
-        let host = uri.authority().map(Authority::as_str).or_else(|| text(header::HOST));
-        let host = host.unwrap_or_default();
-        if !self.has(host) {
+        // HTTP/2 has it in the URI, and a request line may too: whatever is named has to be meant.
+        let named =
+            headers.get_all(header::HOST).iter().map(|value| value.to_str().unwrap_or_default());
+        let named: Vec<&str> =
+            uri.authority().map(Authority::as_str).into_iter().chain(named).collect();
+        let host = named.first().copied().unwrap_or_default();
+        if !self.has(host) || !named.iter().all(|host| self.has(host)) {
             return Err(
                 "the Host header names no loopback address, and no name of listen.*.hosts\n",
             );
@@ -102,8 +104,8 @@ mod tests {
     use super::*;
 
     /// Scenario: hosts and origins as programs and pages have them, with and without names of one's own.
-    /// Guarantees: loopback in any spelling passes, whatever another name leads here and whatever comes from
-    /// another page does not; a door with TLS looks at the origin alone.
+    /// Guarantees: loopback in any spelling passes, whatever another name leads here, be it in one of two places,
+    /// and whatever comes from another page does not; a door with TLS looks at the origin alone.
     #[test]
     fn pages_are_told_from_programs() {
         let check = |others: &[&str], has_tls: bool, host: &str, origin: Option<&str>| {
@@ -142,5 +144,13 @@ mod tests {
         }
         let by_http_2 = Uri::from_static("http://evil.example/v1/logs");
         assert!(Hosts::of_door(false, &[]).check(&by_http_2, &HeaderMap::new()).is_err());
+        let absolute = |uri: &'static str, host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            Hosts::of_door(false, &[]).check(&Uri::from_static(uri), &headers).is_ok()
+        };
+        assert!(absolute("http://localhost:8443/v1/logs", "localhost:8443"));
+        assert!(!absolute("http://localhost:8443/v1/logs", "evil.example"));
+        assert!(!absolute("http://evil.example/v1/logs", "localhost:8443"));
     }
 }

@@ -179,3 +179,98 @@ fn a_request_that_two_servers_tell_is_one() {
         assert_eq!(standing(vec![outer.clone(), other]).len(), 2);
     }
 }
+
+/// The change that a write made, after `before`.
+fn change_of(before: &[Access], write: Access) -> Change {
+    let mut rows = before.to_vec();
+    rows.push(write);
+    let turns = play(&mut Correlator::default(), rows, &[1]);
+    turns.into_iter().flat_map(|turn| turn.changes).last().expect("a change")
+}
+
+/// Scenario: a binding and a role that are known are written without a body, with a part of one, and by a request
+/// whose answer was a timeout.
+/// Guarantees: the change says that its content was not logged, and gives and takes nothing that was not seen.
+#[test]
+fn what_was_not_seen_is_in_no_sentence() {
+    let known = [role(1), binding(2, "create", "frontend")];
+    let told = change_of(&known, unseen(3, "update"));
+    assert_eq!(
+        told.summary,
+        "argo changed RoleBinding web/readers, whose content was not logged; before, it gave Role web/reader to ServiceAccount web/frontend"
+    );
+    assert_eq!((told.grants_added, told.grants_removed), (None, None));
+    let told = change_of(&known, request(3, "argo", "update", "roles", "reader"));
+    assert_eq!(told.summary, "argo changed Role web/reader, whose content was not logged");
+    assert_eq!((told.grants_added, told.grants_removed), (None, None));
+    let late =
+        |access: Access| Access { outcome: Outcome::Failure, status_code: Some(504), ..access };
+    let told = change_of(&known, late(deleted(3)));
+    assert_eq!(
+        told.summary,
+        "bob may have deleted RoleBinding web/readers, whose content was not logged; before, it gave Role web/reader to ServiceAccount web/frontend"
+    );
+    assert_eq!(told.grants_removed, None);
+}
+
+/// Scenario: a binding was deleted by a request that timed out; then its use is refused, or let in.
+/// Guarantees: whether it was deleted is unknown: the refusal is not explained by it for certain, and the use proves
+/// that it stood.
+#[test]
+fn a_timeout_may_have_done_it() {
+    let late = Access { outcome: Outcome::Failure, status_code: Some(504), ..deleted(5) };
+    let refused = last(&[late.clone(), denied(read(9))]);
+    assert_eq!((refused.1, refused.2.as_deref()), (None, Some("unknown")));
+    let still = last(&[late, let_in(7), denied(read(9))]);
+    assert_eq!(still.2.as_deref(), Some("allow"));
+}
+
+/// Scenario: somebody acts as another, and makes objects by `generateName` of which the answer is not logged, or with
+/// bytes in the place of a patch.
+/// Guarantees: the change says as whom, what the object gives, and that there was a change.
+#[test]
+fn changes_say_what_is_known_of_them() {
+    let as_bob = |access: Access| Access { impersonated_identity: Some("bob".into()), ..access };
+    let told = change_of(&[role(1)], as_bob(binding(2, "create", "frontend")));
+    assert_eq!(
+        told.summary,
+        "alice as bob created RoleBinding web/readers, which gives Role web/reader to ServiceAccount web/frontend"
+    );
+    let named = binding(2, "create", "frontend").request_object.expect("a body").0;
+    let body = named.replace(r#""name":"readers""#, r#""generateName":"readers-""#);
+    let generated = Access {
+        object_name: None,
+        request_object: Some(Json(body)),
+        ..binding(2, "create", "frontend")
+    };
+    let told = change_of(&[role(1)], generated);
+    assert_eq!(
+        (told.summary.as_str(), told.name, told.grants_added),
+        (
+            "alice created RoleBinding web/readers-*, which gives Role web/reader to ServiceAccount web/frontend",
+            None,
+            Some(vec!["get configmaps".to_owned()])
+        )
+    );
+    for body in [r#"{"Raw":"c3ViamVjdHM="}"#, r#""subjects: []""#] {
+        let patch = Access {
+            request_object: Some(Json(body.into())),
+            ..request(3, "alice", "patch", "rolebindings", "readers")
+        };
+        let told = change_of(&[role(1), binding(2, "create", "frontend")], patch);
+        assert!(told.summary.contains("whose content was not logged"), "{}", told.summary);
+    }
+}
+
+/// Scenario: somebody who may read configmaps is refused to act as another one when he reads them.
+/// Guarantees: the policy that lets him read says nothing of acting as another: no contradiction.
+#[test]
+fn a_refused_impersonation_is_no_refused_request() {
+    let refused = Access {
+        decided_by: Some("impersonation".into()),
+        impersonated_identity: Some("carol".into()),
+        ..denied(read(9))
+    };
+    let told = last(&[let_in(7), refused]);
+    assert_eq!((told.0, told.2.as_deref()), (None, Some("deny")));
+}

@@ -24,7 +24,7 @@ impl Index {
         let Some(uid) = &pod.row.pod_uid else { return };
         let place = place(pod);
         self.names.entry((place.clone(), pod.row.pod.clone())).or_default().insert(uid.clone());
-        if let Some((_, controller)) = &pod.controller {
+        if let Some(controller) = pod.controller.as_ref().map(|above| &above.name) {
             let made = self.controllers.entry((place, controller.clone())).or_default();
             made.insert(uid.clone());
         }
@@ -39,7 +39,7 @@ impl Index {
         let Some(uid) = &pod.row.pod_uid else { return };
         let place = place(pod);
         remove(&mut self.names, &(place.clone(), pod.row.pod.clone()), uid);
-        if let Some((_, controller)) = &pod.controller {
+        if let Some(controller) = pod.controller.as_ref().map(|above| &above.name) {
             remove(&mut self.controllers, &(place, controller.clone()), uid);
         }
         let Some(account) = account_of(&pod.row) else { return };

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde_json::{Map, Value};
 
-use super::super::Context;
+use super::super::{Context, output};
 use super::attributes::{Attributes, CLAIMED_TIME};
 use crate::canonical;
 use crate::hex;
@@ -42,8 +42,8 @@ pub(crate) struct Origin {
     pub(crate) node: Option<String>,
     /// The pod's owner as `namespace/name`.
     pub(crate) workload: Option<String>,
-    /// Whether the resource is a container: what is read from its output.
-    pub(crate) is_container: bool,
+    /// What the resource says of whose output it is, as pairs of a name and a value.
+    pub(crate) of_output: Vec<(&'static str, String)>,
     /// The resource's attributes, redacted.
     pub(crate) attributes: Json,
     pub(crate) scope: Option<Json>,
@@ -64,7 +64,8 @@ impl Origin {
         let says = |key: &str| attributes.text(&[key]);
         let namespace = says("k8s.namespace.name");
         let owner = attributes.text(OWNERS);
-        let is_container = attributes.get("k8s.container.name").is_some();
+        let of_output = output::NAMES.iter().filter_map(|name| Some((*name, says(name)?)));
+        let of_output = of_output.collect();
         let attributes = Json(attributes.json());
         let scope = scope_json(&scope_fields);
         let told = [Some(attributes.as_str()), scope.as_ref().map(Json::as_str)];
@@ -77,7 +78,7 @@ impl Origin {
             service: says("service.name"),
             workload: namespace.as_ref().zip(owner).map(|(space, name)| format!("{space}/{name}")),
             namespace,
-            is_container,
+            of_output,
             pod: says("k8s.pod.name"),
             pod_uid: says("k8s.pod.uid"),
             node: says("k8s.node.name"),

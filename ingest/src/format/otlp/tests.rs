@@ -772,24 +772,3 @@ fn resources_stand_alone() {
     assert_eq!((found.spans.len(), found.items()), (1, 1));
     assert_eq!(found, reading(request.as_bytes()));
 }
-
-/// Scenario: an event that a container prints, and one that a Collector read from a file.
-/// Guarantees: whose output it was is kept; it is no part of the id.
-#[test]
-fn containers_own_what_they_print() {
-    let event =
-        json!({"auditID": "a-1", "verb": "get", "stage": "ResponseComplete", "requestURI": "/api"})
-            .to_string();
-    let of = |resource: Value| {
-        let export = json!({"resourceLogs": [{"resource": {"attributes": [resource]},
-            "scopeLogs": [{"logRecords": [{"body": {"stringValue": event}}]}]}]});
-        let reading = with_context(|context| {
-            crate::format::read(Format::Otlp, export.to_string().as_bytes(), context)
-        });
-        reading.accesses.into_iter().next().unwrap()
-    };
-    let pair = |key: &str| json!({"key": key, "value": {"stringValue": "evil"}});
-    let (printed, read) = (of(pair("k8s.container.name")), of(pair("k8s.node.name")));
-    assert!(format!("{:?}", printed.unmapped).contains("evil"));
-    assert_eq!((read.unmapped, read.event_id), (None, printed.event_id));
-}

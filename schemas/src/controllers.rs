@@ -1,0 +1,40 @@
+//! What the controllers of kube-controller-manager create, and for which kind of owner.
+//!
+//! An `ownerReferences` is a claim of whoever writes it, and a name proves nothing: what an object belongs to is
+//! known where its own controller created it, with a credential that nobody else minted.
+
+use crate::tables::Access;
+use crate::values::IdentityKind;
+
+/// The controller, the resource that it creates, and the kind of the owner that it creates it for.
+/// <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#controller-roles>
+const CONTROLLERS: [(&str, &str, &str); 7] = [
+    ("replicaset-controller", "pods", "ReplicaSet"),
+    ("replication-controller", "pods", "ReplicationController"),
+    ("daemon-set-controller", "pods", "DaemonSet"),
+    ("statefulset-controller", "pods", "StatefulSet"),
+    ("job-controller", "pods", "Job"),
+    ("deployment-controller", "replicasets", "Deployment"),
+    ("cronjob-controller", "jobs", "CronJob"),
+];
+
+/// The manager of all controllers, which also works under its own name.
+pub const MANAGER: &str = "system:kube-controller-manager";
+
+/// Whether a row is the work of the controller that creates such objects for owners of this `kind`.
+#[must_use]
+pub fn creates_for(row: &Access, kind: &str) -> bool {
+    let identity = row.identity.as_deref().unwrap_or_default();
+    let account = identity
+        .strip_prefix("system:serviceaccount:kube-system:")
+        .filter(|_| row.identity_kind == IdentityKind::ServiceAccount);
+    let is_stolen = row.minted_by.as_deref().is_some_and(|minter| minter != MANAGER);
+    let resource = row.resource.as_deref();
+    !is_stolen
+        && row.impersonated_identity.is_none()
+        && CONTROLLERS.iter().any(|(controller, makes, makes_for)| {
+            (identity == MANAGER || account == Some(*controller))
+                && Some(*makes) == resource
+                && *makes_for == kind
+        })
+}
