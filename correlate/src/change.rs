@@ -17,7 +17,7 @@ use durward_schemas::values::{
     ChangeAction, ChangeKind, Decision, IdentityKind, Outcome, Provider,
 };
 use durward_schemas::{Identity, Time};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::rbac::SubjectKey;
 use crate::state::aggregation::aggregates;
@@ -329,6 +329,12 @@ const FIELDS: &[&str] = &[
     "webhooks",
 ];
 
+/// Whether an object is a patch of one whose writes are changes. Of what is none, such as the bytes of a patch, nothing
+/// is known.
+fn is_patch(fields: &Map<String, Value>) -> bool {
+    fields.keys().all(|name| name.starts_with('$') || FIELDS.contains(&name.as_str()))
+}
+
 /// Whether a write of which only the request is known may have altered a part that decides.
 fn touches(kind: ChangeKind, access: &Access) -> bool {
     let parts = essential(kind);
@@ -338,13 +344,7 @@ fn touches(kind: ChangeKind, access: &Access) -> bool {
             parts.iter().any(|part| path.starts_with(part) || part.starts_with(path))
         }),
         Some(Value::Object(patch)) if access.verb.as_deref() == Some("patch") => {
-            // Of what is no patch, such as the bytes of one, nothing is known.
-            let is_known = |name: &String| {
-                name.starts_with("$set")
-                    || name.starts_with("$ret")
-                    || FIELDS.contains(&name.as_str())
-            };
-            let is_patch = patch.keys().all(is_known);
+            let is_patch = is_patch(&patch);
             let patch = Value::Object(patch);
             !is_patch || parts.iter().any(|part| patch.pointer(part).is_some())
         }

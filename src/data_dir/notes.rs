@@ -33,13 +33,14 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Notes<T> {
             return Notes { list: Vec::new(), is_damaged };
         }
     };
-    let sealed: Option<Sealed> = serde_json::from_slice(&text).ok();
+    let is_bare = text.trim_ascii_start().starts_with(b"[");
+    let sealed: Option<Sealed> = serde_json::from_slice(&text).ok().filter(|_| !is_bare);
     let list = match &sealed {
         Some(sealed) if checksum(sealed.notes.get()) == sealed.checksum => {
             serde_json::from_str(sealed.notes.get()).ok()
         }
-        Some(_) => None,
-        None => serde_json::from_slice(&text).ok(),
+        None if is_bare => serde_json::from_slice(&text).ok(),
+        Some(_) | None => None,
     };
     Notes { is_damaged: list.is_none(), list: list.unwrap_or_default() }
 }

@@ -161,8 +161,10 @@ impl Story {
         assert_eq!(rows.len(), distinct.len(), "{fates:?}: rows are there twice");
         let lost: Vec<_> = self.second.difference(&distinct).collect();
         assert!(lost.is_empty(), "{fates:?}: acknowledged and not in the lake: {lost:?}");
-        let told = fs::read(place.data().join("losses.json")).unwrap_or_else(|_| b"[]".to_vec());
-        let told: Vec<Value> = serde_json::from_slice(&told).expect("JSON");
+        let told = fs::read(place.data().join("losses.json"))
+            .unwrap_or_else(|_| br#"{"notes":[]}"#.to_vec());
+        let told: Value = serde_json::from_slice(&told).expect("JSON");
+        let told = told["notes"].as_array().expect("notes");
         if !self.first.is_subset(&distinct) {
             let named = told.iter().any(|loss| loss["is_lasting"] == true);
             assert!(named, "{fates:?}: rows are lost and nobody says so: {told:?}");

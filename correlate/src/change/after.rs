@@ -9,7 +9,7 @@ use durward_schemas::tables::Access;
 use json_patch::{Patch, PatchOperation};
 use serde_json::{Map, Value};
 
-use crate::change::{is_creation, parse};
+use crate::change::{is_creation, is_patch, parse};
 use crate::state::objects::Content;
 
 /// Lists without a merge key: every patch but a JSON patch replaces them.
@@ -32,7 +32,7 @@ pub(super) fn after(access: &Access, before: Option<&Content>) -> Content {
     let is_whole = access.verb.as_deref() != Some("patch") || is_creation(access);
     match parse(sent) {
         Some(Value::Object(_)) if is_whole => Content::of(Some(sent).filter(is_object)),
-        Some(Value::Object(patch)) => merged(&patch, before),
+        Some(Value::Object(patch)) if is_patch(&patch) => merged(&patch, before),
         Some(steps @ Value::Array(_)) => {
             serde_json::from_value(steps).map_or(Content::Unseen, |steps| stepped(&steps, before))
         }

@@ -1,20 +1,25 @@
 //! Which pod belongs to which workload: pods, and the owners that controllers made them for.
 
+mod above;
 mod deletions;
 mod index;
+mod order;
 
 use std::collections::BTreeMap;
 
 use durward_schemas::Time;
 use durward_schemas::ids::LogPosition;
-use durward_schemas::shares::{Shares, owner};
+use durward_schemas::shares::owner;
 use durward_schemas::tables::Workload;
 use durward_schemas::values::Evidence;
-use serde::{Deserialize, Serialize};
 
+use self::above::evidence;
+pub(crate) use self::above::{Above, Teller};
 use self::deletions::Deletions;
 pub(crate) use self::deletions::{Deleted, Deletion};
 use self::index::Index;
+pub(crate) use self::order::Forgotten;
+use self::order::Order;
 use crate::body::{Metadata, OwnerReference, Pod};
 
 /// Pods come and go: the oldest of the namespace with most leave first, and live on in the lake.
@@ -40,55 +45,6 @@ pub(crate) struct Workloads {
     deletions: Deletions,
 }
 
-/// Keys in the order of their coming; the namespace with most gives way.
-#[derive(Debug, Clone, PartialEq)]
-struct Order<K = (Option<String>, String)> {
-    keys: BTreeMap<u64, K>,
-    shares: Shares<u64>,
-    came: u64,
-    forgotten: Forgotten,
-}
-
-/// How much was let go of. It is no part of what is known.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Forgotten(pub u64);
-
-impl PartialEq for Forgotten {
-    fn eq(&self, _other: &Self) -> bool {
-        true
-    }
-}
-
-impl<K> Default for Order<K> {
-    fn default() -> Self {
-        Self {
-            keys: BTreeMap::new(),
-            shares: Shares::default(),
-            came: 0,
-            forgotten: Forgotten::default(),
-        }
-    }
-}
-
-impl<K> Order<K> {
-    fn add(&mut self, place: &str, key: K) {
-        self.came += 1;
-        self.keys.insert(self.came, key);
-        self.shares.add(place, self.came, self.came);
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &K> {
-        self.keys.values()
-    }
-
-    /// Takes out one key if there are more than `most`.
-    fn beyond(&mut self, most: usize) -> Option<K> {
-        let came = if self.keys.len() > most { self.shares.give_way()? } else { return None };
-        self.forgotten.0 += 1;
-        self.keys.remove(&came)
-    }
-}
-
 /// Whose a pod is when there is no more room.
 fn place_of(row: &Workload) -> String {
     owner(&[row.cluster.as_deref().unwrap_or_default(), &row.namespace])
@@ -99,43 +55,6 @@ fn place_of(row: &Workload) -> String {
 pub(crate) struct KnownPod {
     pub row: Workload,
     pub controller: Option<Above>,
-}
-
-/// The controller that an object says it has.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Above {
-    pub kind: String,
-    pub name: String,
-    /// Whether that is the word of somebody else than this controller, who wrote the object.
-    pub is_claimed: bool,
-}
-
-/// Who says what the controller of an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Teller {
-    /// The controller itself, which created the object.
-    Controller,
-    /// Somebody else, who wrote the object.
-    Writer,
-    /// Nobody knows who wrote it: it was listed, or changed in other parts.
-    Listing,
-}
-
-impl Above {
-    /// What an object says now, of which something was known `before`.
-    fn of(metadata: &Metadata, teller: Teller, before: Option<&Self>) -> Option<Self> {
-        let owner = metadata.controller()?;
-        let is_claimed = match teller {
-            Teller::Controller => false,
-            Teller::Writer => true,
-            Teller::Listing => before.is_some_and(|before| before.is_claimed),
-        };
-        Some(Self { kind: owner.kind.clone(), name: owner.name.clone(), is_claimed })
-    }
-
-    fn is(&self, other: &Self) -> bool {
-        (&self.kind, &self.name) == (&other.kind, &other.name)
-    }
 }
 
 /// Something that controllers make pods for, by name.
@@ -527,12 +446,6 @@ impl Workloads {
         let is_claimed = above.is_claimed || owner.is_claimed;
         Some(Above { is_claimed, ..above.clone() })
     }
-}
-
-/// What is known of whose a pod is, which nobody owns or a controller.
-fn evidence(top: Option<&Above>) -> Evidence {
-    let is_claimed = top.is_some_and(|top| top.is_claimed);
-    if is_claimed { Evidence::Derived } else { Evidence::Exact }
 }
 
 /// The `ServiceAccount` that a pod runs as.

@@ -258,7 +258,7 @@ impl<'a> Envelope<'a> {
         reading: &mut Reading,
     ) {
         let line = line_in(text);
-        if line.as_deref().and_then(speaks_of).is_some() && self.is_doubtful(text) {
+        if line.as_deref().and_then(speaks_of).is_some() && self.is_doubtful(text, &plain) {
             plain.attributes.insert(PRINTED.to_owned(), true.into());
             return self.words(text, plain, reading);
         }
@@ -279,8 +279,13 @@ impl<'a> Envelope<'a> {
         self.words(text, plain, reading);
     }
 
-    /// Whether a shipper of logs says of a record that a container wrote it which is not believed.
-    fn is_doubtful(&self, record: &str) -> bool {
+    /// Whether a shipper of logs says of a record that a container wrote it which is not believed. Only the control
+    /// plane writes to its own log group.
+    fn is_doubtful(&self, record: &str, plain: &Message) -> bool {
+        let group = plain.resource.get("aws.log.group.names").and_then(|names| names.get(0));
+        if group.and_then(Value::as_str).and_then(cloudwatch::cluster_of).is_some() {
+            return false;
+        }
         let fields = serde_json::from_str::<Map<String, Value>>(record).ok();
         let output = fields.as_ref().and_then(Output::of_shipper);
         output.is_some_and(|output| !output.is_believed(&self.context))

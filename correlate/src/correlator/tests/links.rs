@@ -15,7 +15,13 @@ fn pod(second: i64, workload: &str, account: &str) -> Access {
     );
     Access {
         response_object: Some(Json(body)),
-        ..request(second, "system:serviceaccount:kube-system:c", "create", "pods", workload)
+        ..request(
+            second,
+            "system:serviceaccount:kube-system:statefulset-controller",
+            "create",
+            "pods",
+            workload,
+        )
     }
 }
 

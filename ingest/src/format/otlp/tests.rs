@@ -350,7 +350,7 @@ fn audit_events_are_found_in_bodies() {
 fn native_lines_are_found_in_bodies() {
     use any_value::Value::{BytesValue, StringValue};
     let in_record = |body: Value| {
-        json!({"resourceLogs": [{"resource": {"attributes": [{"key": "k8s.pod.name", "value": {"stringValue": "p-1"}}]},
+        json!({"resourceLogs": [{"resource": {"attributes": [{"key": "k8s.node.name", "value": {"stringValue": "p-1"}}]},
             "scopeLogs": [{"logRecords": [{"body": body, "timeUnixNano": "1795456613800247744"}]}]}]})
     };
     let body =

@@ -130,7 +130,7 @@ fn shippers_tell_of_containers() {
     for (input, named, expect) in
         [(&shipped, &[][..], 0), (&shipped, &["ns/c"][..], 1), (&group(EVENT), &[][..], 1)]
     {
-        let found = reading(Format::KubeAudit, input, named);
+        let found = reading(Format::CloudWatch, input, named);
         assert_eq!((found.accesses.len(), found.logs.len()), (expect, 1 - expect), "{found:?}");
     }
 }
