@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use durward_schemas::Time;
 
 use crate::render::Output;
 
@@ -44,6 +45,9 @@ pub(crate) enum Verb {
     /// List findings, or show one
     #[command(subcommand)]
     Findings(FindingsVerb),
+    /// List incidents, or show one
+    #[command(subcommand)]
+    Incidents(IncidentsVerb),
     /// Explain an access, a finding or an incident: who, why it was possible, what changed, how it is known
     Explain(ExplainArgs),
     /// Say who an identity is: its workloads, credentials, permissions and findings
@@ -169,8 +173,10 @@ pub(crate) struct LimitArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FindingsVerb {
-    /// List the latest findings, the gravest first
+    /// List findings, the newest first
     List {
+        #[command(flatten)]
+        filter: FilterArgs,
         #[command(flatten)]
         limits: LimitArgs,
         /// How to print them
@@ -190,6 +196,82 @@ pub(crate) enum FindingsVerb {
         #[arg(short, long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IncidentsVerb {
+    /// List incidents, those with the newest events first
+    List {
+        #[command(flatten)]
+        filter: FilterArgs,
+        #[command(flatten)]
+        limits: LimitArgs,
+        /// How to print them
+        #[arg(short, long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Show one incident with its findings and evidence
+    Show {
+        #[command(flatten)]
+        limits: LimitArgs,
+        /// Its id, or the beginning of it
+        id: String,
+        /// How to print it
+        #[arg(short, long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+}
+
+/// A point in time, or how long ago it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    At(Time),
+    Before(Duration),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FilterArgs {
+    /// From this time on: 2026-07-23T10:00:00Z, or how long ago, such as 24h
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) since: Option<Moment>,
+    /// Before this time
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) until: Option<Moment>,
+    /// Of this severity or above
+    #[arg(long, value_name = "SEVERITY", value_enum)]
+    pub(crate) severity: Option<Severity>,
+    /// In this state, such as alerted or silenced; of incidents open or merged
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Option<String>,
+    /// Of this cluster
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
+    /// Of this identity: namespace/name of a ServiceAccount, or the whole name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) identity: Option<String>,
+    /// Of this rule or detector; incidents with such a finding
+    #[arg(long, value_name = "NAME")]
+    pub(crate) rule: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+    /// Those too that nobody has to look at
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+impl FilterArgs {
+    /// Whether what nobody has to look at is asked for.
+    pub(crate) fn asks_for_rest(&self) -> bool {
+        self.all || self.state.is_some() || self.severity == Some(Severity::Informational)
+    }
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    let words = "write a time such as 2026-07-23T10:00:00Z, or how long ago, such as 30m, 24h, 7d";
+    let before = || duration(text).map(Moment::Before);
+    Time::parse(text)
+        .map_or_else(|| before().map_err(|_| words.to_owned()), |at| Ok(Moment::At(at)))
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,9 @@ mod demo;
 mod doctor;
 mod explain;
 mod findings;
+mod incidents;
 mod ingest;
+mod lists;
 mod notify;
 mod query;
 mod reference;
@@ -51,6 +53,9 @@ fn verb(data_dir: Option<PathBuf>, verb: Verb) -> Result<ExitCode, Failure> {
         }
         Verb::Findings(verb) => {
             runtime()?.block_on(findings::findings(&data_dir_of(data_dir)?, verb))
+        }
+        Verb::Incidents(verb) => {
+            runtime()?.block_on(incidents::incidents(&data_dir_of(data_dir)?, verb))
         }
     }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use durward_detect::escape;
 
 /// Verbs that look at a data directory.
-const VERBS: &[&str] = &["query", "findings", "explain", "who", "doctor", "ingest", "serve"];
+const VERBS: &[&str] =
+    &["query", "findings", "incidents", "explain", "who", "doctor", "ingest", "serve"];
 const PROGRAM: &str = "durward ";
 
 /// The commands in `text`, naming `data_dir` unless it is the one that is taken anyway.

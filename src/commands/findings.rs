@@ -1,4 +1,4 @@
-//! `durward findings`: what was judged, the gravest first.
+//! `durward findings`: what was judged.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,38 +8,27 @@ use durward_correlate::query::Limits;
 use serde_json::Value;
 
 use crate::cli::{ExplainArgs, FindingsVerb, Severity};
+use crate::clock;
+use crate::commands::lists::{self, FINDINGS};
 use crate::commands::query::limits;
 use crate::data_dir::readable_lake;
 use crate::failure::Failure;
-use crate::render::{self, Output};
-use crate::sql::{self, Lake};
-
-const LIST: &str = "SELECT time, severity_id, state, title, identity, reason, finding_id, incident_id \
-     FROM findings WHERE state <> 'withdrawn' ORDER BY severity_id DESC, time";
+use crate::sql::Lake;
 
 /// Lists or shows.
 pub(crate) async fn findings(data_dir: &Path, verb: FindingsVerb) -> Result<ExitCode, Failure> {
     match verb {
-        FindingsVerb::List { limits, output, fail_on } => {
-            list(data_dir, self::limits(limits), output, fail_on).await
+        FindingsVerb::List { filter, limits, output, fail_on } => {
+            let (now, limits) = ((clock::system())(), self::limits(limits));
+            lists::print(data_dir, &FINDINGS, &filter, now, (limits, output)).await?;
+            let condition = format!("AND {}", lists::conditions(&FINDINGS, &filter, now));
+            verdict(&readable_lake(data_dir)?, limits, fail_on, &condition).await
         }
         FindingsVerb::Show { limits, id, output } => {
             let args = ExplainArgs { limits, id, mapping: false, output };
             super::explain::explain(data_dir, &args).await
         }
     }
-}
-
-async fn list(
-    data_dir: &Path,
-    limits: Limits,
-    output: Output,
-    fail_on: Option<Severity>,
-) -> Result<ExitCode, Failure> {
-    let lake = readable_lake(data_dir)?;
-    let answer = sql::question(&lake, LIST, limits).await?;
-    render::answer(&answer, output, crate::out::lock())?;
-    verdict(&lake, limits, fail_on, "").await
 }
 
 /// Exit code 1 where findings of `fail_on` or above match `condition`.

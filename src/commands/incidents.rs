@@ -1,0 +1,26 @@
+//! `durward incidents`: findings that tell one story.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::cli::{ExplainArgs, IncidentsVerb};
+use crate::clock;
+use crate::commands::lists::{self, INCIDENTS};
+use crate::commands::query::limits;
+use crate::failure::Failure;
+
+/// Lists or shows.
+pub(crate) async fn incidents(data_dir: &Path, verb: IncidentsVerb) -> Result<ExitCode, Failure> {
+    match verb {
+        IncidentsVerb::List { filter, limits, output } => {
+            let now = (clock::system())();
+            let manner = (self::limits(limits), output);
+            lists::print(data_dir, &INCIDENTS, &filter, now, manner).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        IncidentsVerb::Show { limits, id, output } => {
+            let args = ExplainArgs { limits, id, mapping: false, output };
+            super::explain::explain(data_dir, &args).await
+        }
+    }
+}
