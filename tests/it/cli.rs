@@ -311,3 +311,50 @@ fn a_container_is_believed_where_it_is_named() {
     let (ran, _place) = taken(&["--set", "audit_containers=[kube-apiserver]"]);
     check(&ran, 3, &["audit_containers", "NAMESPACE/CONTAINER"]);
 }
+
+/// Scenario: findings and incidents of a story are listed whole, filtered in every way, and with filters that are
+/// none.
+/// Guarantees: rows fit a terminal and are those that were asked for; what is left out is counted, with the option
+/// that shows it; programs get every column; what is no time is refused with an example.
+#[test]
+fn lists_hold_what_was_asked_for() {
+    let place = Place::new();
+    place.ingest(scenario("stolen-token"));
+    let list = |args: &[&str]| place.run(&[&["findings", "list"], args].concat());
+    let rows = |args: &[&str]| {
+        let ran = list(&[args, &["-o", "json"]].concat());
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&ran.out).expect("JSON");
+        rows
+    };
+    let (usual, all) = (rows(&[]), rows(&["--all"]));
+    assert!(!usual.is_empty() && usual.len() < all.len(), "{usual:?}");
+    assert_eq!(all.len() as i64, place.count("findings"));
+    let shown = list(&[]);
+    check(&shown, 0, &["high", "shop/cart", "--all shows them"]);
+    check(&list(&["--limit", "1"]), 0, &["more: --limit"]);
+    let identity = usual[0]["identity"].as_str().expect("a name");
+    let time = usual[0]["time"].as_str().expect("a time");
+    for (args, least) in [
+        (&["--severity", "high"][..], 1),
+        (&["--identity", identity], 1),
+        (&["--since", time], 1),
+        (&["--until", time], 0),
+        (&["--cluster", "nowhere"], 0),
+        (&["--since", "1h"], 0),
+        (&["--rule", "no_such_rule"], 0),
+    ] {
+        let found = rows(args);
+        assert!(found.len() >= least && found.len() <= usual.len(), "{args:?}: {found:?}");
+        assert!(least > 0 || found.len() < usual.len(), "{args:?}: {found:?}");
+    }
+    let high = rows(&["--severity", "high"]);
+    assert!(high.iter().all(|row| row["severity_id"].as_i64() >= Some(4)), "{high:?}");
+    check(&place.run(&["incidents", "list"]), 0, &["high", "1 row"]);
+    let ran = place.run(&["incidents", "list", "-o", "json"]);
+    let incidents: Vec<serde_json::Value> = serde_json::from_str(&ran.out).expect("JSON");
+    let id = incidents[0]["incident_id"].as_str().expect("an id");
+    check(&place.run(&["incidents", "show", &id[..12]]), 0, &["finding"]);
+    check(&list(&["--since", "yesterday"]), 2, &["2026-07-23T10:00:00Z", "24h"]);
+    check(&list(&["--fail-on", "high"]), 1, &[]);
+    check(&list(&["--fail-on", "high", "--cluster", "nowhere"]), 0, &[]);
+}

@@ -114,7 +114,7 @@ table! {
         dry_run: Option<bool>,
         /// The authorizer's reason as written.
         decision_reason: Option<String>,
-        /// `ClusterRoleBinding/name`, `RoleBinding/namespace/name`, a policy id, or `authentication`.
+        /// `ClusterRoleBinding/name`, `RoleBinding/namespace/name`, a policy id, `authentication`, or `impersonation` where acting as another was refused.
         decided_by: Option<String>,
         /// `ClusterRole/name` or `Role/namespace/name` that the deciding binding refers to.
         decided_role: Option<String>,
