@@ -118,6 +118,16 @@ fn a_token_belongs_to_who_asked_for_it() {
     check(&[made, used(9)], "ReplicaSet", "web/frontend-5d", "exact");
 }
 
+/// Scenario: a request by the token of a Secret that claims the id and the pod of a bound token, which its node minted.
+/// Guarantees: it has no minting, and the workload of that pod is no more than derived.
+#[test]
+fn the_token_of_a_secret_is_not_a_pods() {
+    let legacy = Access { credential_kind: Some(CredentialKind::LegacyToken), ..used(9) };
+    let rows = [pod(2, REPLICA_SETS, Some("frontend-5d")), minted(5, NODE), legacy];
+    check(&rows, "ReplicaSet", "web/frontend-5d", "derived");
+    assert_eq!(links::told(&rows, 9, Edge::Lineage), None);
+}
+
 /// Who changed a workload, as the changes of `rows` tell.
 fn changed(rows: &[Access]) -> Vec<String> {
     let whole = all(play(&mut Correlator::default(), rows.to_vec(), &[1]));
