@@ -12,7 +12,7 @@ use durward_schemas::values::{ChangeAction, ChangeKind, Decision, Edge, Outcome,
 
 use crate::change::{Made, changes, effective, is_kept, kind_of, may_have_been_made, told_again};
 use crate::correlator::State;
-use crate::resolve::{is_aggregation, is_minted_by_hand, told};
+use crate::resolve::{is_aggregation, is_minted_by_hand, resolve, told};
 use crate::state::attestation;
 use crate::state::attested;
 use crate::state::cloud_identity;
@@ -39,6 +39,8 @@ pub(crate) fn access(state: &mut State, access: &mut Access, turn: &mut Turn) ->
     if let Some(signed) = state.credentials.signed_again(access) {
         access.issued_credential_id = Some(signed);
     }
+    // Who minted its credential tells whether it is a controller's own.
+    resolve(state, Edge::Lineage, access);
     let access = &*access;
     if access.identity.is_some() {
         // A use that arrives late may be by whom a later request of its client was.

@@ -4,6 +4,7 @@
 
 mod after;
 mod cloud;
+mod controller;
 mod directory;
 mod resources;
 mod subjects;
@@ -13,9 +14,7 @@ use durward_schemas::cell::Json;
 use durward_schemas::ids::ChangeId;
 use durward_schemas::tables::{Access, Change};
 use durward_schemas::time::SECOND;
-use durward_schemas::values::{
-    ChangeAction, ChangeKind, Decision, IdentityKind, Outcome, Provider,
-};
+use durward_schemas::values::{ChangeAction, ChangeKind, Decision, Outcome, Provider};
 use durward_schemas::{Identity, Time};
 use serde_json::{Map, Value};
 
@@ -266,18 +265,12 @@ fn is_change(
     before: Option<&Content>,
     after: &Content,
 ) -> bool {
-    // What a controller makes of a workload has its cause in the change that made its owner.
-    let owned = after.known().is_some_and(|seen| seen.body.metadata.controller().is_some());
-    if kind == ChangeKind::Workload && (owned || is_controller(access)) {
-        return false;
-    }
     if action != ChangeAction::Update {
-        return true;
+        return kind != ChangeKind::Workload || !controller::demanded(access, action, after);
     }
     match (before.and_then(Content::seen), after.seen()) {
         (Some(before), Some(after)) => essence(kind, &before.json) != essence(kind, &after.json),
-        _ if !touches(kind, access) => false,
-        _ => !matches!(kind, ChangeKind::Node | ChangeKind::Namespace) || !is_controller(access),
+        _ => touches(kind, access) && !controller::keeps(access, kind),
     }
 }
 
@@ -350,44 +343,6 @@ fn touches(kind: ChangeKind, access: &Access) -> bool {
         }
         // The whole was sent, or the body was not logged: it may have.
         _ => true,
-    }
-}
-
-/// The controllers of kube-controller-manager that write workloads, nodes and namespaces.
-/// <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#controller-roles>
-///
-/// One that is not listed here is taken for a hand, so a newer cluster shows more changes, not fewer.
-const CONTROLLERS: &[&str] = &[
-    "attachdetach-controller",
-    "cronjob-controller",
-    "daemon-set-controller",
-    "deployment-controller",
-    "generic-garbage-collector",
-    "horizontal-pod-autoscaler",
-    "job-controller",
-    "namespace-controller",
-    "node-controller",
-    "pod-garbage-collector",
-    "replicaset-controller",
-    "replication-controller",
-    "resourcequota-controller",
-    "route-controller",
-    "service-controller",
-    "statefulset-controller",
-    "ttl-after-finished-controller",
-    "ttl-controller",
-];
-
-/// Controllers keep status and labels; what they make has its cause elsewhere. Neither a prefix nor a
-/// namespace proves one (DESIGN decision 25).
-fn is_controller(access: &Access) -> bool {
-    match access.identity_kind {
-        IdentityKind::Node | IdentityKind::System => true,
-        IdentityKind::ServiceAccount => {
-            let name = access.service_account.as_deref().unwrap_or_default();
-            access.namespace.as_deref() == Some("kube-system") && CONTROLLERS.contains(&name)
-        }
-        _ => false,
     }
 }
 

@@ -4,6 +4,7 @@
 //! caller's matter ([`Ask`]). Words come from logs: escape them where they are shown.
 
 mod access;
+mod secrets;
 mod who;
 
 use serde_json::{Map, Value};
@@ -56,7 +57,16 @@ pub(crate) fn literal(text: &str) -> String {
 
 /// A text as the beginning of a LIKE pattern.
 fn beginning(text: &str) -> String {
-    literal(&format!("{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")))
+    literal(&format!("{}%", pattern(text)))
+}
+
+/// A LIKE pattern of what has the text in it.
+fn like(text: &str) -> String {
+    literal(&format!("%{}%", pattern(text)))
+}
+
+fn pattern(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }
 
 /// The text of a column; empty where it is null.

@@ -3,6 +3,7 @@
 //! It keeps the audit id, user, verb and path, and sees the client's address followed by the API server's.
 //! <https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/>
 
+use durward_schemas::address::spelled;
 use durward_schemas::tables::Access;
 
 /// How far the clocks of the two servers may stand apart, in microseconds.
@@ -25,9 +26,11 @@ pub(crate) fn tells_again(inner: &Access, outer: &Access) -> bool {
         && inner.impersonated_identity == outer.impersonated_identity
         && inner.decision == outer.decision
         && inner.status_code == outer.status_code;
-    let hops = |row: &Access| row.forwarded_for.clone().unwrap_or_default();
+    let hops = |row: &Access| -> Vec<String> {
+        row.forwarded_for.iter().flatten().map(|address| spelled(address)).collect()
+    };
     let mut expected = hops(outer);
-    expected.extend(outer.source_ip.clone());
+    expected.extend(outer.source_ip.as_deref().map(spelled));
     same && outer.source_ip.is_some() && hops(inner) == expected && lies_within(inner, outer)
 }
 

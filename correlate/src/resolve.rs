@@ -59,8 +59,8 @@ fn workload(state: &State, access: &mut Access) {
         .zip(pod)
         .and_then(|(place, pod)| state.workloads.owner_of(place, pod, access.pod_uid.as_deref()))
         .or_else(|| holder(state, access));
-    let owner = owner.map(|owner| match minted_by_hand(state, access) {
-        // Whoever asked for the token of a pod has it, not the pod.
+    let owner = owner.map(|owner| match is_of_secret(access) || minted_by_hand(state, access) {
+        // Whoever asked for the token of a pod has it, not the pod; that of a Secret is of no pod.
         true => Ownership { evidence: Evidence::Derived, ..owner },
         false => owner,
     });
@@ -85,6 +85,11 @@ fn workload(state: &State, access: &mut Access) {
     access.workload_evidence = owner.as_ref().map(|owner| owner.evidence);
     access.workload_kind = owner.as_ref().map(|owner| owner.kind.clone());
     access.workload = owner.map(|owner| owner.workload);
+}
+
+/// Whether it is by the token of a Secret, which has no id, no pod, and no minting that a log tells by an id.
+fn is_of_secret(access: &Access) -> bool {
+    access.credential_kind == Some(CredentialKind::LegacyToken)
 }
 
 /// Whether a token of the API server is known to be minted by somebody else than a node, which mints for its pods.
@@ -137,7 +142,7 @@ fn process(state: &State, access: &Access) -> Option<Ownership> {
 }
 
 fn lineage(state: &State, access: &mut Access) {
-    let id = access.credential_id.as_ref();
+    let id = access.credential_id.as_ref().filter(|_| !is_of_secret(access));
     let known = id.and_then(|id| state.credentials.get(access.cluster.as_deref(), id));
     let minted = known.filter(|credential| credential.issued_time.is_some());
     access.credential_issued_time = minted.and_then(|minted| minted.issued_time);

@@ -9,7 +9,7 @@ use durward_schemas::ids::FindingId;
 use durward_schemas::tables::{Access, FindingEvent};
 use durward_schemas::values::{IdentityKind, severity};
 
-use crate::detector::Hit;
+use crate::detector::{Hit, blindness};
 use crate::finding::{Known, Scored};
 
 /// A change counts as shared by an access that it could alter only for so long.
@@ -77,17 +77,22 @@ pub(crate) fn object_kind(row: &Access) -> String {
 
 /// Credentials, changes and the identity that another finding may share with this one.
 ///
-/// Those without a valid credential share no identity: the name stands for everybody.
+/// Those without a valid credential share no identity: the name stands for everybody. What cannot be seen is no deed of
+/// anybody: it shares nothing but the credential that it was done with.
 pub(crate) fn shared(scored: Scored<'_>) -> Vec<String> {
     let Scored { detector, hit, seen, origin, .. } = scored;
     let row = seen.row;
+    let is_blindness = detector == blindness::NAME;
     if let Some(maker) = &hit.maker {
         let credential = maker.credential_id.iter().map(|id| credential(id));
+        if is_blindness {
+            return credential.collect();
+        }
         let rest = [format!("change {}", maker.change_id), format!("identity {}", maker.identity)];
         return credential.chain(rest).collect();
     }
     let mut shared: Vec<String> = origin.credentials.iter().map(|id| credential(id)).collect();
-    if detector == "blindness" {
+    if is_blindness {
         shared.truncate(1);
         return shared;
     }
@@ -116,4 +121,54 @@ pub(crate) fn is_next_page(row: &Access) -> bool {
                 .split('&')
                 .any(|part| part.strip_prefix("continue=").is_some_and(|t| !t.is_empty()))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use durward_schemas::Time;
+
+    use super::*;
+    use crate::detector::Seen;
+    use crate::finding::Cause;
+    use crate::lineage::Origin;
+    use crate::owner::Maker;
+    use crate::settings::Settings;
+
+    /// What a hit of `detector` on a row by alice shares, or on a controller's row for what alice made.
+    fn check(detector: &str, is_made: bool, expected: &[&str]) {
+        let row = Access {
+            identity: Some("alice".into()),
+            change_id: Some("old".into()),
+            change_time: Some(Time(0)),
+            ..Access::default()
+        };
+        let maker = Maker {
+            identity: "alice".into(),
+            identity_kind: "user".into(),
+            credential_id: Some("X509SHA256=a".into()),
+            change_id: "made".into(),
+            change_summary: String::new(),
+            request_key: String::new(),
+            event_id: String::new(),
+            time: 0,
+            object_kind: "deployments.apps".into(),
+        };
+        let hit = Hit { maker: is_made.then_some(maker), ..Hit::default() };
+        let credentials = ["X509SHA256=a", "JTI=root"].map(str::to_owned).to_vec();
+        let origin = Origin { credentials, ..Origin::default() };
+        let (seen, cause, settings) = (Seen::of(&row), Cause::default(), &Settings::default());
+        let scored = Scored { detector, hit: &hit, seen, origin: &origin, cause, settings };
+        assert_eq!(shared(scored), expected, "{detector}");
+    }
+
+    /// Scenario: findings about what cannot be seen and about deeds, of a row and of what its owner's maker made.
+    /// Guarantees: the former share the credential itself and nothing else, so that they pair with no other story.
+    #[test]
+    fn what_cannot_be_seen_shares_its_credential_only() {
+        let credential = "credential X509SHA256=a";
+        check("blindness", false, &[credential]);
+        check("blindness", true, &[credential]);
+        check("sigma", false, &[credential, "credential JTI=root", "change old", "identity alice"]);
+        check("sigma", true, &[credential, "change made", "identity alice"]);
+    }
 }

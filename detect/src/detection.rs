@@ -215,7 +215,7 @@ impl Detection {
         let found = hits.map(|(name, hit)| self.score(name, hit, seen, cause)).collect();
         self.recent.hold(seen.row, found);
         for hit in self.forgetting(seen.row, cause) {
-            self.score("blindness", hit, seen, cause);
+            self.score(detector::blindness::NAME, hit, seen, cause);
         }
     }
 
@@ -243,8 +243,11 @@ impl Detection {
     }
 
     /// What a controller creates is the doing of whoever made the owner; where nobody knows who
-    /// that was, it is nobody's.
+    /// that was, it is nobody's. What is nobody's already stays that.
     fn attribute(&self, hit: &mut Hit, row: &Access) {
+        if hit.nobody {
+            return;
+        }
         match self.memory.owners.doing(row) {
             Doing::Own => {}
             Doing::Of(maker) => {

@@ -5,6 +5,8 @@ use durward_schemas::tables::Access;
 use durward_schemas::time::{DAY, HOUR, MINUTE, SECOND};
 use durward_schemas::values::{Decision, IdentityKind};
 
+use crate::rule::source::came_to_nothing;
+
 /// Groups that somebody acts in, as many as a sentence names.
 const MOST_GROUPS: usize = 4;
 
@@ -69,6 +71,10 @@ pub(crate) fn deed(row: &Access) -> String {
     if row.decision == Decision::Deny {
         return format!("was refused to {verb} {object}");
     }
+    if let Some(failure) = failure(row) {
+        let asked = if verb == "get" { "asked for".to_owned() } else { format!("asked to {verb}") };
+        return format!("{asked} {object}, {failure}");
+    }
     let is_minting = (row.resource.as_deref(), row.subresource.as_deref())
         == (Some("serviceaccounts"), Some("token"));
     if let Some(name) = row.object_name.as_ref().filter(|_| is_minting) {
@@ -83,6 +89,19 @@ pub(crate) fn deed(row: &Access) -> String {
         _ => past(verb),
     };
     if done.is_empty() { format!("did {verb} {object}") } else { format!("{done} {object}") }
+}
+
+/// How a request that was let through came to nothing.
+fn failure(row: &Access) -> Option<String> {
+    if !came_to_nothing(row) {
+        return (row.status_code == Some(504)).then(|| "which may not be done".to_owned());
+    }
+    let failure = match row.status_code {
+        Some(404 | 410) => "which was not there".to_owned(),
+        Some(code) => format!("which failed with {code}"),
+        None => "which failed".to_owned(),
+    };
+    Some(failure)
 }
 
 /// The verb in the past; empty for one that is not known.
@@ -187,6 +206,24 @@ mod tests {
         assert_eq!(deed(&row), "read secrets shop/cart-redis");
         let exec = Access { subresource: text("exec"), resource: text("pods"), ..row.clone() };
         assert_eq!(deed(&exec), "ran a command by pods/exec shop/cart-redis");
+        let answered = |verb: &str, code: i64| {
+            let row = Access { verb: text(verb), status_code: Some(code), ..row.clone() };
+            deed(&row)
+        };
+        assert_eq!(answered("get", 200), "read secrets shop/cart-redis");
+        assert_eq!(answered("get", 404), "asked for secrets shop/cart-redis, which was not there");
+        assert_eq!(
+            answered("list", 500),
+            "asked to list secrets shop/cart-redis, which failed with 500"
+        );
+        assert_eq!(
+            answered("create", 409),
+            "asked to create secrets shop/cart-redis, which failed with 409"
+        );
+        assert_eq!(
+            answered("create", 504),
+            "asked to create secrets shop/cart-redis, which may not be done"
+        );
         let refused = Access { decision: Decision::Deny, ..row };
         assert_eq!(deed(&refused), "was refused to get secrets shop/cart-redis");
         let path =

@@ -14,6 +14,7 @@ use durward_schemas::values::{EventRole, FindingState, severity};
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::detector::blindness;
 use crate::finding::{Cause, Known};
 use crate::memory::{Look, Memory};
 use crate::owe::Tale;
@@ -137,8 +138,7 @@ impl Stories {
         known.row.state = state;
         known.row.incident_id = Some(incident.clone());
         let credentials = known.more.shared.iter().filter(|key| key.starts_with("credential "));
-        let story = known.more.story.iter().map(|story| story_key(story));
-        for key in story.chain(credentials.cloned()) {
+        for key in story_key(known).into_iter().chain(credentials.cloned()) {
             let key = (cluster(known), key);
             let ids = self.running.peek(&key).map(String::as_str).unwrap_or_default();
             let others = ids.split(' ').filter(|id| !id.is_empty() && *id != incident.as_str());
@@ -189,9 +189,8 @@ impl Stories {
     }
 
     fn running_at(&self, known: &Known, gap: i64) -> Option<IncidentId> {
-        let story = known.more.story.iter().map(|story| story_key(story));
         let credentials = known.more.shared.iter().filter(|key| key.starts_with("credential "));
-        let mut keys = story.chain(credentials.cloned());
+        let mut keys = story_key(known).into_iter().chain(credentials.cloned());
         keys.find_map(|key| {
             let ids = self.running.peek(&(cluster(known), key))?;
             let mut incidents = ids.split(' ').rev().map(IncidentId::from);
@@ -264,8 +263,11 @@ pub(crate) fn story_time(row: &Access, settings: &Settings) -> i64 {
     if is_ahead || row.time_suspect == Some(true) { recorded } else { row.time.0 }
 }
 
-fn story_key(story: &str) -> String {
-    format!("story {story}")
+/// The story of an identity; what of our own was lost is nobody's, whatever somebody calls himself.
+fn story_key(known: &Known) -> Option<String> {
+    let is_our_own = known.row.detector == blindness::NAME && known.row.identity.is_none();
+    let sort = if is_our_own { "own" } else { "story" };
+    known.more.story.as_ref().map(|story| format!("{sort} {story}"))
 }
 
 fn cluster(known: &Known) -> String {

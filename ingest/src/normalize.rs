@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use durward_schemas::Time;
+use durward_schemas::address::spelled;
 use durward_schemas::time::DAY;
 
 use crate::network::Network;
@@ -53,6 +54,7 @@ fn believe_parsed(
 /// the sender, so the last address that is none counts.
 /// <https://github.com/kubernetes/apiserver/blob/master/pkg/apis/audit/v1/types.go>, `SourceIPs`
 pub(crate) fn sender(addresses: &[String], trusted: &[Network]) -> (Option<String>, Vec<String>) {
+    let addresses: Vec<String> = addresses.iter().map(|address| spelled(address)).collect();
     let is_trusted = |address: &String| {
         let address = address.parse::<IpAddr>();
         address.is_ok_and(|address| trusted.iter().any(|network| network.contains(address)))

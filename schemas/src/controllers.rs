@@ -24,17 +24,33 @@ pub const MANAGER: &str = "system:kube-controller-manager";
 /// Whether a row is the work of the controller that creates such objects for owners of this `kind`.
 #[must_use]
 pub fn creates_for(row: &Access, kind: &str) -> bool {
+    creates_any(row, |makes_for| makes_for == kind)
+}
+
+/// Whether a row is the work of a controller that creates such objects, for whichever owner.
+#[must_use]
+pub fn creates(row: &Access) -> bool {
+    creates_any(row, |_| true)
+}
+
+/// Whether somebody else may be behind the name of a controller: as whom it acts, or with a token that another than
+/// the manager of all minted.
+#[must_use]
+pub fn is_borrowed(row: &Access) -> bool {
+    row.impersonated_identity.is_some()
+        || row.minted_by.as_deref().is_some_and(|minter| minter != MANAGER)
+}
+
+fn creates_any(row: &Access, is_owner: impl Fn(&str) -> bool) -> bool {
     let identity = row.identity.as_deref().unwrap_or_default();
     let account = identity
         .strip_prefix("system:serviceaccount:kube-system:")
         .filter(|_| row.identity_kind == IdentityKind::ServiceAccount);
-    let is_stolen = row.minted_by.as_deref().is_some_and(|minter| minter != MANAGER);
     let resource = row.resource.as_deref();
-    !is_stolen
-        && row.impersonated_identity.is_none()
+    !is_borrowed(row)
         && CONTROLLERS.iter().any(|(controller, makes, makes_for)| {
             (identity == MANAGER || account == Some(*controller))
                 && Some(*makes) == resource
-                && *makes_for == kind
+                && is_owner(makes_for)
         })
 }

@@ -10,9 +10,11 @@
 //! 5. [`tables`]: every table, column by column, with its meaning.
 //! 6. [`record`]: what the log holds, and what one turn of the pipeline makes of it.
 //!
+//! [`address`] is one spelling for each address, [`controllers`] whose work an object is.
 //! [`shares`] is how memories with a bound stay fair.
 //! [`crash`] is where tests may end the program.
 
+pub mod address;
 pub mod cell;
 pub mod controllers;
 pub mod crash;

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use durward_schemas::cell::Json;
-use durward_schemas::controllers::{MANAGER, creates_for};
+use durward_schemas::controllers::creates_for;
 use durward_schemas::record::Turn;
 use durward_schemas::tables::{Access, Object, Workload};
 use durward_schemas::values::Edge;
 use serde_json::Value;
 
 use super::{ENDED, News, cause_of};
-use crate::body::{Body, Metadata, OwnerReference, Pod, value};
+use crate::body::{Body, Metadata, Pod, value};
 use crate::change::is_creation;
 use crate::correlator::State;
 use crate::state::attested;
@@ -101,25 +101,16 @@ pub(super) fn of_pods(
 }
 
 /// Who says by this write which controller an object has.
-fn teller(state: &State, access: &Access, metadata: &Metadata) -> Teller {
-    let is_own = metadata.controller().is_some_and(|owner| is_of_controller(state, access, owner));
+fn teller(access: &Access, metadata: &Metadata) -> Teller {
+    let is_own = metadata.controller().is_some_and(|owner| creates_for(access, &owner.kind));
     if is_own { Teller::Controller } else { Teller::Writer }
-}
-
-/// Whether a row is the work of the controller that creates such objects for owners of this kind. Whoever minted its
-/// token is known to the state before it is to the row.
-fn is_of_controller(state: &State, access: &Access, owner: &OwnerReference) -> bool {
-    let id = access.credential_id.as_ref();
-    let known = id.and_then(|id| state.credentials.get(access.cluster.as_deref(), id));
-    let minter = known.and_then(|known| known.issued_by.as_deref());
-    minter.is_none_or(|minter| minter == MANAGER) && creates_for(access, &owner.kind)
 }
 
 /// The same of an object that owns pods. Whoever changes other parts of one is not the one who says it.
 fn owner_teller(state: &State, place: &Place, access: &Access, metadata: &Metadata) -> Teller {
     let is_made = access.verb.as_deref() == Some("create") || is_creation(access);
     if is_made || state.workloads.has_other_controller(place, metadata) {
-        return teller(state, access, metadata);
+        return teller(access, metadata);
     }
     Teller::Listing
 }
@@ -182,13 +173,13 @@ pub(super) fn of_holders(state: &State, pods: &[Workload]) -> News {
 fn created_pod(state: &mut State, place: &Place, access: &Access, cause: Cause) -> Told {
     let answered = access.response_object.as_ref().and_then(Pod::read);
     if let Some(answered) = answered.filter(|pod| pod.metadata.uid.is_some()) {
-        let teller = teller(state, access, &answered.metadata);
+        let teller = teller(access, &answered.metadata);
         return pod(state, place, &answered, teller, cause);
     }
     // Without the answer the new pod's name and UID are not known, only for whom it was made.
     let sent = access.request_object.as_ref().and_then(Pod::read);
     let owner = sent.as_ref().and_then(|pod| pod.metadata.controller());
-    let owner = owner.filter(|owner| is_of_controller(state, access, owner));
+    let owner = owner.filter(|owner| creates_for(access, &owner.kind));
     let owner = owner.filter(|owner| state.workloads.pods_are_made_for(place, owner));
     (Vec::new(), owner.map(|owner| owner.name.clone()).into_iter().collect())
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::explain::secrets;
 use crate::explain::{Ask, Fields, Line, beginning, line, list, literal, number, some, span, text};
 use crate::query::QueryError;
 
@@ -178,7 +179,19 @@ async fn one(lake: &impl Ask, access: Fields) -> Result<Explanation, QueryError>
         lake.ask(&findings),
         lake.ask(&known),
     )?;
+    let account = text(&access, "identity");
+    let secrets = match secrets::may_be_by_one(&access) {
+        true => secrets::made(lake, account, Some(&access)).await?,
+        false => Vec::new(),
+    };
     let mut lines = vec![line("who", who(&access)), line("credential", credential(&access))];
+    lines.extend(secrets::lines(&secrets, account));
+    if secrets.is_empty() && text(&access, "credential_kind") == "legacy_token" {
+        lines.push(line(
+            "may be of",
+            "unknown: it is the token of a Secret, and no body of a write that made one was seen",
+        ));
+    }
     lines.extend(mintings(&access, &chain).map(|text| line("lineage", text)));
     lines.extend(requests.iter().map(|row| {
         line("certificate", format!("{} at {}", text(row, "summary"), text(row, "time")))

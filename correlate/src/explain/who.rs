@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::explain::access::action;
+use crate::explain::secrets;
 use crate::explain::{Ask, Fields, Line, line, literal, number, some, text};
 use crate::query::QueryError;
 
@@ -47,7 +48,7 @@ pub async fn who(lake: &impl Ask, id: &str) -> Result<Option<Portrait>, QueryErr
         "SELECT source_ip, user_agent, count(*) AS uses FROM accesses WHERE judged AND identity = {name} \
          GROUP BY 1, 2 ORDER BY uses DESC LIMIT {MOST_SHOWN}"
     );
-    let (seen, workloads, credentials, grants, denials, findings, addresses) = futures::try_join!(
+    let (seen, workloads, credentials, grants, denials, findings, addresses, made) = futures::try_join!(
         lake.ask(&seen),
         lake.ask(&workloads),
         lake.ask(&credentials),
@@ -55,11 +56,13 @@ pub async fn who(lake: &impl Ask, id: &str) -> Result<Option<Portrait>, QueryErr
         lake.ask(&denials),
         lake.ask(&findings),
         lake.ask(&addresses),
+        secrets::made(lake, &identity, None),
     )?;
     let mut lines = Vec::new();
     lines.extend(seen.iter().map(|row| line("seen", in_numbers(row))));
     lines.extend(workloads.iter().map(|row| line("runs as", workload(row))));
     lines.extend(credentials.iter().map(|row| line("credential", credential(row))));
+    lines.extend(secrets::lines(&made, &identity));
     lines.extend(addresses.iter().map(|row| line("seen from", address(row))));
     if grants.is_empty() {
         lines.push(line(
@@ -73,6 +76,7 @@ pub async fn who(lake: &impl Ask, id: &str) -> Result<Option<Portrait>, QueryErr
     let facts = json!({
         "identity": identity, "seen": seen, "workloads": workloads, "credentials": credentials,
         "grants": grants, "denials": denials, "findings": findings, "addresses": addresses,
+        "token_secrets": made,
     });
     Ok(Some(Portrait { identity, lines, facts }))
 }

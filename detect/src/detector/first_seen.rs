@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::detector::{Detector, Hit, Seen, actor, owner};
 use crate::memory::{Look, Memory};
-use crate::rule::source::is_allowed;
+use crate::rule::source::{came_to_nothing, is_allowed};
 use crate::sentence;
 use crate::settings::Settings;
 
@@ -126,7 +126,7 @@ impl Detector for FirstSeen {
 
     fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
         let Some(identity) = actor(row) else { return Vec::new() };
-        if !row.judged || !is_allowed(row) {
+        if !row.judged || !is_allowed(row) || came_to_nothing(row) {
             return Vec::new();
         }
         let novelty = self.known.take(row, identity, self.settings.learned_since);
@@ -238,7 +238,7 @@ fn ratio(part: i64, whole: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use durward_schemas::values::{Decision, IdentityKind};
+    use durward_schemas::values::{Decision, IdentityKind, Outcome};
 
     use super::*;
 
@@ -290,5 +290,17 @@ mod tests {
         for row in [row("a", 0, "list", "pods"), refused, node] {
             assert!(judge.judge(Seen::of(&row)).is_empty());
         }
+    }
+
+    /// Scenario: a Secret that is not there is asked for, and a day later one that is.
+    /// Guarantees: what came to nothing is neither a first time nor a habit; the first that is read is.
+    #[test]
+    fn what_came_to_nothing_is_no_deed() {
+        let mut judge = FirstSeen::new(&Settings::default());
+        let get = |hour| row("it", hour, "get", "secrets");
+        assert!(judge.judge(Seen::of(&row("it", 0, "get", "pods"))).is_empty());
+        let missing = Access { status_code: Some(404), outcome: Outcome::Failure, ..get(1) };
+        assert!(judge.judge(Seen::of(&missing)).is_empty());
+        assert_eq!(judge.judge(Seen::of(&get(25))).len(), 1);
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::detector::{Detector, Hit, Seen, actor, owner};
 use crate::escape::shell;
 use crate::memory::{Look, Memory};
-use crate::rule::source::is_allowed;
+use crate::rule::source::{came_to_nothing, is_allowed};
 use crate::sentence;
 
 /// Identities and pods remembered, of each.
@@ -129,11 +129,11 @@ impl Detector for SecretsEnumerated {
     }
 }
 
-/// Namespace and name of the Secret that the row was let read.
+/// Namespace and name of the Secret that the row read. One that is not there was not read.
 fn secret_of(row: &Access) -> Option<String> {
     let is_core = row.api_group.as_deref().unwrap_or_default().is_empty();
     let is_secret = row.resource.as_deref() == Some("secrets") && row.subresource.is_none();
-    let is_read = row.verb.as_deref() == Some("get") && is_allowed(row);
+    let is_read = row.verb.as_deref() == Some("get") && is_allowed(row) && !came_to_nothing(row);
     let secret = format!("{}/{}", row.object_namespace.as_ref()?, row.object_name.as_ref()?);
     (is_core && is_secret && is_read).then_some(secret)
 }
@@ -213,7 +213,8 @@ mod tests {
     }
 
     /// Scenario: a ServiceAccount that was known for minutes reads Secrets of three namespaces by name; fewer,
-    /// of fewer namespaces, slowly, the same again, refused, and as kubelets do.
+    /// of fewer namespaces, slowly, the same again, refused, not there,
+    /// and as kubelets do.
     /// Guarantees: only many new ones of many namespaces in a short time are medium.
     #[test]
     fn many_new_secrets_of_many_namespaces() {
@@ -235,6 +236,9 @@ mod tests {
             after(refused.map(|row| Access { decision: Decision::Deny, ..row }).collect()),
             [0; 0]
         );
+        let missing = walk(300, 20, 4).into_iter();
+        let missing = missing.map(|row| Access { status_code: Some(404), ..row });
+        assert_eq!(after(missing.collect()), [0; 0]);
         let node = walk(300, 20, 4).into_iter();
         let node = node.map(|row| Access { identity_kind: IdentityKind::Node, ..row });
         assert_eq!(after(node.collect()), [0; 0]);

@@ -4,20 +4,24 @@
 //! network, source NAT), one address of each family, and an address that the tokens of many pods were
 //! used from already: a NAT, a proxy or an aggregated API server. That is learned of the address itself,
 //! never of the population: where many tokens have two addresses, a third one is as grave as ever.
-//! Only the last hop is looked at; earlier ones are claims of the client.
+//! Only the last hop is looked at; earlier ones are claims of the client. Where a node is shows a request that it was let
+//! make: whoever was refused may have named it only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use durward_schemas::address::spelled;
+use durward_schemas::controllers::MANAGER;
 use durward_schemas::ids::EventId;
 use durward_schemas::shares;
 use durward_schemas::tables::{Access, Workload};
-use durward_schemas::values::{IdentityKind, severity};
+use durward_schemas::values::{IdentityKind, Provider, severity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::detector::{Detector, Hit, Seen, owner};
 use crate::escape::shell;
 use crate::memory::{Look, Memory};
+use crate::rule::source::is_allowed;
 use crate::sentence;
 
 /// Pods, node addresses and credentials remembered, of each.
@@ -68,16 +72,20 @@ impl Detector for TwoAddresses {
         if let (Some(uid), Some(ip)) = (&pod.pod_uid, &pod.ip) {
             let cluster = name(pod.cluster.as_ref());
             let owner = shares::owner(&[&cluster, &pod.namespace]);
-            self.pods.insert((cluster, uid.clone()), &owner, ip.clone());
+            self.pods.insert((cluster, uid.clone()), &owner, spelled(ip));
         }
     }
 
     fn judge(&mut self, Seen { row, .. }: Seen<'_>) -> Vec<Hit> {
-        let Some(address) = row.source_ip.clone().filter(|_| row.judged) else { return Vec::new() };
-        let cluster = name(row.cluster.as_ref());
+        let Some(address) = row.source_ip.as_deref().filter(|_| row.judged) else {
+            return Vec::new();
+        };
+        let (address, cluster) = (spelled(address), name(row.cluster.as_ref()));
         if row.identity_kind == IdentityKind::Node {
-            let owner = shares::owner(&[&cluster, row.identity.as_deref().unwrap_or_default()]);
-            self.nodes.insert((cluster, address), &owner, ());
+            if is_by_node(row) {
+                let owner = shares::owner(&[&cluster, row.identity.as_deref().unwrap_or_default()]);
+                self.nodes.insert((cluster, address), &owner, ());
+            }
             return Vec::new();
         }
         let (Some(credential), Some(uid)) = (&row.credential_id, &row.pod_uid) else {
@@ -111,6 +119,19 @@ impl Detector for TwoAddresses {
         *self = serde_json::from_value(saved)?;
         Ok(())
     }
+}
+
+/// Whether an API server let a node do it, by a credential of the node's own: what it made for itself, or what it
+/// joined the cluster by.
+fn is_by_node(row: &Access) -> bool {
+    let is_own = |minter: &str| {
+        minter == MANAGER
+            || minter.starts_with("system:bootstrap:")
+            || Some(minter) == row.identity.as_deref()
+    };
+    row.provider == Provider::Kubernetes
+        && is_allowed(row)
+        && row.minted_by.as_deref().is_none_or(is_own)
 }
 
 /// Credentials that were used from an address, by the namespace of their holders.
@@ -217,6 +238,8 @@ fn name(cluster: Option<&String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use durward_schemas::values::{Decision, Outcome};
+
     use super::*;
 
     fn row(token: usize, address: &str) -> Access {
@@ -229,6 +252,16 @@ mod tests {
             pod_uid: Some(format!("uid-{token}")),
             namespace: Some("shop".into()),
             ..Access::default()
+        }
+    }
+
+    /// A request that a node was let make.
+    fn node(address: &str) -> Access {
+        Access {
+            identity: Some("system:node:node-1".into()),
+            identity_kind: IdentityKind::Node,
+            decision: Decision::Allow,
+            ..row(9, address)
         }
     }
 
@@ -266,12 +299,58 @@ mod tests {
         let mut judge = with_pod(1, "10.0.0.1");
         check(&mut judge, &[(1, "fd00::1"), (1, "10.0.0.1"), (1, "fd00::1")], &[]);
         check(&mut judge, &[(1, "fd00::2")], &[HIGH]);
-        let node = Access { identity_kind: IdentityKind::Node, ..row(9, "192.0.2.1") };
-        assert!(judge.judge(Seen::of(&node)).is_empty());
+        assert!(judge.judge(Seen::of(&node("192.0.2.1"))).is_empty());
         check(&mut judge, &[(2, "10.0.0.2"), (2, "192.0.2.1")], &[]);
         for address in ["10.0.0.3", "10.0.0.4"] {
             let unbound = Access { pod_uid: None, ..row(3, address) };
             assert!(judge.judge(Seen::of(&unbound)).is_empty());
+        }
+    }
+
+    /// Scenario: a token is used from its own address and from one that a node was let in from, was refused at, claims
+    /// without an answer, or used with a certificate that somebody else asked for.
+    /// Guarantees: only a request that a node was let make, with a credential of its own, teaches where nodes are.
+    #[test]
+    fn only_nodes_teach_where_nodes_are() {
+        let check = |node: Access, expected: &[i64]| {
+            let mut judge = with_pod(1, "10.0.0.1");
+            assert!(judge.judge(Seen::of(&node)).is_empty());
+            self::check(&mut judge, &[(1, "192.0.2.1")], expected);
+        };
+        let there = || node("192.0.2.1");
+        check(there(), &[]);
+        for decision in [Decision::Deny, Decision::Error, Decision::Unknown] {
+            let outcome = Outcome::Failure;
+            check(Access { decision, outcome, status_code: Some(401), ..there() }, &[HIGH]);
+        }
+        let minted = |by: &str| Access { minted_by: Some(by.into()), ..there() };
+        check(minted("system:node:node-1"), &[]);
+        check(minted("system:bootstrap:abcdef"), &[]);
+        check(minted("mallory"), &[HIGH]);
+        check(minted("system:node:node-2"), &[HIGH]);
+        check(Access { provider: Provider::Envoy, ..there() }, &[HIGH]);
+    }
+
+    /// Scenario: pods, nodes and tokens at addresses of IPv6, in brackets, with zones, in full, and of IPv4 mapped into it.
+    /// Guarantees: one address is one place however it is written; another one is found as with IPv4.
+    #[test]
+    fn an_address_is_one_however_it_is_written() {
+        let full = "FD00:0:0:0:0:0:0:1";
+        check(
+            &mut with_pod(1, full),
+            &[(1, "fd00::1"), (1, "[fd00::1]"), (1, "[fd00::1]:443")],
+            &[],
+        );
+        check(&mut with_pod(1, full), &[(1, "fd00::2")], &[HIGH]);
+        check(&mut with_pod(1, "10.0.0.1"), &[(1, "::ffff:10.0.0.1")], &[]);
+        check(&mut with_pod(1, "10.0.0.1"), &[(1, "::ffff:10.0.0.2")], &[HIGH]);
+        for (of_node, used) in [("[fe80::1%eth0]", "fe80::1"), ("::ffff:192.0.2.1", "192.0.2.1")] {
+            for (of_node, used) in [(of_node, used), (used, of_node)] {
+                let mut judge = TwoAddresses::default();
+                check(&mut judge, &[(1, "fe80::7"), (1, "10.0.0.1")], &[]);
+                judge.judge(Seen::of(&node(of_node)));
+                check(&mut judge, &[(1, used)], &[]);
+            }
         }
     }
 

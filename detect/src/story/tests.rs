@@ -165,3 +165,29 @@ fn what_waits_is_bounded() {
     };
     assert_eq!(partners.len(), MOST_WAITING);
 }
+
+/// Scenario: what of our own was lost is an incident, and somebody calls himself as its story is called.
+/// Guarantees: nobody's deed joins it, and it joins nobody's story.
+#[test]
+fn a_loss_is_the_story_of_nobody() {
+    let loss = || {
+        with(finding("lost", "1", &[], 0), |known| {
+            known.row.detector = blindness::NAME.into();
+            known.row.severity_id = severity::HIGH;
+            known.more.story = Some("durward".into());
+        })
+    };
+    let deed = || {
+        with(finding("owns", "2", &["durward"], 1), |known| {
+            known.row.severity_id = severity::HIGH;
+            known.row.identity = Some("durward".into());
+        })
+    };
+    for (first, second) in [(loss(), deed()), (deed(), loss())] {
+        let mut stories = Stories::default();
+        let mut first = first;
+        assert_eq!(tell(&mut stories, &first), Verdict::Opens(Vec::new()));
+        stories.open(&mut first);
+        assert_eq!(tell(&mut stories, &second), Verdict::Opens(Vec::new()));
+    }
+}

@@ -2,6 +2,7 @@
 //! its id), its fields are taken, and it is closed. What is no audit record becomes a row of `logs`.
 
 use durward_schemas::Time;
+use durward_schemas::address;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::{EventId, RequestKey};
 use durward_schemas::tables::{Access, Log};
@@ -121,9 +122,7 @@ fn american(text: &str) -> Option<Time> {
 /// An address without the port that some services write behind it. The unspecified one, which Azure writes
 /// of what its services do by themselves, is nobody's: RFC 1122, section 3.2.1.3.
 pub(super) fn address(text: &str) -> Option<String> {
-    let socket = || text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip());
-    let address = text.parse::<std::net::IpAddr>().ok().or_else(socket);
-    address.filter(|address| !address.is_unspecified()).map(|address| address.to_string())
+    address::canonical(text).filter(|address| !matches!(address.as_str(), "0.0.0.0" | "::"))
 }
 
 /// A message beside the audit records of a cloud.

@@ -7,9 +7,9 @@ mod named;
 mod trace;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 
 use durward_schemas::Identity;
+use durward_schemas::address::canonical;
 use durward_schemas::cell::Json;
 use durward_schemas::ids::{CredentialId, EventId};
 use durward_schemas::tables::{Access, Log};
@@ -74,12 +74,7 @@ fn no_object() -> Failure {
 
 /// The address without its port; `None` for sockets of other kinds.
 pub(super) fn ip(address: &str) -> Option<String> {
-    let address = address.trim();
-    if let Ok(socket) = address.parse::<SocketAddr>() {
-        return Some(socket.ip().to_string());
-    }
-    let bare = address.trim_start_matches('[').trim_end_matches(']');
-    bare.parse::<IpAddr>().ok().map(|ip| ip.to_string())
+    canonical(address)
 }
 
 /// A time as logs write it: RFC 3339, or with a space for its `T`, slashes in its date and no colon in

@@ -1,5 +1,7 @@
 //! Owners that are claimed: whoever creates a pod, or asks for the token of one, is not the workload.
 
+use durward_schemas::values::ChangeKind;
+
 use super::*;
 
 const REPLICA_SETS: &str = "system:serviceaccount:kube-system:replicaset-controller";
@@ -114,4 +116,87 @@ fn a_token_belongs_to_who_asked_for_it() {
     check(&by_hand, "ReplicaSet", "web/frontend-5d", "derived");
     // Of a minting that nobody saw nothing is known to be wrong.
     check(&[made, used(9)], "ReplicaSet", "web/frontend-5d", "exact");
+}
+
+/// Scenario: a request by the token of a Secret that claims the id and the pod of a bound token, which its node minted.
+/// Guarantees: it has no minting, and the workload of that pod is no more than derived.
+#[test]
+fn the_token_of_a_secret_is_not_a_pods() {
+    let legacy = Access { credential_kind: Some(CredentialKind::LegacyToken), ..used(9) };
+    let rows = [pod(2, REPLICA_SETS, Some("frontend-5d")), minted(5, NODE), legacy];
+    check(&rows, "ReplicaSet", "web/frontend-5d", "derived");
+    assert_eq!(links::told(&rows, 9, Edge::Lineage), None);
+}
+
+/// Who changed a workload, as the changes of `rows` tell.
+fn changed(rows: &[Access]) -> Vec<String> {
+    let whole = all(play(&mut Correlator::default(), rows.to_vec(), &[1]));
+    let workloads =
+        whole.changes.iter().filter(|change| change.kind == ChangeKind::Workload).cloned();
+    workloads
+        .map(|change| format!("{} {} {}", change.actor, change.action, change.resource))
+        .collect()
+}
+
+/// A write of a Job with this owner.
+fn job(second: i64, by: &str, verb: &str, owner: Option<(&str, &str)>, image: &str) -> Access {
+    let Json(body) = owned("Job", "miner", "uid-3", owner);
+    let spec = format!(r#""spec":{{"template":{{"spec":{{"image":"{image}"}}}}}}"#);
+    let body = Json(body.replace(r#""spec":{}"#, &spec));
+    let made = request(second, by, verb, "jobs", "miner");
+    Access { response_object: Some(body), api_group: Some("batch".into()), ..made }
+}
+
+/// Scenario: a ReplicaSet and a Job with an owner, written by the controllers that make such objects for such owners, by
+/// others, by one that borrows a controller's name, and changed and deleted by people and by controllers.
+/// Guarantees: an owner reference hides only what its own controller made; what anybody else writes is a change by him.
+#[test]
+fn a_claimed_owner_hides_no_change() {
+    let cronjobs = "system:serviceaccount:kube-system:cronjob-controller";
+    let collector = "system:serviceaccount:kube-system:generic-garbage-collector";
+    let set = |by: &str, verb: &str| replica_set(1, by, verb, Some("frontend"));
+    let of = |kind: &'static str| Some((kind, "nightly"));
+    assert_eq!(changed(&[set(DEPLOYMENTS, "create"), set(DEPLOYMENTS, "update")]), [""; 0]);
+    assert_eq!(changed(&[set("mallory", "create")]), ["mallory create replicasets"]);
+    assert_eq!(changed(&[set("mallory", "update")]), ["mallory update replicasets"]);
+    assert_eq!(changed(&[set(NODE, "create")]), [format!("{NODE} create replicasets")]);
+    assert_eq!(changed(&[set(cronjobs, "create")]), [format!("{cronjobs} create replicasets")]);
+    let alone = replica_set(1, DEPLOYMENTS, "create", None);
+    assert_eq!(changed(&[alone]), [format!("{DEPLOYMENTS} create replicasets")]);
+
+    assert_eq!(changed(&[job(1, cronjobs, "create", of("CronJob"), "a")]), [""; 0]);
+    let claimed = job(1, cronjobs, "create", of("Deployment"), "a");
+    assert_eq!(changed(&[claimed]), [format!("{cronjobs} create jobs")]);
+    let made = job(1, "mallory", "create", of("CronJob"), "a");
+    let swapped = job(2, "eve", "update", of("CronJob"), "b");
+    let kept = job(3, cronjobs, "update", of("CronJob"), "b");
+    let gone = request(4, collector, "delete", "jobs", "miner");
+    let gone = Access { api_group: Some("batch".into()), ..gone };
+    let all = ["mallory create jobs", "eve update jobs"];
+    assert_eq!(changed(&[made, swapped, kept, gone]), all);
+}
+
+/// Scenario: a controller's name with a token that somebody else minted, and by impersonation, at every level of audit.
+/// Guarantees: what is written by it is a change; a controller's own write without its body is none.
+#[test]
+fn a_borrowed_name_hides_no_change() {
+    let token = Access {
+        object_namespace: Some("kube-system".into()),
+        ..mint(1, "mallory", "X509SHA256=m", "JTI=stolen")
+    };
+    let with =
+        |row: Access| Access { credential_id: Some(CredentialId::from("JTI=stolen")), ..row };
+    let set = replica_set(2, DEPLOYMENTS, "create", Some("frontend"));
+    let told = [format!("{DEPLOYMENTS} create replicasets")];
+    assert_eq!(changed(&[token.clone(), with(set.clone())]), told);
+    let unseen = Access { response_object: None, ..set.clone() };
+    assert_eq!(changed(&[unseen.clone()]), [""; 0]);
+    assert_eq!(changed(&[token, with(unseen)]), told);
+    let as_controller = Access {
+        identity: Some("mallory".into()),
+        identity_kind: IdentityKind::User,
+        impersonated_identity: Some(DEPLOYMENTS.into()),
+        ..set
+    };
+    assert_eq!(changed(&[as_controller]), ["mallory create replicasets"]);
 }

@@ -84,6 +84,8 @@ fields! {
     "outcome" => "outcome", |event| Some(EventValue::Str(event.row.outcome.as_str().into()));
     // Whether it was let through: the decision says so or, where a source sends none, the answer does.
     "allowed" => "decision", |event| Some(EventValue::Bool(is_allowed(event.row)));
+    // Whether what was let through came to nothing: what was asked for was not there, or was not done.
+    "fruitless" => "outcome", |event| Some(EventValue::Bool(came_to_nothing(event.row)));
     // Whether nothing was to be kept, by the URI or by the body.
     "dryRun" => "dry_run", |event| event.row.dry_run.map(EventValue::Bool);
     // `user` is a person or a program with a name of its own; see `identity_kind` of `accesses`.
@@ -157,6 +159,15 @@ pub(crate) fn is_allowed(row: &Access) -> bool {
         Decision::Unknown => row.status_code.is_some() && row.outcome == Outcome::Success,
         Decision::Deny | Decision::Error => false,
     }
+}
+
+/// Whether a request that was allowed came to nothing: what was asked for was not there, or was not done. A write that
+/// was answered too early may be done yet, and of what was cut off some may have been sent.
+pub(crate) fn came_to_nothing(row: &Access) -> bool {
+    let has_failed = row.status_code.map_or(row.outcome == Outcome::Failure, |code| code >= 400);
+    let is_read = matches!(row.verb.as_deref(), Some("get" | "list" | "watch"));
+    let may_be_done = row.status_code == Some(504) && !is_read;
+    has_failed && !may_be_done && row.stage.as_deref() != Some("Panic")
 }
 
 /// The decision as the annotation spells it.
