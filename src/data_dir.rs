@@ -77,14 +77,14 @@ pub(crate) struct DataDir {
     id: String,
     /// What was missing when it was taken.
     missing: Vec<Loss>,
-    _lock: File,
+    _locks: [File; 2],
 }
 
 impl DataDir {
     /// Takes the directory, making it if there is none.
     pub(crate) fn take(path: &Path) -> Result<Self, Failure> {
         make(path)?;
-        let lock = lock(path)?;
+        let locks = lock(path)?;
         let is_used = PARTS.iter().any(|part| path.join(part).is_dir());
         let mut missing = Vec::new();
         let label = match label(path)? {
@@ -117,7 +117,7 @@ impl DataDir {
             missing.extend(missing_keys(path));
         }
         make_parts(path)?;
-        Ok(Self { path: path.to_owned(), id: label.id, missing, _lock: lock })
+        Ok(Self { path: path.to_owned(), id: label.id, missing, _locks: locks })
     }
 
     /// What was missing when the directory was taken.
@@ -291,9 +291,12 @@ fn missing_keys(path: &Path) -> Vec<Loss> {
     missing.map(loss).collect()
 }
 
-fn lock(path: &Path) -> Result<File, Failure> {
+/// Locks the directory itself, which nobody can take away and make anew beside us as a file in it, and the file that
+/// says who holds it, which is what older programs look at.
+fn lock(path: &Path) -> Result<[File; 2], Failure> {
     let name = path.join("lock");
     let fail = |error: std::io::Error| Failure::io(format!("locking {}: {error}", path.display()));
+    let directory = File::open(path).map_err(fail)?;
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -301,18 +304,19 @@ fn lock(path: &Path) -> Result<File, Failure> {
         .truncate(false)
         .open(&name)
         .map_err(fail)?;
-    match file.try_lock() {
+    match directory.try_lock().and_then(|()| file.try_lock()) {
         Ok(()) => {
             // For people only, so a full disk is no reason not to start.
             let noted = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
             if let Err(error) = noted {
                 tracing::warn!(%error, path = %name.display(), "the lock does not say who holds it");
             }
-            Ok(file)
+            Ok([directory, file])
         }
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             let _unreadable = file.read_to_string(&mut holder);
+            let holder = if holder.is_empty() { "of another name".to_owned() } else { holder };
             Err(Failure::io(format!("data directory {} is in use by process {holder}", path.display()))
                 .hint("send to that server: durward ingest --to http://HOST:PORT FILE, with the address of its queries that it printed as it began; queries work beside it"))
         }

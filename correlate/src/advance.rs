@@ -10,7 +10,7 @@ use durward_schemas::record::Turn;
 use durward_schemas::tables::{Access, Change, Object};
 use durward_schemas::values::{ChangeAction, ChangeKind, Decision, Edge, Outcome, Provider};
 
-use crate::change::{Made, changes, effective, is_kept, kind_of, may_have_been_made, told_again};
+use crate::change::{Made, changes, effective, is_kept, kind_of, told_again};
 use crate::correlator::State;
 use crate::resolve::{is_aggregation, is_minted_by_hand, resolve, told};
 use crate::state::attestation;
@@ -67,7 +67,7 @@ pub(crate) fn access(state: &mut State, access: &mut Access, turn: &mut Turn) ->
             turn.workloads.push(row);
         }
     }
-    if may_have_been_made(access) {
+    if access.may_be_done() {
         configuration(state, access, turn, &mut news);
     }
     news
@@ -173,7 +173,7 @@ fn beside_the_named(state: &State, access: &Access, made: &Made) -> Vec<(ObjectK
             if change.kind == ChangeKind::Namespace && change.action == ChangeAction::Delete =>
         {
             let keys = state.objects.in_namespace(change.cluster.as_deref(), name, access.time);
-            let is_gone = !may_have_been_made(access);
+            let is_gone = !access.may_be_done();
             (keys, if is_gone { Content::Gone } else { Content::Unseen })
         }
         (None, _) if access.verb.as_deref() == Some("deletecollection") => {

@@ -54,7 +54,7 @@ pub(crate) fn changes(objects: &Objects, access: &Access) -> Vec<Made> {
             name,
         });
         let content = match action {
-            _ if may_have_been_made(access) => Content::Unseen,
+            ChangeAction::Delete if access.may_be_done() => Content::Unseen,
             ChangeAction::Delete => Content::Gone,
             ChangeAction::Create | ChangeAction::Update => after,
         };
@@ -67,7 +67,7 @@ pub(crate) fn changes(objects: &Objects, access: &Access) -> Vec<Made> {
 fn write_of(access: &Access) -> Option<(&'static str, ChangeKind, ChangeAction)> {
     let failed =
         access.outcome == Outcome::Failure || access.status_code.is_some_and(|code| code >= 300);
-    if (failed && !may_have_been_made(access)) || access.dry_run == Some(true) {
+    if (failed && !access.may_be_done()) || access.dry_run == Some(true) {
         return None;
     }
     // Apply and update create what is not there.
@@ -85,14 +85,6 @@ fn write_of(access: &Access) -> Option<(&'static str, ChangeKind, ChangeAction)>
         Some("approval") => Some((kind, change_kind, ChangeAction::Update)),
         Some(_) => None,
     }
-}
-
-/// Whether a write was allowed and then took longer than its client was to wait: it may be made yet.
-/// <https://github.com/kubernetes/apiserver/blob/master/pkg/endpoints/handlers/finisher/finisher.go>
-pub(crate) fn may_have_been_made(access: &Access) -> bool {
-    access.provider == Provider::Kubernetes
-        && access.decision != Decision::Deny
-        && access.status_code == Some(504)
 }
 
 /// Whether an update or a patch made the object, as the answer says: by 201 or, where a source sends no status
@@ -198,6 +190,8 @@ fn one_change(
         flap_of: key.as_ref().and_then(|key| flap_of(objects, key, from, &content)),
         ..made_by(access)
     };
+    // What may have been made is told, and proves nothing.
+    let content = if access.may_be_done() { Content::Unseen } else { content };
     let version = Version { from, position: access.log_position, content, change: Some(change_id) };
     Some(Made { change, object: key.map(|key| (key, version)) })
 }
@@ -208,7 +202,7 @@ fn told_actor(access: &Access) -> String {
     let other = access.impersonated_identity.as_deref();
     let other = other.map(|name| Identity::kubernetes(None, name).short());
     let acting = other.map_or_else(|| actor.clone(), |other| format!("{actor} as {other}"));
-    if may_have_been_made(access) { format!("{acting} may have") } else { acting }
+    if access.may_be_done() { format!("{acting} may have") } else { acting }
 }
 
 /// The object that a request with a `generateName` made: its name up to what the server added.

@@ -51,7 +51,7 @@ fn line(about: &'static str, text: impl Into<String>) -> Line {
 }
 
 /// A text as an SQL literal.
-pub(crate) fn literal(text: &str) -> String {
+pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''").replace('\0', ""))
 }
 

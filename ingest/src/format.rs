@@ -280,6 +280,8 @@ impl Format {
             reading.accesses.push(Access { truncated: true, ..access });
             return;
         }
+        let legible = item.legible();
+        let item = legible.as_ref().unwrap_or(item);
         // Of an envelope that was cut what is inside may be whole.
         if let Some(fault) = item.fault.filter(|_| !self.is_cloud()) {
             return reading.rejects.push(context.reject_item(self, item, &Failure::of(fault)));

@@ -358,3 +358,18 @@ fn lists_hold_what_was_asked_for() {
     check(&list(&["--fail-on", "high"]), 1, &[]);
     check(&list(&["--fail-on", "high", "--cluster", "nowhere"]), 0, &[]);
 }
+
+/// Scenario: the lock of a data directory is deleted while a server holds it, and another program begins.
+/// Guarantees: it is refused: two that write would lose what they acknowledge.
+#[test]
+fn a_deleted_lock_is_still_held() {
+    let place = Place::new();
+    std::fs::create_dir(place.data()).expect("a directory");
+    let held = std::fs::File::open(place.data()).expect("a directory");
+    held.try_lock().expect("a lock");
+    let [_, audit] = place.files(scenario("stolen-token"));
+    let audit = audit.display().to_string();
+    check(&place.run(&["ingest", "--cluster", "c", &audit]), 4, &["is in use by process"]);
+    drop(held);
+    check(&place.run(&["ingest", "--cluster", "c", &audit]), 0, &[]);
+}

@@ -80,6 +80,25 @@ impl<'a> RowEvent<'a> {
         patch::said(parse(self.row.request_object.as_ref()))
     }
 
+    /// The subjects of a binding that are not among those before, as far as those are known.
+    pub(crate) fn subjects_added(&self) -> Vec<String> {
+        let subjects = |json: &Option<Json>| -> Vec<String> {
+            let body =
+                json.as_ref().and_then(|json| serde_json::from_str::<Value>(json.as_str()).ok());
+            let all = body.as_ref().and_then(|body| body.get("subjects")?.as_array());
+            let named = |subject: &Value| {
+                let parts = ["kind", "namespace", "name"].map(|key| subject.get(key)?.as_str());
+                parts.into_iter().flatten().collect::<Vec<_>>().join("/")
+            };
+            all.into_iter().flatten().map(named).collect()
+        };
+        let Some(change) = self.change else { return Vec::new() };
+        let before = subjects(&change.before);
+        let mut added = subjects(&change.after);
+        added.retain(|subject| !before.contains(subject));
+        added
+    }
+
     /// What was done to the object, whichever verb did it.
     pub(crate) fn action(&self) -> Option<&'static str> {
         if let Some(change) = self.change {

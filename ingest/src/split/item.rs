@@ -18,6 +18,17 @@ pub(crate) struct Item {
 }
 
 impl Item {
+    /// An item of JSON in which not all is text, with a mark in the place of what is none: a client can put such bytes
+    /// into a patch, which an API server audits as it came, and must not hide the event by that.
+    pub(crate) fn legible(&self) -> Option<Self> {
+        let is_json = matches!(self.bytes.trim_ascii_start().first(), Some(b'{' | b'['));
+        let is_text = || std::str::from_utf8(&self.bytes).is_ok();
+        (is_json && !is_text()).then(|| {
+            let bytes = String::from_utf8_lossy(&self.bytes).into_owned().into_bytes();
+            Self { bytes, ..self.clone() }
+        })
+    }
+
     /// An input that is one item.
     pub(crate) fn whole(bytes: &[u8]) -> Self {
         let position = "line 1".to_owned();

@@ -254,6 +254,18 @@ impl Access {
         }
     }
 
+    /// Whether a write was allowed and then took longer than its client was to wait, which the client may choose: it
+    /// may be done yet.
+    /// <https://github.com/kubernetes/apiserver/blob/master/pkg/endpoints/handlers/finisher/finisher.go>
+    #[must_use]
+    pub fn may_be_done(&self) -> bool {
+        let is_read = matches!(self.verb.as_deref(), Some("get" | "list" | "watch"));
+        self.provider == Provider::Kubernetes
+            && self.decision != Decision::Deny
+            && self.status_code == Some(504)
+            && !is_read
+    }
+
     /// Whether this stage carries a decision; `RequestReceived` never does (DESIGN decision 6), nor
     /// does the beginning of an operation of Azure, or what SPIRE says of an SVID or a process besides.
     #[must_use]

@@ -80,8 +80,9 @@ fields! {
         |event| text(event.row.response_object.as_ref().map(Json::as_str));
     "annotations" => "annotations",
         |event| text(event.row.annotations.as_ref().map(Json::as_str));
-    // `success`, or `failure` for a status of 400 and above or a panic: GKE sends no status.
-    "outcome" => "outcome", |event| Some(EventValue::Str(event.row.outcome.as_str().into()));
+    // `success`, or `failure` for a status of 400 and above or a panic: GKE sends no status. A write that was answered
+    // too early, as its client may choose, counts as done.
+    "outcome" => "outcome", |event| Some(EventValue::Str(told_outcome(event.row).into()));
     // Whether it was let through: the decision says so or, where a source sends none, the answer does.
     "allowed" => "decision", |event| Some(EventValue::Bool(is_allowed(event.row)));
     // Whether what was let through came to nothing: what was asked for was not there, or was not done.
@@ -128,6 +129,12 @@ fields! {
     // `create`, `update` or `delete`: apply creates what is not there.
     "changes.action" => "action", |event| text(event.action());
     "changes.subjects" => "subjects", |event| list(event.change?.subjects.as_deref());
+    // Subjects of a binding that it was not known to have before.
+    "changes.subjects_added" => "after", |event| some_of(event.subjects_added().iter());
+}
+
+fn told_outcome(row: &Access) -> &'static str {
+    if row.may_be_done() { Outcome::Success.as_str() } else { row.outcome.as_str() }
 }
 
 /// Whether an address is neither private, shared, local nor for documentation.
@@ -165,9 +172,7 @@ pub(crate) fn is_allowed(row: &Access) -> bool {
 /// was answered too early may be done yet, and of what was cut off some may have been sent.
 pub(crate) fn came_to_nothing(row: &Access) -> bool {
     let has_failed = row.status_code.map_or(row.outcome == Outcome::Failure, |code| code >= 400);
-    let is_read = matches!(row.verb.as_deref(), Some("get" | "list" | "watch"));
-    let may_be_done = row.status_code == Some(504) && !is_read;
-    has_failed && !may_be_done && row.stage.as_deref() != Some("Panic")
+    has_failed && !row.may_be_done() && row.stage.as_deref() != Some("Panic")
 }
 
 /// The decision as the annotation spells it.

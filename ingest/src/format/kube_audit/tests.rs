@@ -498,3 +498,22 @@ fn signed_certificates_have_ids() {
     assert_eq!(signing("update", "approval").issued_credential_id, None);
     assert_eq!(signing("get", "").issued_credential_id, None);
 }
+
+/// Scenario: a client puts bytes that are no text into a patch, which the API server audits as it came: in an event by
+/// itself, and in a list.
+/// Guarantees: the event is read, with a mark in the place of those bytes.
+#[test]
+fn bytes_that_are_no_text_hide_nothing() {
+    let event = br#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"a","stage":"ResponseComplete","verb":"patch","requestURI":"/x","user":{"username":"eve"},"requestObject":{"metadata":{"annotations":{"x":"a?b"}},"subjects":[{"kind":"User","name":"eve"}]}}"#;
+    let event: Vec<u8> =
+        event.iter().map(|byte| if *byte == b'?' { 0xff } else { *byte }).collect();
+    let list =
+        [br#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":["#, &event[..], b"]}"]
+            .concat();
+    for input in [event, list] {
+        let found = with_context(|context| read(Format::KubeAudit, &input, context));
+        assert_eq!((found.accesses.len(), found.rejects.len()), (1, 0), "{found:?}");
+        let body = found.accesses[0].request_object.as_ref().unwrap().as_str();
+        assert!(body.contains("a\u{fffd}b") && body.contains("eve"), "{body}");
+    }
+}
