@@ -150,7 +150,8 @@ impl Detection {
                 Step::Credential(credential) => self.memory.lineage.learn(credential),
                 Step::Access(row) => {
                     let change = changes.get(row.event_id.as_str()).copied();
-                    self.access(Seen { change, ..Seen::of(row) }, cause);
+                    let unchanged = row.judged && change.is_none();
+                    self.access(Seen { change, unchanged, ..Seen::of(row) }, cause);
                 }
                 Step::Amendment(amendment) => self.amendment(amendment, cause),
             }

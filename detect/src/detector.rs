@@ -33,13 +33,15 @@ use crate::settings::Settings;
 pub(crate) struct Seen<'a> {
     pub row: &'a Access,
     pub change: Option<&'a Change>,
+    /// Correlation took the row, and it changed nothing that decides.
+    pub unchanged: bool,
     pub lineage: Option<&'a Lineage>,
 }
 
 impl<'a> Seen<'a> {
     /// A row that changed nothing, looked at by itself.
     pub(crate) fn of(row: &'a Access) -> Self {
-        Self { row, change: None, lineage: None }
+        Self { row, change: None, unchanged: false, lineage: None }
     }
 
     /// The workload that began the minting which led to the row's credential, if another one used it.

@@ -14,6 +14,7 @@ mod patch;
 pub(crate) mod pod_spec;
 mod read;
 pub(crate) mod source;
+mod webhook;
 
 use durward_schemas::values::severity;
 use rsigma_eval::{CompiledRule, evaluate_rule};

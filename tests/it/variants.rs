@@ -2,6 +2,7 @@
 
 mod detectors;
 mod spelled;
+mod webhooks;
 
 use std::path::Path;
 

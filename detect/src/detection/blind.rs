@@ -60,7 +60,7 @@ impl Detection {
         let hit = blindness::loss(loss);
         let story = loss.is_lasting.then(|| "durward".to_owned());
         let origin = Origin { story, ..Origin::default() };
-        let seen = Seen { row: &row, change: None, lineage: None };
+        let seen = Seen::of(&row);
         let (detector, settings) = (blindness::NAME, &self.settings);
         self.findings.take(Scored { detector, hit: &hit, seen, origin: &origin, cause, settings });
     }

@@ -13,11 +13,13 @@ use crate::rule::certificate;
 use crate::rule::patch;
 use crate::rule::pod_spec::PodSpec;
 use crate::rule::source::{LogSource, Object};
+use crate::rule::webhook;
 
 /// One row, and what was parsed of it so far.
 pub(crate) struct RowEvent<'a> {
     pub row: &'a Access,
     pub change: Option<&'a Change>,
+    unchanged: bool,
     objects: [OnceCell<JsonEvent<'static>>; 6],
     pod_spec: OnceCell<PodSpec>,
     subjects: OnceCell<Vec<String>>,
@@ -29,6 +31,7 @@ impl<'a> RowEvent<'a> {
         Self {
             row: seen.row,
             change: seen.change,
+            unchanged: seen.unchanged,
             objects: Default::default(),
             pod_spec: OnceCell::new(),
             subjects: OnceCell::new(),
@@ -51,6 +54,11 @@ impl<'a> RowEvent<'a> {
             let body = after.filter(|_| is_patch).or(sent);
             PodSpec::of(&patch::said(parse(body))).added_to(&PodSpec::of(&parse(before)))
         })
+    }
+
+    /// Whether nothing but certificates of admission webhooks was changed.
+    pub(crate) fn renews_webhooks(&self) -> bool {
+        webhook::is_renewal(self.row, self.change, self.unchanged)
     }
 
     /// Whom a certificate is asked for. An approval shows the request in its answer.
@@ -178,6 +186,6 @@ impl Event for InWords<'_, '_> {
     }
 }
 
-fn parse(json: Option<&Json>) -> Value {
+pub(super) fn parse(json: Option<&Json>) -> Value {
     json.and_then(|json| serde_json::from_str(json.as_str()).ok()).unwrap_or_default()
 }

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use durward_schemas::cell::Json;
+use durward_schemas::controllers;
 use durward_schemas::tables::Access;
 use durward_schemas::values::{Decision, Outcome, Provider};
 use rsigma_eval::EventValue;
@@ -94,6 +95,10 @@ fields! {
         |event| Some(EventValue::Str(event.row.identity_kind.as_str().into()));
     // The namespace of a ServiceAccount's own name.
     "user.namespace" => "namespace", |event| text(event.row.namespace.as_deref());
+    // Whether somebody else may be behind the name: who acts as another, or has a token that another than the manager of
+    // all controllers minted.
+    "user.borrowed" => "minted_by",
+        |event| Some(EventValue::Bool(controllers::is_borrowed(event.row)));
     // What name, groups and credential say that cannot be true together.
     "user.contradictions" => "identity", |event| contradicted(event.row);
     // What the pod or the template in the body opens to the node, less what it opened before.
@@ -123,6 +128,9 @@ fields! {
     // Names and organizations that a CertificateSigningRequest asks for.
     "certificate.subject" => "request_object",
         |event| some_of(event.certificate_subjects().iter());
+    // Whether a write changed nothing of admission webhooks but certificates.
+    "webhooks.renewed" => "request_object",
+        |event| Some(EventValue::Bool(event.renews_webhooks()));
     // What the change that this request made did, as the table `changes` has it.
     "changes.grants_added" => "grants_added",
         |event| list(event.change?.grants_added.as_deref());
