@@ -14,7 +14,7 @@ use durward_schemas::cell::Json;
 use durward_schemas::ids::ChangeId;
 use durward_schemas::tables::{Access, Change};
 use durward_schemas::time::SECOND;
-use durward_schemas::values::{ChangeAction, ChangeKind, Decision, Outcome, Provider};
+use durward_schemas::values::{ChangeAction, ChangeKind, Outcome, Provider};
 use durward_schemas::{Identity, Time};
 use serde_json::{Map, Value};
 

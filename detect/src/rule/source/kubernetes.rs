@@ -3,6 +3,7 @@
 //! <https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/>. A few more speak of what the
 //! event alone does not say plainly; each says what it is.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use durward_schemas::cell::Json;
@@ -138,7 +139,7 @@ fields! {
     "changes.action" => "action", |event| text(event.action());
     "changes.subjects" => "subjects", |event| list(event.change?.subjects.as_deref());
     // Subjects of a binding that it was not known to have before.
-    "changes.subjects_added" => "after", |event| some_of(event.subjects_added().iter());
+    "changes.subjects_added" => "after", |event| texts(event.subjects_added());
 }
 
 fn told_outcome(row: &Access) -> &'static str {
@@ -161,9 +162,12 @@ fn is_public(address: &str) -> Option<bool> {
 }
 
 fn contradicted(row: &Access) -> Option<EventValue<'static>> {
-    let words = contradiction::contradictions(row);
-    let words: Vec<_> = words.into_iter().map(|word| EventValue::Str(word.into())).collect();
-    (!words.is_empty()).then_some(EventValue::Array(words))
+    texts(contradiction::contradictions(row))
+}
+
+fn texts<T: Into<Cow<'static, str>>>(texts: Vec<T>) -> Option<EventValue<'static>> {
+    let texts: Vec<_> = texts.into_iter().map(|text| EventValue::Str(text.into())).collect();
+    (!texts.is_empty()).then_some(EventValue::Array(texts))
 }
 
 /// Some exports have no annotations; a request that was answered with success was allowed.
