@@ -364,24 +364,13 @@ fn annotated(access: &mut Access, event: &mut Fields, is_refusal: bool) -> Resul
     let issued = text("authentication.kubernetes.io/issued-credential-id");
     access.issued_credential_id = issued.map(CredentialId::from);
     if text("authentication.k8s.io/legacy-token").is_some() {
-        of_secret(access);
+        access.credential_kind = Some(CredentialKind::LegacyToken);
     }
     let [decision, reason] =
         ["authorization.k8s.io/decision", "authorization.k8s.io/reason"].map(text);
     decide(access, decision, reason, is_refusal);
     access.annotations = Some(Json(canonical::sorted(&annotations)));
     Ok(())
-}
-
-/// The token of a Secret has no id and is bound to nothing: what else speaks of one was said by another than the
-/// authenticator of `ServiceAccount`s, and stays in `extra`.
-fn of_secret(access: &mut Access) {
-    access.credential_kind = Some(CredentialKind::LegacyToken);
-    access.credential_id = None;
-    access.pod = None;
-    access.pod_uid = None;
-    access.node = None;
-    access.node_uid = None;
 }
 
 /// The decision: <https://github.com/kubernetes/apiserver/blob/master/pkg/endpoints/filters/authorization.go>

@@ -70,6 +70,9 @@ fn check(part: &str, value: &Value, expected: [bool; 2]) {
         let event = event(2, cainjector, verb, &body);
         // Of a whole object that nobody saw before nobody knows what was changed.
         let is_part = matches!(name, "JSON patch" | "strategic merge patch");
+        // Redaction masks the value of such a step: that it is a certificate is not known.
+        let is_masked = name == "JSON patch" && part.ends_with("caBundle");
+        let expected = expected.map(|expected| expected || is_masked);
         let texts = [vec![made.clone(), event.to_string()], vec![event.to_string()]];
         for (texts, expected) in texts.into_iter().zip([expected[0], expected[1] || !is_part]) {
             let by_creation = texts.len() - 1;

@@ -401,29 +401,6 @@ fn exporters_change_types() {
     assert_eq!(told, expect);
 }
 
-/// Scenario: requests by the token of a Secret, as they are, and with an id and a pod that something else put there.
-/// Guarantees: such a token is no other's: neither the id nor the pod is its own, and what was said is kept.
-#[test]
-fn tokens_of_secrets_are_bound_to_nothing() {
-    let legacy = |extra: &Value| {
-        access(&event(json!({
-            "user": {"username": "system:serviceaccount:web:frontend", "extra": extra},
-            "annotations": {"authentication.k8s.io/legacy-token": "system:serviceaccount:web:frontend"},
-        })))
-    };
-    let claimed = legacy(&json!({
-        "authentication.kubernetes.io/credential-id": ["JTI=a"],
-        "authentication.kubernetes.io/pod-name": ["frontend-1"],
-        "authentication.kubernetes.io/pod-uid": ["uid-1"],
-        "authentication.kubernetes.io/node-name": ["node-1"],
-    }));
-    for row in [legacy(&Value::Null), claimed.clone()] {
-        assert_eq!(row.credential_kind, Some(CredentialKind::LegacyToken));
-        assert_eq!((row.credential_id, row.pod, row.pod_uid, row.node), (None, None, None, None));
-    }
-    assert!(claimed.extra.expect("what was said").as_str().contains("JTI=a"));
-}
-
 /// Scenario: events in text, as API servers write the legacy format today and wrote it in 2017, with
 /// placeholders, and an agent that looks like more fields; the answer of a server before 1.7; YAML.
 /// Guarantees: the columns that the same event has in JSON; the rest are rejects with a hint.
