@@ -73,7 +73,7 @@ pub(crate) fn deed(row: &Access) -> String {
     }
     if let Some(failure) = failure(row) {
         let asked = if verb == "get" { "asked for".to_owned() } else { format!("asked to {verb}") };
-        return format!("{asked} {object}, {failure}");
+        return format!("{asked} {object} ({failure})");
     }
     let is_minting = (row.resource.as_deref(), row.subresource.as_deref())
         == (Some("serviceaccounts"), Some("token"));
@@ -94,12 +94,12 @@ pub(crate) fn deed(row: &Access) -> String {
 /// How a request that was let through came to nothing.
 fn failure(row: &Access) -> Option<String> {
     if !came_to_nothing(row) {
-        return (row.status_code == Some(504)).then(|| "which may not be done".to_owned());
+        return (row.status_code == Some(504)).then(|| "it may not be done".to_owned());
     }
     let failure = match row.status_code {
-        Some(404 | 410) => "which was not there".to_owned(),
-        Some(code) => format!("which failed with {code}"),
-        None => "which failed".to_owned(),
+        Some(404 | 410) => "it was not there".to_owned(),
+        Some(code) => format!("it failed with {code}"),
+        None => "it failed".to_owned(),
     };
     Some(failure)
 }
@@ -211,18 +211,18 @@ mod tests {
             deed(&row)
         };
         assert_eq!(answered("get", 200), "read secrets shop/cart-redis");
-        assert_eq!(answered("get", 404), "asked for secrets shop/cart-redis, which was not there");
+        assert_eq!(answered("get", 404), "asked for secrets shop/cart-redis (it was not there)");
         assert_eq!(
             answered("list", 500),
-            "asked to list secrets shop/cart-redis, which failed with 500"
+            "asked to list secrets shop/cart-redis (it failed with 500)"
         );
         assert_eq!(
             answered("create", 409),
-            "asked to create secrets shop/cart-redis, which failed with 409"
+            "asked to create secrets shop/cart-redis (it failed with 409)"
         );
         assert_eq!(
             answered("create", 504),
-            "asked to create secrets shop/cart-redis, which may not be done"
+            "asked to create secrets shop/cart-redis (it may not be done)"
         );
         let refused = Access { decision: Decision::Deny, ..row };
         assert_eq!(deed(&refused), "was refused to get secrets shop/cart-redis");

@@ -280,7 +280,8 @@ impl Format {
             reading.accesses.push(Access { truncated: true, ..access });
             return;
         }
-        let legible = item.legible();
+        // OTLP reads its texts each by itself.
+        let legible = if self == Self::Otlp { None } else { item.legible() };
         let item = legible.as_ref().unwrap_or(item);
         // Of an envelope that was cut what is inside may be whole.
         if let Some(fault) = item.fault.filter(|_| !self.is_cloud()) {
