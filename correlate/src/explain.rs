@@ -51,6 +51,7 @@ fn line(about: &'static str, text: impl Into<String>) -> Line {
 }
 
 /// A text as an SQL literal.
+#[must_use]
 pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''").replace('\0', ""))
 }

@@ -59,10 +59,10 @@ fn workload(state: &State, access: &mut Access) {
         .zip(pod)
         .and_then(|(place, pod)| state.workloads.owner_of(place, pod, access.pod_uid.as_deref()))
         .or_else(|| holder(state, access));
-    let owner = owner.map(|owner| match is_of_secret(access) || minted_by_hand(state, access) {
-        // Whoever asked for the token of a pod has it, not the pod; that of a Secret is of no pod.
-        true => Ownership { evidence: Evidence::Derived, ..owner },
-        false => owner,
+    // Whoever asked for the token of a pod has it, not the pod; that of a Secret is of no pod.
+    let is_others = is_of_secret(access) || minted_by_hand(state, access);
+    let owner = owner.map(|owner| {
+        if is_others { Ownership { evidence: Evidence::Derived, ..owner } } else { owner }
     });
     // Cilium says itself whose pod it was; what we do not know better stays.
     if owner.is_none() && access.provider == Provider::Cilium {
@@ -185,7 +185,7 @@ fn refusal(state: &State, access: &Access) -> Option<Refusal> {
         state.listed.get(&key).is_some_and(|since| *since <= access.time)
     };
     let is_listed = is_listed("ClusterRoleBinding") && is_listed("ClusterRole");
-    state.policy.refusal(&state.objects, &question, access, is_listed)
+    Some(state.policy.refusal(&state.objects, &question, access, is_listed))
 }
 
 /// The latest earlier change of what decides on such accesses.

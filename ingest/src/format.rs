@@ -280,8 +280,7 @@ impl Format {
             reading.accesses.push(Access { truncated: true, ..access });
             return;
         }
-        // OTLP reads its texts each by itself.
-        let legible = if self == Self::Otlp { None } else { item.legible() };
+        let legible = if self == Self::KubeAudit { item.legible() } else { None };
         let item = legible.as_ref().unwrap_or(item);
         // Of an envelope that was cut what is inside may be whole.
         if let Some(fault) = item.fault.filter(|_| !self.is_cloud()) {
@@ -289,7 +288,8 @@ impl Format {
         }
         let result = match self {
             Self::KubeAudit => kube_audit::read(&item.bytes, context).map(|access| {
-                reading.accesses.push(access);
+                let truncated = access.truncated || legible.is_some();
+                reading.accesses.push(Access { truncated, ..access });
             }),
             Self::KubeList => kube_list::read(item, context, reading),
             Self::Otlp => otlp::read_item(item, context, reading),

@@ -163,7 +163,7 @@ mod tests {
     fn filters_are_conditions() {
         let now = Time::parse("2026-11-30T12:00:00Z").unwrap();
         let filter = FilterArgs {
-            since: Some(Moment::Before(Duration::from_secs(3600))),
+            since: Some(Moment::Before(Duration::from_hours(1))),
             until: Some(Moment::At(now)),
             severity: Some(crate::cli::Severity::High),
             state: Some("alerted".into()),

@@ -328,7 +328,7 @@ fn lists_hold_what_was_asked_for() {
     };
     let (usual, all) = (rows(&[]), rows(&["--all"]));
     assert!(!usual.is_empty() && usual.len() < all.len(), "{usual:?}");
-    assert_eq!(all.len() as i64, place.count("findings"));
+    assert_eq!(i64::try_from(all.len()).expect("few"), place.count("findings"));
     let shown = list(&[]);
     check(&shown, 0, &["high", "shop/cart", "--all shows them"]);
     check(&list(&["--limit", "1"]), 0, &["more: --limit"]);
@@ -353,7 +353,7 @@ fn lists_hold_what_was_asked_for() {
     let ran = place.run(&["incidents", "list", "-o", "json"]);
     let incidents: Vec<serde_json::Value> = serde_json::from_str(&ran.out).expect("JSON");
     let id = incidents[0]["incident_id"].as_str().expect("an id");
-    check(&place.run(&["incidents", "show", &id[..12]]), 0, &["finding"]);
+    check(&place.run(&["incidents", "show", id.get(..12).expect("an id")]), 0, &["finding"]);
     check(&list(&["--since", "yesterday"]), 2, &["2026-07-23T10:00:00Z", "24h"]);
     check(&list(&["--fail-on", "high"]), 1, &[]);
     check(&list(&["--fail-on", "high", "--cluster", "nowhere"]), 0, &[]);

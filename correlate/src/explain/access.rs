@@ -180,9 +180,10 @@ async fn one(lake: &impl Ask, access: Fields) -> Result<Explanation, QueryError>
         lake.ask(&known),
     )?;
     let account = text(&access, "identity");
-    let secrets = match secrets::may_be_by_one(&access) {
-        true => secrets::made(lake, account, Some(&access)).await?,
-        false => Vec::new(),
+    let secrets = if secrets::may_be_by_one(&access) {
+        secrets::made(lake, account, Some(&access)).await?
+    } else {
+        Vec::new()
     };
     let mut lines = vec![line("who", who(&access)), line("credential", credential(&access))];
     lines.extend(secrets::lines(&secrets, account));

@@ -90,7 +90,7 @@ impl Policy {
         question: &Question,
         access: &Access,
         is_listed: bool,
-    ) -> Option<Refusal> {
+    ) -> Refusal {
         let cluster = access.cluster.as_deref();
         let mut lost = BTreeMap::new();
         let mut unknown = None;
@@ -100,7 +100,7 @@ impl Policy {
                 match asked.given(objects, binding, access.time) {
                     Given::Yes => {
                         let binding = Some(binding.clone());
-                        return Some(Refusal { replayed: Decision::Allow, binding, cause: None });
+                        return Refusal { replayed: Decision::Allow, binding, cause: None };
                     }
                     Given::Unknown => unknown = Some(binding.clone()),
                     Given::No => {
@@ -114,7 +114,7 @@ impl Policy {
         let unknown = unknown.or_else(|| self.unseen_binding(objects, question, access));
         let is_unknown = unknown.is_some() || !is_listed;
         let replayed = if is_unknown { Decision::Unknown } else { Decision::Deny };
-        Some(Refusal { replayed, binding: unknown, cause })
+        Refusal { replayed, binding: unknown, cause }
     }
 
     /// The binding that let `access` act as another, and the latest change of it or its role.

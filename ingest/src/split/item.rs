@@ -22,19 +22,35 @@ pub(crate) struct Item {
 /// What stands for a text that is none.
 const NO_TEXT: &str = "unreadable: no text";
 
-fn leave_out_what_is_no_text(value: &mut Value) {
+/// A text that is none may be the name of a secret beside it, so what is beside it goes too; not in the event itself,
+/// whose fields are known.
+fn leave_out_what_is_no_text(value: &mut Value, is_event: bool) {
+    let is_torn = |value: &Value| value.as_str().is_some_and(is_broken);
     match value {
         Value::String(text) if is_broken(text) => NO_TEXT.clone_into(text),
-        Value::Array(items) => items.iter_mut().for_each(leave_out_what_is_no_text),
+        Value::Array(items) => {
+            let any = items.iter().any(is_torn);
+            for item in items {
+                leave_out(item, any);
+            }
+        }
         Value::Object(fields) => {
-            let broken = fields.keys().any(|name| is_broken(name));
+            let any = fields.iter().any(|(name, value)| is_broken(name) || is_torn(value));
             fields.retain(|name, _| !is_broken(name));
-            fields.values_mut().for_each(leave_out_what_is_no_text);
-            if broken {
-                fields.insert(NO_TEXT.to_owned(), NO_TEXT.into());
+            for value in fields.values_mut() {
+                leave_out(value, any && !is_event);
             }
         }
         _ => {}
+    }
+}
+
+fn leave_out(value: &mut Value, is_beside: bool) {
+    match value {
+        Value::String(_) | Value::Array(_) | Value::Object(_) if is_beside => {
+            *value = NO_TEXT.into()
+        }
+        other => leave_out_what_is_no_text(other, false),
     }
 }
 
@@ -52,7 +68,7 @@ impl Item {
             return None;
         }
         let mut value = serde_json::from_str(&String::from_utf8_lossy(&self.bytes)).ok()?;
-        leave_out_what_is_no_text(&mut value);
+        leave_out_what_is_no_text(&mut value, true);
         Some(Self { bytes: value.to_string().into_bytes(), ..self.clone() })
     }
 

@@ -190,7 +190,7 @@ fn a_borrowed_name_hides_no_change() {
     let told = [format!("{DEPLOYMENTS} create replicasets")];
     assert_eq!(changed(&[token.clone(), with(set.clone())]), told);
     let unseen = Access { response_object: None, ..set.clone() };
-    assert_eq!(changed(&[unseen.clone()]), [""; 0]);
+    assert_eq!(changed(std::slice::from_ref(&unseen)), [""; 0]);
     assert_eq!(changed(&[token, with(unseen)]), told);
     let as_controller = Access {
         identity: Some("mallory".into()),
