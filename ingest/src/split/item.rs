@@ -1,6 +1,6 @@
 //! What a stream is taken apart into.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// One item, or what is left of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,54 +22,78 @@ pub(crate) struct Item {
 /// What stands for a text that is none.
 const NO_TEXT: &str = "unreadable: no text";
 
-/// A text that is none may be the name of a secret beside it, so what is beside it goes too; not in the event itself,
-/// whose fields are known.
-fn leave_out_what_is_no_text(value: &mut Value, is_event: bool) {
-    let is_torn = |value: &Value| value.as_str().is_some_and(is_broken);
-    match value {
-        Value::String(text) if is_broken(text) => NO_TEXT.clone_into(text),
-        Value::Array(items) => {
-            let any = items.iter().any(is_torn);
-            for item in items {
-                leave_out(item, any);
+/// The fields of an event that hold what clients send as they sent it.
+const BODIES: [&str; 2] = ["requestObject", "responseObject"];
+
+/// The texts in which bytes that are none were replaced by a mark that stands nowhere else.
+struct Torn(char);
+
+impl Torn {
+    fn text(bytes: &[u8]) -> Option<(Self, String)> {
+        let valid = || bytes.utf8_chunks().map(|chunk| chunk.valid());
+        let mark =
+            ('\u{f0000}'..='\u{ffffd}').find(|mark| !valid().any(|text| text.contains(*mark)))?;
+        let mut text = String::with_capacity(bytes.len());
+        for chunk in bytes.utf8_chunks() {
+            text.push_str(chunk.valid());
+            if !chunk.invalid().is_empty() {
+                text.push(mark);
             }
         }
-        Value::Object(fields) => {
-            let any = fields.iter().any(|(name, value)| is_broken(name) || is_torn(value));
-            fields.retain(|name, _| !is_broken(name));
-            for value in fields.values_mut() {
-                leave_out(value, any && !is_event);
+        Some((Self(mark), text))
+    }
+
+    fn is_in(&self, value: &Value) -> bool {
+        value.as_str().is_some_and(|text| text.contains(self.0))
+    }
+
+    /// Leaves such texts out. One may be the name of a secret beside it, so what is beside it goes too.
+    fn leave_out(&self, value: &mut Value, is_beside: bool) {
+        match value {
+            Value::String(_) | Value::Array(_) | Value::Object(_) if is_beside => {
+                *value = NO_TEXT.into();
             }
+            Value::String(text) if text.contains(self.0) => NO_TEXT.clone_into(text),
+            Value::Array(items) => {
+                let any = items.iter().any(|item| self.is_in(item));
+                for item in items {
+                    self.leave_out(item, any);
+                }
+            }
+            Value::Object(fields) => {
+                let is_torn =
+                    |(name, value): (&String, &Value)| name.contains(self.0) || self.is_in(value);
+                let any = fields.iter().any(is_torn);
+                fields.retain(|name, _| !name.contains(self.0));
+                for value in fields.values_mut() {
+                    self.leave_out(value, any);
+                }
+            }
+            _ => {}
         }
-        _ => {}
     }
-}
-
-fn leave_out(value: &mut Value, is_beside: bool) {
-    match value {
-        Value::String(_) | Value::Array(_) | Value::Object(_) if is_beside => {
-            *value = NO_TEXT.into()
-        }
-        other => leave_out_what_is_no_text(other, false),
-    }
-}
-
-fn is_broken(text: &str) -> bool {
-    text.contains(char::REPLACEMENT_CHARACTER)
 }
 
 impl Item {
-    /// An item of JSON in which not all is text, without the texts that are none: a client can put such bytes into a
-    /// patch, which an API server audits as it came, and must not hide the event by that. What else such a text holds
-    /// cannot be told from a secret, so the whole of it goes, and the value of such a name with it.
+    /// An event whose bodies are not all text, without the texts that are none: a client can put such bytes into a
+    /// patch, which an API server audits as it came, and must not hide the event by that. What else such a text
+    /// holds cannot be told from a secret, so the whole of it goes. In its own fields a server writes text.
     pub(crate) fn legible(&self) -> Option<Self> {
         let is_json = self.bytes.trim_ascii_start().first() == Some(&b'{');
         if !is_json || std::str::from_utf8(&self.bytes).is_ok() {
             return None;
         }
-        let mut value = serde_json::from_str(&String::from_utf8_lossy(&self.bytes)).ok()?;
-        leave_out_what_is_no_text(&mut value, true);
-        Some(Self { bytes: value.to_string().into_bytes(), ..self.clone() })
+        let (torn, text) = Torn::text(&self.bytes)?;
+        let mut fields: Map<String, Value> = serde_json::from_str(&text).ok()?;
+        for (name, value) in &mut fields {
+            if BODIES.contains(&name.as_str()) {
+                torn.leave_out(value, false);
+            } else if name.contains(torn.0) || value.to_string().contains(torn.0) {
+                return None;
+            }
+        }
+        let bytes = Value::Object(fields).to_string().into_bytes();
+        Some(Self { bytes, ..self.clone() })
     }
 
     /// An input that is one item.
