@@ -187,15 +187,7 @@ pub(crate) enum FindingsVerb {
         fail_on: Option<Severity>,
     },
     /// Show one finding with its evidence
-    Show {
-        #[command(flatten)]
-        limits: LimitArgs,
-        /// Its id, or the beginning of it
-        id: String,
-        /// How to print it
-        #[arg(short, long, value_enum, default_value_t = Output::Table)]
-        output: Output,
-    },
+    Show(ShowArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -211,15 +203,25 @@ pub(crate) enum IncidentsVerb {
         output: Output,
     },
     /// Show one incident with its findings and evidence
-    Show {
-        #[command(flatten)]
-        limits: LimitArgs,
-        /// Its id, or the beginning of it
-        id: String,
-        /// How to print it
-        #[arg(short, long, value_enum, default_value_t = Output::Table)]
-        output: Output,
-    },
+    Show(ShowArgs),
+}
+
+/// Which one is shown, and how.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    /// Its id, or the beginning of it
+    pub(crate) id: String,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+impl From<ShowArgs> for ExplainArgs {
+    fn from(ShowArgs { limits, id, output }: ShowArgs) -> Self {
+        Self { limits, id, mapping: false, output }
+    }
 }
 
 /// A point in time, or how long ago it was.

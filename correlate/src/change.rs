@@ -47,12 +47,7 @@ pub(crate) fn changes(objects: &Objects, access: &Access) -> Vec<Made> {
     let Some((kind, change_kind, action)) = write_of(access) else { return Vec::new() };
     let made = touched(objects, access, kind, change_kind).into_iter();
     made.filter_map(|(name, after)| {
-        let key = name.map(|name| ObjectKey {
-            cluster: access.cluster.clone(),
-            kind: kind.into(),
-            namespace: access.object_namespace.clone().filter(|_| kind != "Namespace"),
-            name,
-        });
+        let key = name.map(|name| key_of(access, kind, name));
         let content = match action {
             ChangeAction::Delete if access.may_be_done() => Content::Unseen,
             ChangeAction::Delete => Content::Gone,
@@ -61,6 +56,16 @@ pub(crate) fn changes(objects: &Objects, access: &Access) -> Vec<Made> {
         one_change(objects, access, key, content, change_kind, action)
     })
     .collect()
+}
+
+/// The object of this name that a request was about.
+fn key_of(access: &Access, kind: &str, name: String) -> ObjectKey {
+    ObjectKey {
+        cluster: access.cluster.clone(),
+        kind: kind.into(),
+        namespace: access.object_namespace.clone().filter(|_| kind != "Namespace"),
+        name,
+    }
 }
 
 /// Object kind, change kind and action of a write that succeeded.
@@ -115,12 +120,7 @@ fn touched(
     }
     let body = || access.response_object.as_ref().or(access.request_object.as_ref());
     let name = access.object_name.clone().or_else(|| name_in(body()));
-    let key = name.clone().map(|name| ObjectKey {
-        cluster: access.cluster.clone(),
-        kind: kind.into(),
-        namespace: access.object_namespace.clone().filter(|_| kind != "Namespace"),
-        name,
-    });
+    let key = name.clone().map(|name| key_of(access, kind, name));
     let before = key.and_then(|key| objects.before(&key, access.time));
     let after = match change_kind {
         // The content of a Secret is never kept, not even redacted.
@@ -209,12 +209,8 @@ fn told_actor(access: &Access) -> String {
 fn key_of_generated(access: &Access, content: &Content) -> Option<ObjectKey> {
     let (kind, _) =
         kind_of(access.api_group.as_deref().unwrap_or(""), access.resource.as_deref()?)?;
-    Some(ObjectKey {
-        cluster: access.cluster.clone(),
-        kind: kind.into(),
-        namespace: access.object_namespace.clone().filter(|_| kind != "Namespace"),
-        name: format!("{}*", content.known()?.body.metadata.generate_name.as_deref()?),
-    })
+    let begins = content.known()?.body.metadata.generate_name.as_deref()?;
+    Some(key_of(access, kind, format!("{begins}*")))
 }
 
 /// What every access tells of a change that it made: when, who, with what, to which sort of thing.

@@ -237,11 +237,6 @@ pub(crate) fn is_aggregation(access: &Access) -> bool {
         && access.identity.as_deref() == Some(AGGREGATION_CONTROLLER)
 }
 
-/// Whether somebody else than the control plane minted the credential: whoever holds it is not the controller.
-fn is_minted_by_others(access: &Access) -> bool {
-    access.minted_by.as_deref().is_some_and(|minter| minter != controllers::MANAGER)
-}
-
 /// Who wrote the role whose rules a controller adds to another, or the label by which it is selected. A token
 /// that somebody else minted is not the controller's: what is done with it is its holder's deed.
 fn author(state: &State, access: &mut Access) {
@@ -254,7 +249,7 @@ fn author(state: &State, access: &mut Access) {
         namespace: None,
         name,
     });
-    let key = key.filter(|_| !is_minted_by_others(access));
+    let key = key.filter(|_| !controllers::is_minted_by_others(access));
     let change = key.and_then(|key| state.policy.author(&state.objects, &key, effective(access)));
     let author = change.and_then(|change| state.changes.get(&change));
     access.on_behalf_of = author.map(|change| change.actor.clone());

@@ -37,8 +37,13 @@ pub fn creates(row: &Access) -> bool {
 /// the manager of all minted.
 #[must_use]
 pub fn is_borrowed(row: &Access) -> bool {
-    row.impersonated_identity.is_some()
-        || row.minted_by.as_deref().is_some_and(|minter| minter != MANAGER)
+    row.impersonated_identity.is_some() || is_minted_by_others(row)
+}
+
+/// Whether somebody else than the manager of all controllers minted the credential: whoever holds it is no controller.
+#[must_use]
+pub fn is_minted_by_others(row: &Access) -> bool {
+    row.minted_by.as_deref().is_some_and(|minter| minter != MANAGER)
 }
 
 fn creates_any(row: &Access, is_owner: impl Fn(&str) -> bool) -> bool {

@@ -7,7 +7,7 @@ use durward_correlate::explain::Ask;
 use durward_correlate::query::Limits;
 use serde_json::Value;
 
-use crate::cli::{ExplainArgs, FindingsVerb, Severity};
+use crate::cli::{FindingsVerb, Severity};
 use crate::clock;
 use crate::commands::lists::{self, FINDINGS};
 use crate::commands::query::limits;
@@ -24,10 +24,7 @@ pub(crate) async fn findings(data_dir: &Path, verb: FindingsVerb) -> Result<Exit
             let condition = format!("AND {}", lists::conditions(&FINDINGS, &filter, now));
             verdict(&readable_lake(data_dir)?, limits, fail_on, &condition).await
         }
-        FindingsVerb::Show { limits, id, output } => {
-            let args = ExplainArgs { limits, id, mapping: false, output };
-            super::explain::explain(data_dir, &args).await
-        }
+        FindingsVerb::Show(args) => super::explain::explain(data_dir, &args.into()).await,
     }
 }
 

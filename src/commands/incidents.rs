@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cli::{ExplainArgs, IncidentsVerb};
+use crate::cli::IncidentsVerb;
 use crate::clock;
 use crate::commands::lists::{self, INCIDENTS};
 use crate::commands::query::limits;
@@ -18,9 +18,6 @@ pub(crate) async fn incidents(data_dir: &Path, verb: IncidentsVerb) -> Result<Ex
             lists::print(data_dir, &INCIDENTS, &filter, now, manner).await?;
             Ok(ExitCode::SUCCESS)
         }
-        IncidentsVerb::Show { limits, id, output } => {
-            let args = ExplainArgs { limits, id, mapping: false, output };
-            super::explain::explain(data_dir, &args).await
-        }
+        IncidentsVerb::Show(args) => super::explain::explain(data_dir, &args.into()).await,
     }
 }

@@ -82,8 +82,8 @@ impl Policy {
             .or_else(|| derived().map(|change| Cause { change, evidence: Evidence::Derived }))
     }
 
-    /// Why `access`, which asked this `question`, was refused. `is_listed` says whether all bindings were listed before it: only then is
-    /// one that was not seen not there.
+    /// Why `access`, which asked this `question`, was refused. `is_listed` says whether all bindings were listed before
+    /// it: only then is one that was not seen not there.
     pub(crate) fn refusal(
         &self,
         objects: &Objects,

@@ -12,13 +12,12 @@ use serde_json::{Map, Value};
 use super::otlp::{Origin, value};
 use super::{Context, mesh};
 
-/// The attributes that tell whose output it is. Those after the first three are told of nothing else than what a
-/// container, a pod or an application's SDK says.
-pub(super) const NAMES: &[&str] = &[
-    NAMESPACE,
-    PATH,
-    PATH_RESOLVED,
-    "k8s.container.name",
+/// What says where a container is, and is said of others too.
+const PLACES: [&str; 3] = [NAMESPACE, PATH, PATH_RESOLVED];
+
+/// What is told of nothing else than the words of a container, a pod or an application's SDK.
+const MARKS: [&str; 8] = [
+    CONTAINER,
     "k8s.pod.name",
     "k8s.pod.uid",
     "k8s.pod.ip",
@@ -28,10 +27,16 @@ pub(super) const NAMES: &[&str] = &[
     "telemetry.sdk.name",
 ];
 
+/// The attributes that tell whose output it is.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    PLACES.into_iter().chain(MARKS)
+}
+
 /// The attribute of a log record that reads as an audit record, and that a container wrote which is not named in
 /// `audit_containers`.
 pub(super) const PRINTED: &str = "durward.audit_record_of_container";
 const NAMESPACE: &str = "k8s.namespace.name";
+const CONTAINER: &str = "k8s.container.name";
 /// The file from which a record was read.
 const PATH: &str = "log.file.path";
 const PATH_RESOLVED: &str = "log.file.path_resolved";
@@ -53,8 +58,8 @@ impl Output {
         let says = |name: &str| text_of(&record.attributes, name).or_else(|| of_resource(name));
         let in_path = [PATH, PATH_RESOLVED].into_iter().find_map(|name| of_path(&says(name)?));
         let in_body = of_body(&value(record.body.as_ref()));
-        let is_marked = NAMES.iter().skip(3).any(|name| says(name).is_some());
-        let named = says(NAMESPACE).zip(says("k8s.container.name"));
+        let is_marked = MARKS.into_iter().any(|name| says(name).is_some());
+        let named = says(NAMESPACE).zip(says(CONTAINER));
         let named = named.map(|(namespace, name)| Self::named(&namespace, &name));
         let found = named.or(in_path).or(in_body);
         found.or_else(|| is_marked.then_some(Self { container: None }))

@@ -64,7 +64,7 @@ impl Origin {
         let says = |key: &str| attributes.text(&[key]);
         let namespace = says("k8s.namespace.name");
         let owner = attributes.text(OWNERS);
-        let of_output = output::NAMES.iter().filter_map(|name| Some((*name, says(name)?)));
+        let of_output = output::names().filter_map(|name| Some((name, says(name)?)));
         let of_output = of_output.collect();
         let attributes = Json(attributes.json());
         let scope = scope_json(&scope_fields);
